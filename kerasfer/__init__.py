@@ -1,0 +1,1 @@
+"""kerasfer: facial expression recognition with Keras 3."""

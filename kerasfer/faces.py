@@ -1,0 +1,213 @@
+"""What travels between the floors: boxes, landmarks, head pose, detected faces, predictions and the image format.
+
+Numpy only, so that `kerasfer.lite` can use it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "LANDMARK_GROUPS",
+    "Box",
+    "DetectedFace",
+    "HeadPose",
+    "ImageSpec",
+    "Landmarks",
+    "Prediction",
+    "PIXEL_RANGES",
+]
+
+PIXEL_RANGES: dict[str, tuple[float, float]] = {"unit": (0.0, 1.0), "signed": (-1.0, 1.0)}
+"""Value ranges of a model's images by name: byte 0 maps to the first value, byte 255 to the second."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSpec:
+    """The image format of a model: the one place where pixel ranges are defined.
+
+    Attributes:
+        size: height and width in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        pixel_range: a key of `PIXEL_RANGES`.
+    """
+
+    size: int
+    channels: int = 1
+    pixel_range: str = "unit"
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.channels not in (1, 3) or self.pixel_range not in PIXEL_RANGES:
+            raise ValueError(
+                f"an image needs size >= 1, channels 1 or 3, pixel_range {' or '.join(PIXEL_RANGES)}; got {self}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return (self.size, self.size, self.channels)
+
+    def scale(self, pixels: Any) -> Any:
+        """Maps values in [0, 255] (a float array or tensor, or a uint8 array) to the range, same type of container."""
+        low, high = PIXEL_RANGES[self.pixel_range]
+        if isinstance(pixels, np.ndarray):
+            pixels = pixels.astype(np.float32)
+        return pixels * ((high - low) / 255.0) + low
+
+    def unscale(self, values: np.ndarray) -> np.ndarray:
+        """Maps values in the range back to uint8 pixels, rounded and clipped."""
+        low, high = PIXEL_RANGES[self.pixel_range]
+        pixels = (np.asarray(values, np.float32) - low) * (255.0 / (high - low))
+        return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels, x to the right, y down; right and bottom are exclusive."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def area(self) -> float:
+        return max(self.width, 0.0) * max(self.height, 0.0)
+
+    @property
+    def center(self) -> tuple[float, float]:
+        return ((self.left + self.right) / 2, (self.top + self.bottom) / 2)
+
+    def intersection_over_union(self, other: Box) -> float:
+        """Overlap of two boxes in [0, 1]."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        shared = max(width, 0.0) * max(height, 0.0)
+        union = self.area + other.area - shared
+        return shared / union if union > 0 else 0.0
+
+
+LANDMARK_GROUPS: dict[str, range] = {
+    "jaw": range(0, 17),
+    "right_brow": range(17, 22),
+    "left_brow": range(22, 27),
+    "nose_bridge": range(27, 31),
+    "nose_base": range(31, 36),
+    "right_eye": range(36, 42),
+    "left_eye": range(42, 48),
+    "outer_lips": range(48, 60),
+    "inner_lips": range(60, 68),
+}
+"""The 68 points in the order of Multi-PIE and iBUG 300-W, the one order in the project. "right" and "left" are the
+person's own, so the right eye lies on the left of the picture."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Landmarks:
+    """68 facial landmarks.
+
+    Attributes:
+        points: float32 (68, 2), x and y in pixels of the image they belong to, in the order of `LANDMARK_GROUPS`.
+    """
+
+    points: np.ndarray
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.points, np.float32)
+        if points.shape != (68, 2):
+            raise ValueError(f"landmarks have shape (68, 2), got {points.shape}")
+        object.__setattr__(self, "points", points)
+
+    def group(self, name: str) -> np.ndarray:
+        """The points of one part of the face, float32 (n, 2); names as in `LANDMARK_GROUPS`."""
+        return self.points[list(LANDMARK_GROUPS[name])]
+
+    @property
+    def eye_centers(self) -> np.ndarray:
+        """Centres of the right and the left eye, float32 (2, 2)."""
+        return np.stack([self.group("right_eye").mean(0), self.group("left_eye").mean(0)])
+
+    @property
+    def inter_ocular_distance(self) -> float:
+        """Distance of the outer eye corners (points 36 and 45) in pixels."""
+        return float(np.hypot(*(self.points[45] - self.points[36])))
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadPose:
+    """Head rotation in degrees.
+
+    Attributes:
+        yaw: positive when the person looks to the right side of the picture.
+        pitch: positive when the person looks up.
+        roll: positive when the head leans towards the right side of the picture.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DetectedFace:
+    """A face found in an image.
+
+    Attributes:
+        box: where, in pixels of the upright image.
+        score: the detector's confidence in [0, 1].
+        landmarks: 68 points, or None if none were asked for or found.
+        pose: head pose, or None.
+    """
+
+    box: Box
+    score: float
+    landmarks: Landmarks | None = None
+    pose: HeadPose | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a recogniser says of one face.
+
+    Attributes:
+        box: where the face is, in pixels of the upright image.
+        expression: name of the most probable expression.
+        probabilities: name -> probability, in the model's order; they add up to 1.
+        landmarks: 68 points, or None.
+        pose: head pose, or None.
+        score: the detector's confidence in [0, 1].
+    """
+
+    box: Box
+    expression: str
+    probabilities: dict[str, float]
+    landmarks: Landmarks | None = None
+    pose: HeadPose | None = None
+    score: float = 1.0
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the expression named."""
+        return self.probabilities[self.expression]
+
+    def to_json(self) -> dict[str, Any]:
+        """The prediction as plain numbers, strings and lists."""
+        return {
+            "box": [round(float(value), 2) for value in dataclasses.astuple(self.box)],
+            "score": round(self.score, 4),
+            "expression": self.expression,
+            "probabilities": {name: round(float(value), 6) for name, value in self.probabilities.items()},
+            "pose": None if self.pose is None else dataclasses.asdict(self.pose),
+            "landmarks": None if self.landmarks is None else np.round(self.landmarks.points, 2).tolist(),
+        }
