@@ -1,0 +1,84 @@
+"""Data sets of faces as tables: `load("ferplus", "data/ferplus.zip", split="train")`.
+
+A reader is a function `read(root, split=None, strict=True, **options) -> FaceTable` in a module of its own, and every
+set has a page in `cards/` that says who owns it, where to apply for it, its licence, layout, counts and label order.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from kerasfer.datasets.base import DatasetError, FaceTable
+
+__all__ = ["READERS", "DatasetError", "FaceTable", "card", "load", "names", "reader"]
+
+READERS: dict[str, tuple[str, str]] = {
+    "casia_webface": ("kerasfer.datasets.casia_webface", "read"),
+    "csv": ("kerasfer.datasets.generic", "read_csv"),
+    "ferplus": ("kerasfer.datasets.ferplus", "read"),
+    "folder": ("kerasfer.datasets.generic", "read_folder"),
+    "lfw_expressions": ("kerasfer.datasets.lfw_expressions", "read"),
+    "synthetic": ("kerasfer.datasets.synthetic", "read"),
+}
+"""Name -> module and function of each reader; the module is imported when it is asked for."""
+
+
+def names() -> list[str]:
+    """Names of all data sets, sorted."""
+    return sorted(READERS)
+
+
+def reader(name: str) -> Callable[..., FaceTable]:
+    """Returns a data set's reader.
+
+    Raises:
+        DatasetError: there is no data set of that name.
+    """
+    if name not in READERS:
+        raise DatasetError(f"unknown data set {name!r}; known are: {', '.join(names())}")
+    module, function = READERS[name]
+    return getattr(importlib.import_module(module), function)
+
+
+def load(
+    name: str, root: str | Path | None = None, split: str | None = None, strict: bool = True, **options: Any
+) -> FaceTable:
+    """Reads a data set.
+
+    Args:
+        name: one of `names()`.
+        root: the data set's folder or a zip of it; only `synthetic` needs none.
+        split: "train", "valid" or "test" to read only that part; None reads all.
+        strict: raise if files are missing or damaged or labels are unknown; False leaves those rows out and lists
+            them in the table's `rejected`.
+        **options: the reader's own options; its docstring and card name them.
+
+    Returns:
+        The table.
+
+    Raises:
+        DatasetError: an unknown name or option, no root, or files that are not as the layout says.
+    """
+    read = reader(name)
+    known = [key for key in inspect.signature(read).parameters if key not in ("root", "split", "strict")]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise DatasetError(f"{name}: no option {', '.join(unknown)}; options are: {', '.join(known) or 'none'}")
+    if root is None and name != "synthetic":
+        raise DatasetError(f"{name}: say where its folder or zip is; its card says where to get it")
+    return read(root, split, strict, **options)
+
+
+def card(name: str) -> str:
+    """The data set's card, Markdown.
+
+    Raises:
+        DatasetError: there is no data set of that name.
+    """
+    reader(name)
+    return resources.files("kerasfer.datasets").joinpath("cards", f"{name}.md").read_text(encoding="utf-8")
