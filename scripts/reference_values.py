@@ -144,34 +144,35 @@ def gan_losses() -> list[dict[str, Any]]:
     return cases
 
 
-def gradient_penalty() -> list[dict[str, Any]]:
-    """TF-GAN's `wasserstein_gradient_penalty` with its random draw replaced by a written one."""
+def penalty_of(arrays: dict[str, np.ndarray], target: float) -> float:
+    """TF-GAN's gradient penalty of the critic sum(weights * x * x + sin(x)) with the written alpha."""
     import tensorflow as tf
     from tensorflow_gan.python.losses import losses_impl
 
+    def critic(images: tf.Tensor, _: None) -> tf.Tensor:
+        return tf.reduce_sum(images * images * arrays["weights"] + tf.sin(images), axis=[1, 2, 3])
+
+    def draw(shape: list[int]) -> tf.Tensor:
+        return tf.reshape(tf.constant(arrays["alpha"]), shape)
+
+    with tf.Graph().as_default(), mock.patch.object(tf.random, "uniform", draw):
+        real, fake = tf.constant(arrays["real"]), tf.constant(arrays["fake"])
+        penalty = losses_impl.wasserstein_gradient_penalty(real, fake, None, critic, "critic", target=target)
+        with tf.compat.v1.Session() as session:
+            return session.run(penalty)
+
+
+def gradient_penalty() -> list[dict[str, Any]]:
+    """TF-GAN's `wasserstein_gradient_penalty` with its random draw replaced by a written one."""
     cases = []
     for name, target, scale in (("target 1", 1.0, 0.1), ("steep critic", 1.0, 2.0), ("target 2", 2.0, 0.5)):
         inputs = {
             "real": parameters(3, 4, 4, 2, phase=0.1),
             "fake": parameters(3, 4, 4, 2, step=0.59, phase=0.8),
-            "alpha": parameters(3, 1, 1, 1, scale=0.5, phase=0.3, offset=0.5),
+            "alpha": parameters(3, scale=0.5, phase=0.3, offset=0.5),
             "weights": parameters(4, 4, 2, scale=scale, step=0.47, phase=0.6),
         }
-        arrays = {key: build(spec) for key, spec in inputs.items()}
-        with (
-            tf.Graph().as_default(),
-            mock.patch.object(tf.random, "uniform", lambda shape: tf.constant(arrays["alpha"])),
-        ):
-            penalty = losses_impl.wasserstein_gradient_penalty(
-                tf.constant(arrays["real"]),
-                tf.constant(arrays["fake"]),
-                None,
-                lambda images, _: tf.reduce_sum(images * images * arrays["weights"] + tf.sin(images), axis=[1, 2, 3]),
-                "critic",
-                target=target,
-            )
-            with tf.compat.v1.Session() as session:
-                value = session.run(penalty)
+        value = penalty_of({key: build(spec) for key, spec in inputs.items()}, target)
         cases.append(
             {
                 "name": name,
