@@ -211,9 +211,13 @@ def crop(image: np.ndarray, box: Box, size: int | tuple[int, int] | None = None)
     if not np.isfinite(sides).all() or box.width <= 0 or box.height <= 0:
         raise ImageError(f"cannot crop to the box {box}: it must be finite and not empty")
     left, top, right, bottom = np.floor(sides + 0.5).astype(np.int64)
-    columns = np.clip(np.arange(left, max(right, left + 1)), 0, image.shape[1] - 1)
-    rows = np.clip(np.arange(top, max(bottom, top + 1)), 0, image.shape[0] - 1)
-    cut = image[rows[:, None], columns]
+    right, bottom = max(right, left + 1), max(bottom, top + 1)
+    if left >= 0 and top >= 0 and right <= image.shape[1] and bottom <= image.shape[0]:
+        cut = np.ascontiguousarray(image[top:bottom, left:right])
+    else:
+        columns = np.clip(np.arange(left, right), 0, image.shape[1] - 1)
+        rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
+        cut = image[rows[:, None], columns]
     return cut if size is None else resize(cut, size)
 
 
