@@ -19,6 +19,7 @@ SPLITS = ("train", "valid", "test")
 """Names of the parts that owners divide their sets into."""
 
 _SHOWN = 10
+_CHUNK = 256
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -203,8 +204,13 @@ def prepare_faces(
             return Rejected(origin, str(error).removeprefix(f"{origin}: "))
         return None
 
+    def prepare_chunk(start: int) -> list[Rejected]:
+        found = (prepare(position) for position in range(start, min(start + _CHUNK, len(rows))))
+        return [entry for entry in found if entry is not None]
+
     problems = Problems(table.name, strict=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        problems.extend(entry for entry in pool.map(prepare, range(len(rows)), chunksize=64) if entry is not None)
+        for found in pool.map(prepare_chunk, range(0, len(rows), _CHUNK)):
+            problems.extend(found)
     problems.close()
     return out
