@@ -1,0 +1,720 @@
+"""Face tables as `tf.data` batches: one function for each kind of batch that the papers' models eat.
+
+A batch is a pure function of the seed, the epoch and the step, so a run that was killed goes on at any step with the
+very batches it would have had:
+
+    batches = images(table, spec, FERPLUS8, batch_size=32, seed=1)
+    for batch in batches.epoch(3, start_step=17): ...
+
+Images are decoded once, in parallel, and kept as uint8 in memory or in a memory-mapped file. What is drawn each step
+(shuffling, partners, augmentation) comes from counters and stateless random operations.
+
+An element is one global batch. Under `tf.distribute`, `strategy.experimental_distribute_dataset(batches.epoch(n))`
+gives each replica its part of it; set `AutoShardPolicy.DATA` (the data set has no files), which every data set made
+here already asks for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerasfer.datasets.base import ArraySource, ChainSource, DatasetError, FaceTable, FolderSource, ImageSource, ZipSource
+from kerasfer.datasets.reading import prepare_faces
+from kerasfer.expressions import FERPLUS8, LabelSpace
+from kerasfer.faces import LANDMARK_GROUPS, ImageSpec
+
+__all__ = [
+    "BATCH_KINDS",
+    "MIRRORED_LANDMARKS",
+    "NO_AUGMENTATION",
+    "Augmentation",
+    "Batches",
+    "augment",
+    "expression_and_face",
+    "identity_names",
+    "identity_pairs",
+    "images",
+    "label_distributions",
+    "triplets",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What is done to each training image, drawn anew at every step.
+
+    Every field at 0 is no augmentation. The default is the TDGAN paper's "random cropping and horizontal flipping",
+    whose margin the paper leaves open.
+
+    Attributes:
+        margin: pixels; images are resized to this much more than the model's size and a crop is taken at random.
+        flip: probability of a horizontal flip.
+        shift: pixels; further shift to each side, a real number; border pixels repeat.
+        scale: relative change of size to each side, 0.1 for 0.9 to 1.1.
+        rotation: degrees to each side.
+        brightness: change to each side, as a part of the range from black to white.
+        contrast: relative change of the distance from the image's mean, to each side.
+        cutout: side of a square set to the image's mean, as a part of the image's side; its centre is anywhere.
+    """
+
+    margin: int = 8
+    flip: float = 0.5
+    shift: float = 0.0
+    scale: float = 0.0
+    rotation: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    cutout: float = 0.0
+
+    def __post_init__(self) -> None:
+        values = dataclasses.asdict(self)
+        bad = [name for name, value in values.items() if not (math.isfinite(value) and value >= 0)]
+        bad += [name for name in ("flip", "cutout") if values[name] > 1]
+        bad += [name for name in ("scale", "contrast") if values[name] >= 1]
+        if bad or self.margin != int(self.margin):
+            raise ValueError(f"augmentation {', '.join(bad) or 'margin'} is out of range: {self}")
+
+    @classmethod
+    def strong(cls) -> Augmentation:
+        """A stronger recipe for classifiers: crop, flip, scale, rotation, light and cutout."""
+        return cls(margin=6, scale=0.12, rotation=12.0, brightness=0.1, contrast=0.2, cutout=0.25)
+
+    @property
+    def _resamples(self) -> bool:
+        return self.shift > 0 or self.scale > 0 or self.rotation > 0
+
+
+NO_AUGMENTATION = Augmentation(margin=0, flip=0.0)
+"""Images as they are."""
+
+
+def _mirrored_landmarks() -> np.ndarray:
+    order = np.arange(68)
+    order[LANDMARK_GROUPS["jaw"]] = order[LANDMARK_GROUPS["jaw"]][::-1]
+    swapped = {17: 26, 18: 25, 19: 24, 20: 23, 21: 22, 31: 35, 32: 34}
+    swapped |= {36: 45, 37: 44, 38: 43, 39: 42, 40: 47, 41: 46}
+    swapped |= {48: 54, 49: 53, 50: 52, 55: 59, 56: 58, 60: 64, 61: 63, 65: 67}
+    for left, right in swapped.items():
+        order[left], order[right] = right, left
+    return order
+
+
+MIRRORED_LANDMARKS = _mirrored_landmarks()
+"""int (68,): the point of a mirrored face that each point becomes."""
+
+
+def augment(
+    pixels: tf.Tensor, seed: tf.Tensor, augmentation: Augmentation, size: int, landmarks: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Augments a batch as one operation; the same seed gives the same result.
+
+    Args:
+        pixels: uint8 (n, size + margin, size + margin, channels).
+        seed: int32 (2,).
+        augmentation: what to do.
+        size: height and width of the result.
+        landmarks: float32 (n, 68, 2), in pixels of the images given; they move with their image.
+
+    Returns:
+        float32 (n, size, size, channels) in [0, 255], and the landmarks, in pixels of these.
+    """
+    if augmentation == NO_AUGMENTATION:
+        return tf.cast(pixels, tf.float32), landmarks
+    count = tf.shape(pixels)[0]
+    draws = tf.unstack(tf.random.stateless_uniform((9, count), seed), num=9)
+
+    def to_each_side(draw: tf.Tensor, amount: float) -> tf.Tensor:
+        return (2 * draw - 1) * amount
+
+    margin = augmentation.margin
+    middle = (size - 1) / 2
+    mirror = tf.where(draws[0] < augmentation.flip, -1.0, 1.0)
+    offset_x = tf.minimum(tf.floor(draws[1] * (margin + 1)), margin) + to_each_side(draws[3], augmentation.shift)
+    offset_y = tf.minimum(tf.floor(draws[2] * (margin + 1)), margin) + to_each_side(draws[4], augmentation.shift)
+    zoom = 1 / (1 + to_each_side(draws[5], augmentation.scale))
+    angle = to_each_side(draws[6], augmentation.rotation * math.pi / 180)
+    cosine, sine = zoom * tf.cos(angle), zoom * tf.sin(angle)
+    # The pixel (x, y) of the result is taken from (a x + b y + c, d x + e y + f) of the image given.
+    a, b, d, e = cosine * mirror, -sine, sine * mirror, cosine
+    c = offset_x + middle - (a + b) * middle
+    f = offset_y + middle - (d + e) * middle
+    zero = tf.zeros_like(a)
+    result = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(pixels, tf.float32) if augmentation._resamples else pixels,
+        transforms=tf.stack([a, b, c, d, e, f, zero, zero], 1),
+        output_shape=[size, size],
+        fill_value=0.0,
+        interpolation="BILINEAR" if augmentation._resamples else "NEAREST",
+        fill_mode="NEAREST",
+    )
+    result = tf.cast(result, tf.float32)
+    if augmentation.brightness or augmentation.contrast:
+        result = _relight(result, draws[7], draws[8], augmentation)
+    if augmentation.cutout:
+        result = _cut_out(result, seed, augmentation.cutout)
+    if landmarks is not None:
+        landmarks = _move_landmarks(landmarks, tf.stack([a, b, c, d, e, f], 1), mirror)
+    return result, landmarks
+
+
+def _relight(pixels: tf.Tensor, light: tf.Tensor, contrast: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
+    factor = (1 + (2 * contrast - 1) * augmentation.contrast)[:, None, None, None]
+    change = ((2 * light - 1) * augmentation.brightness * 255)[:, None, None, None]
+    mean = tf.reduce_mean(pixels, (1, 2, 3), keepdims=True)
+    return tf.clip_by_value((pixels - mean) * factor + mean + change, 0.0, 255.0)
+
+
+def _cut_out(pixels: tf.Tensor, seed: tf.Tensor, part: float) -> tf.Tensor:
+    size = pixels.shape[1]
+    centers = tf.random.stateless_uniform((2, tf.shape(pixels)[0], 1), seed + [0, 1]) * size
+    inside = tf.abs(tf.range(size, dtype=tf.float32) + 0.5 - centers) < part * size / 2
+    square = (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
+    return tf.where(square, tf.reduce_mean(pixels, (1, 2, 3), keepdims=True), pixels)
+
+
+def _move_landmarks(landmarks: tf.Tensor, transforms: tf.Tensor, mirror: tf.Tensor) -> tf.Tensor:
+    """Takes points through the inverse of the transforms (result -> source), pixel centres at whole numbers."""
+    a, b, c, d, e, f = tf.unstack(transforms[:, :, None], axis=1)
+    determinant = a * e - b * d
+    x, y = landmarks[..., 0] - 0.5 - c, landmarks[..., 1] - 0.5 - f
+    moved = tf.stack([(e * x - b * y) / determinant, (a * y - d * x) / determinant], -1) + 0.5
+    mirrored = tf.gather(moved, MIRRORED_LANDMARKS, axis=1)
+    return tf.where((mirror < 0)[:, None, None], mirrored, moved)
+
+
+def label_distributions(table: FaceTable, space: LabelSpace, labels: str = "majority") -> np.ndarray:
+    """The target distribution of each row over a label space.
+
+    Args:
+        table: the data set.
+        space: the classes.
+        labels: "majority" for one-hot `expression`; "votes" for shares of the votes that fell on the space's classes.
+
+    Returns:
+        float32 (n, K); a row of zeros where there is none: an unknown expression, one outside the space, or no votes.
+
+    Raises:
+        DatasetError: votes were asked for and the table, or the space, has classes without votes.
+    """
+    if labels == "majority":
+        encoded = space.encode(table["expression"])
+        return np.where(encoded[:, None] == np.arange(len(space)), np.float32(1), np.float32(0))
+    if labels != "votes":
+        raise DatasetError(f"labels must be majority or votes, not {labels!r}")
+    positions = FERPLUS8.encode([int(expression) for expression in space.expressions])
+    if (positions < 0).any():
+        raise DatasetError(f"label space {space.name!r} has expressions that no one votes on; use majority labels")
+    votes = np.nan_to_num(table["votes"][:, positions])
+    total = votes.sum(1, keepdims=True)
+    return np.divide(votes, total, out=np.zeros_like(votes), where=total > 0)
+
+
+def identity_names(table: FaceTable) -> list[str]:
+    """The people of a table, sorted: the order of `identity_label`. Rows without a name do not count."""
+    return sorted(set(table["identity"].tolist()) - {""})
+
+
+class _Faces:
+    """A table's prepared images, uint8 (n, side, side, channels), and the part of each image that they show."""
+
+    def __init__(self, table: FaceTable, spec: ImageSpec, cache: str | os.PathLike[str] | None) -> None:
+        self.table = table
+        self.spec = spec
+        self.pixels: np.ndarray | None = None
+        self.frames: np.ndarray | None = None
+        if cache == "memory":
+            self.frames = np.empty((len(table), 4), np.float32)
+            self.pixels = prepare_faces(table, spec, frames=self.frames)
+        elif cache is not None:
+            self.pixels, self.frames = _on_disk(table, spec, Path(cache))
+
+    def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images and frames of some rows; decoded now if they are not cached."""
+        if self.pixels is not None and self.frames is not None:
+            return self.pixels[rows], self.frames[rows]
+        frames = np.empty((len(rows), 4), np.float32)
+        return prepare_faces(self.table, self.spec, rows, frames=frames), frames
+
+    def landmarks(self, rows: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """Landmarks float32 (n, 68, 2) in pixels of the prepared images."""
+        corner, extent = frames[:, None, :2], frames[:, None, 2:] - frames[:, None, :2]
+        return ((self.table["landmarks"][rows] - corner) * (self.spec.size / extent)).astype(np.float32)
+
+
+def _source_identity(source: ImageSource) -> Any:
+    """What tells one state of a source from another."""
+    if isinstance(source, ZipSource):
+        state = source.archive.stat()
+        return ["zip", str(source.archive.resolve()), source.prefix, state.st_size, state.st_mtime_ns]
+    if isinstance(source, FolderSource):
+        return ["folder", str(source.root.resolve())]
+    if isinstance(source, ArraySource):
+        content = hashlib.sha256(np.ascontiguousarray(source.images).data).hexdigest()
+        return ["array", source.images.shape, content]
+    if isinstance(source, ChainSource):
+        return ["chain", *(_source_identity(part) for part in source.sources)]
+    return [type(source).__name__, source.describe("")]
+
+
+def _fingerprint(table: FaceTable, spec: ImageSpec) -> str:
+    digest = hashlib.sha256()
+    digest.update(json.dumps([1, _source_identity(table.source), spec.size, spec.channels]).encode())
+    digest.update("\0".join(table["path"].tolist()).encode())
+    if "box" in table:
+        digest.update(table["box"].tobytes())
+    sources = table.source.sources if isinstance(table.source, ChainSource) else [table.source]
+    if any(isinstance(source, FolderSource) for source in sources):
+        for path in table["path"].tolist():
+            with contextlib.suppress(OSError):
+                state = os.stat(table.source.describe(path))
+                digest.update(f"{state.st_size},{state.st_mtime_ns};".encode())
+    return digest.hexdigest()[:24]
+
+
+def _on_disk(table: FaceTable, spec: ImageSpec, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Prepared images and frames in memory-mapped files, which are made if they are not there."""
+    stem = f"{table.name}-{spec.size}x{spec.channels}-{_fingerprint(table, spec)}"
+    pixels_path, frames_path = folder / f"{stem}.pixels.npy", folder / f"{stem}.frames.npy"
+    if not (pixels_path.is_file() and frames_path.is_file()):
+        suffix = f"{os.getpid()}.{threading.get_ident()}.tmp"
+        pixels_aside, frames_aside = folder / f".{stem}.pixels.{suffix}", folder / f".{stem}.frames.{suffix}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = np.lib.format.open_memmap(pixels_aside, "w+", np.uint8, (len(table), *spec.shape))
+            frames = np.lib.format.open_memmap(frames_aside, "w+", np.float32, (len(table), 4))
+            prepare_faces(table, spec, out=pixels, frames=frames)
+            pixels.flush()
+            frames.flush()
+            os.replace(frames_aside, frames_path)
+            os.replace(pixels_aside, pixels_path)
+        except OSError as error:
+            raise DatasetError(
+                f"{folder}: cannot cache images there ({error.strerror}); choose another place"
+            ) from error
+        finally:
+            for aside in (pixels_aside, frames_aside):
+                with contextlib.suppress(OSError):
+                    aside.unlink()
+    return np.load(pixels_path, mmap_mode="r"), np.load(frames_path, mmap_mode="r")
+
+
+@functools.lru_cache(maxsize=16)
+def _permutation(seed: int, stream: int, number: int, size: int) -> np.ndarray:
+    return np.random.default_rng([seed, stream, number]).permutation(size)
+
+
+class _Order:
+    """Which rows each step takes from a table.
+
+    Args:
+        seed: of the whole run.
+        stream: tells the streams of one batch apart.
+        size: number of rows.
+        batch_size: rows a step.
+        cyclic: draw pass after pass over the rows without regard to epochs; otherwise each epoch is one pass, and the
+            rows left over at its end are dropped.
+    """
+
+    def __init__(self, seed: int, stream: int, size: int, batch_size: int, cyclic: bool = False) -> None:
+        self.seed = seed
+        self.stream = stream
+        self.size = size
+        self.batch_size = batch_size
+        self.cyclic = cyclic
+
+    def rows(self, epoch: int, step: int, steps_per_epoch: int) -> np.ndarray:
+        """Row numbers int64 (batch_size,)."""
+        if not self.cyclic:
+            start = step * self.batch_size
+            return _permutation(self.seed, self.stream, epoch, self.size)[start : start + self.batch_size]
+        positions = (epoch * steps_per_epoch + step) * self.batch_size + np.arange(self.batch_size)
+        passes, places = np.divmod(positions, self.size)
+        return np.array(
+            [_permutation(self.seed, self.stream, int(number), self.size)[place] for number, place in zip(passes, places)]
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stream:
+    """One image of a batch's element, with what goes with it.
+
+    Attributes:
+        image: its key in the batch.
+        faces: where it is taken from.
+        columns: key -> values by row.
+        landmarks: key of the landmarks; None to leave them out.
+    """
+
+    image: str
+    faces: _Faces
+    columns: Mapping[str, np.ndarray]
+    landmarks: str | None = None
+
+
+_Pick = Callable[[int, int], tuple[np.ndarray, ...]]
+
+
+class Batches:
+    """Batches of a table or two: dictionaries of tensors, made by the functions of this module.
+
+    Attributes:
+        batch_size: images a batch, over all replicas.
+        steps_per_epoch: whole batches in an epoch; what is left over is dropped.
+        element_spec: key -> `tf.TensorSpec`.
+        identity_names: the people that `identity_label` numbers, in order; empty where there is none.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        batch_size: int,
+        steps_per_epoch: int,
+        seed: int,
+        augmentation: Augmentation,
+        streams: list[_Stream],
+        pick: _Pick,
+        identity_names: list[str],
+    ) -> None:
+        self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.identity_names = identity_names
+        self._spec = spec
+        self._seed = seed
+        self._augmentation = augmentation
+        self._streams = streams
+        self._pick = pick
+        self.element_spec: dict[str, tf.TensorSpec] = {}
+        for stream in streams:
+            self.element_spec[stream.image] = tf.TensorSpec((batch_size, *spec.shape), tf.float32)
+            for key, values in stream.columns.items():
+                self.element_spec[key] = tf.TensorSpec((batch_size, *values.shape[1:]), values.dtype)
+            if stream.landmarks:
+                self.element_spec[stream.landmarks] = tf.TensorSpec((batch_size, 68, 2), tf.float32)
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def epoch(self, epoch: int, start_step: int = 0) -> tf.data.Dataset:
+        """The batches of one epoch, from a step on; the same whatever ran before.
+
+        Args:
+            epoch: number of the epoch, from 0.
+            start_step: number of the first step wanted; those before it cost nothing.
+
+        Raises:
+            ValueError: no such epoch or step.
+        """
+        if epoch < 0 or not 0 <= start_step <= self.steps_per_epoch:
+            raise ValueError(
+                f"epoch {epoch}, step {start_step}: epochs count from 0, steps from 0 to {self.steps_per_epoch}"
+            )
+        dataset = tf.data.Dataset.range(start_step, self.steps_per_epoch)
+        dataset = dataset.map(functools.partial(self._batch, epoch), num_parallel_calls=tf.data.AUTOTUNE)
+        options = tf.data.Options()
+        options.deterministic = True
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+        return dataset.prefetch(4).with_options(options)
+
+    def _gather(self, epoch: int, step: np.ndarray) -> list[np.ndarray]:
+        """Everything of a step that is not computed in the graph, stream by stream: seed, images, columns, landmarks."""
+        values: list[np.ndarray] = []
+        for number, (stream, rows) in enumerate(zip(self._streams, self._pick(epoch, int(step)))):
+            pixels, frames = stream.faces.take(rows)
+            state = np.random.SeedSequence([self._seed, number, epoch, int(step)]).generate_state(2)
+            values += [(state >> 1).astype(np.int32), np.asarray(pixels)]
+            values += [column[rows] for column in stream.columns.values()]
+            if stream.landmarks:
+                values.append(stream.faces.landmarks(rows, frames))
+        return values
+
+    def _batch(self, epoch: int, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        types: list[tf.DType] = []
+        for stream in self._streams:
+            types += [tf.int32, tf.uint8, *(tf.as_dtype(column.dtype) for column in stream.columns.values())]
+            types += [tf.float32] if stream.landmarks else []
+        gathered = iter(tf.numpy_function(functools.partial(self._gather, epoch), [step], types, stateful=False))
+        batch: dict[str, tf.Tensor] = {}
+        for stream in self._streams:
+            seed, pixels = next(gathered), next(gathered)
+            seed.set_shape((2,))
+            pixels.set_shape((self.batch_size, *stream.faces.spec.shape))
+            columns = {key: next(gathered) for key in stream.columns}
+            points = next(gathered) if stream.landmarks else None
+            pixels, points = augment(pixels, seed, self._augmentation, self._spec.size, points)
+            batch |= {stream.image: self._spec.scale(pixels), **columns}
+            if stream.landmarks:
+                batch[stream.landmarks] = points
+        for key, spec in self.element_spec.items():
+            batch[key] = tf.ensure_shape(batch[key], spec.shape)
+        return {key: batch[key] for key in self.element_spec}
+
+
+def _usable(table: FaceTable, space: LabelSpace, labels: str) -> tuple[FaceTable, np.ndarray]:
+    """The rows that have a target, and their targets."""
+    targets = label_distributions(table, space, labels)
+    usable = targets.sum(1) > 0
+    return table.select(usable), targets[usable]
+
+
+def _steps(name: str, size: int, batch_size: int, what: str) -> int:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    if size < batch_size:
+        raise DatasetError(f"{name}: {size} {what}, fewer than one batch of {batch_size}; take a smaller batch_size")
+    return size // batch_size
+
+
+def _stored(spec: ImageSpec, augmentation: Augmentation) -> ImageSpec:
+    return dataclasses.replace(spec, size=spec.size + augmentation.margin)
+
+
+def images(
+    table: FaceTable,
+    spec: ImageSpec,
+    label_space: LabelSpace,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    augmentation: Augmentation = Augmentation(),
+    labels: str = "majority",
+    cache: str | os.PathLike[str] | None = "memory",
+    shuffle: bool = True,
+) -> Batches:
+    """Images with their expression.
+
+    Args:
+        table: the data set; rows without a target (`label_distributions`) are left out.
+        spec: the model's image format.
+        label_space: the model's K classes.
+        batch_size: images a batch.
+        seed: of everything drawn.
+        augmentation: what is done to the images.
+        labels: "majority" or "votes".
+        cache: "memory", a folder for memory-mapped files, or None to decode images each time they are drawn.
+        shuffle: False takes the rows in the table's order.
+
+    Returns:
+        Batches {"image": float32 (n, *spec.shape) in the spec's range, "label": float32 (n, K), a distribution}.
+
+    Raises:
+        DatasetError: too few images, no such column, or images that do not decode; the message names them.
+    """
+    table, targets = _usable(table, label_space, labels)
+    steps = _steps(table.name, len(table), batch_size, "labelled images")
+    order = _Order(seed, 0, len(table), batch_size)
+    stream = _Stream("image", _Faces(table, _stored(spec, augmentation), cache), {"label": targets})
+
+    def pick(epoch: int, step: int) -> tuple[np.ndarray, ...]:
+        if not shuffle:
+            return (np.arange(step * batch_size, (step + 1) * batch_size),)
+        return (order.rows(epoch, step, steps),)
+
+    return Batches(spec, batch_size, steps, seed, augmentation, [stream], pick, [])
+
+
+def expression_and_face(
+    expressions: FaceTable,
+    faces: FaceTable,
+    spec: ImageSpec,
+    label_space: LabelSpace,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    augmentation: Augmentation = Augmentation(),
+    labels: str = "majority",
+    cache: str | os.PathLike[str] | None = "memory",
+) -> Batches:
+    """An expression image and, drawn independently of it, a face image with a name (TDGAN, section IV-A).
+
+    An epoch is one pass over the expression images; faces go on from epoch to epoch in passes of their own.
+
+    Args:
+        expressions: faces with an expression; rows without a target are left out.
+        faces: faces with a name; rows without one are left out.
+        spec, label_space, batch_size, seed, augmentation, labels, cache: as for `images`.
+
+    Returns:
+        Batches {"expression_image": float32 (n, *spec.shape), "expression_label": float32 (n, K),
+        "face_image": float32 (n, *spec.shape), "identity_label": int32 (n,), a number in `identity_names`}.
+
+    Raises:
+        DatasetError: as for `images`.
+    """
+    expressions, targets = _usable(expressions, label_space, labels)
+    faces = faces.select(faces["identity"] != "")
+    if not len(faces):
+        raise DatasetError(f"{faces.name}: no face has a name")
+    people = identity_names(faces)
+    numbers = np.searchsorted(people, faces["identity"]).astype(np.int32)
+    steps = _steps(expressions.name, len(expressions), batch_size, "labelled images")
+    orders = (_Order(seed, 0, len(expressions), batch_size), _Order(seed, 1, len(faces), batch_size, cyclic=True))
+    stored = _stored(spec, augmentation)
+    streams = [
+        _Stream("expression_image", _Faces(expressions, stored, cache), {"expression_label": targets}),
+        _Stream("face_image", _Faces(faces, stored, cache), {"identity_label": numbers}),
+    ]
+
+    def pick(epoch: int, step: int) -> tuple[np.ndarray, ...]:
+        return tuple(order.rows(epoch, step, steps) for order in orders)
+
+    return Batches(spec, batch_size, steps, seed, augmentation, streams, pick, people)
+
+
+class _Groups:
+    """Rows by group, to draw another row of the same or of another group.
+
+    Args:
+        numbers: int (n,): group of each row.
+    """
+
+    def __init__(self, numbers: np.ndarray) -> None:
+        self.order = np.argsort(numbers, kind="stable")
+        self.place = np.argsort(self.order, kind="stable")
+        self.counts = np.bincount(numbers)
+        self.starts = np.cumsum(self.counts) - self.counts
+        self.numbers = numbers
+
+    def mates(self) -> np.ndarray:
+        """Number of other rows in each row's group, int (n,)."""
+        return self.counts[self.numbers] - 1
+
+    def same(self, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Another row of each row's group; draws in [0, 1) choose it."""
+        group = self.numbers[rows]
+        others = self.counts[group] - 1
+        inner = self.place[rows] - self.starts[group]
+        chosen = (draws * others).astype(np.int64)
+        return self.order[self.starts[group] + chosen + (chosen >= inner)]
+
+    def other(self, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """A row of any other group than each row's."""
+        group = self.numbers[rows]
+        chosen = (draws * (len(self.order) - self.counts[group])).astype(np.int64)
+        return self.order[chosen + np.where(chosen >= self.starts[group], self.counts[group], 0)]
+
+
+def identity_pairs(
+    table: FaceTable,
+    spec: ImageSpec,
+    label_space: LabelSpace,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    augmentation: Augmentation = Augmentation(),
+    labels: str = "majority",
+    cache: str | os.PathLike[str] | None = "memory",
+    landmarks: bool | None = None,
+) -> Batches:
+    """Two different images of one person (G2-FER).
+
+    Every labelled image of a person with two or more is the first of a pair once an epoch; the second is drawn from
+    the person's others.
+
+    Args:
+        table: faces with expression and identity.
+        spec, label_space, batch_size, seed, augmentation, labels, cache: as for `images`.
+        landmarks: whether the batch holds landmarks; None if the table has them for every face.
+
+    Returns:
+        Batches {"image", "label", "identity_label", "target_image", "target_label"} and, with landmarks, "landmarks"
+        and "target_landmarks": float32 (n, 68, 2) in pixels of the augmented images.
+
+    Raises:
+        DatasetError: as for `images`, or landmarks were asked for and a face has none.
+    """
+    table, targets = _usable(table, label_space, labels)
+    named = table["identity"] != ""
+    table, targets = table.select(named), targets[named]
+    people = identity_names(table)
+    groups = _Groups(np.searchsorted(people, table["identity"]))
+    paired = np.flatnonzero(groups.mates() > 0)
+    table, targets = table.select(paired), targets[paired]
+    people = identity_names(table)
+    numbers = np.searchsorted(people, table["identity"]).astype(np.int32)
+    groups = _Groups(numbers)
+    steps = _steps(table.name, len(table), batch_size, "labelled images of people with two or more")
+    with_landmarks = "landmarks" in table and bool(np.isfinite(table["landmarks"]).all())
+    if landmarks and not with_landmarks:
+        raise DatasetError(f"{table.name}: landmarks were asked for and some faces have none; detect them first")
+    with_landmarks = with_landmarks if landmarks is None else landmarks
+    faces = _Faces(table, _stored(spec, augmentation), cache)
+    first = {"label": targets, "identity_label": numbers}
+    streams = [
+        _Stream("image", faces, first, "landmarks" if with_landmarks else None),
+        _Stream("target_image", faces, {"target_label": targets}, "target_landmarks" if with_landmarks else None),
+    ]
+    order = _Order(seed, 0, len(table), batch_size)
+
+    def pick(epoch: int, step: int) -> tuple[np.ndarray, ...]:
+        rows = order.rows(epoch, step, steps)
+        draws = np.random.default_rng([seed, 1, epoch, step]).random(batch_size)
+        return rows, groups.same(rows, draws)
+
+    return Batches(spec, batch_size, steps, seed, augmentation, streams, pick, people)
+
+
+def triplets(
+    table: FaceTable,
+    spec: ImageSpec,
+    label_space: LabelSpace,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    augmentation: Augmentation = Augmentation(),
+    cache: str | os.PathLike[str] | None = "memory",
+) -> Batches:
+    """An image, another of the same expression, and one of another expression (FESR, IPD-FER's comparisons).
+
+    Args:
+        table: faces with an expression, each of two or more expressions at least twice; others are left out.
+        spec, label_space, batch_size, seed, augmentation, cache: as for `images`.
+
+    Returns:
+        Batches {"image", "label", "positive_image", "positive_label", "negative_image", "negative_label"}.
+
+    Raises:
+        DatasetError: as for `images`, or there are not two expressions with two images.
+    """
+    table, targets = _usable(table, label_space, "majority")
+    often = np.flatnonzero(_Groups(targets.argmax(1)).mates() > 0) if len(table) else np.arange(0)
+    table, targets = table.select(often), targets[often]
+    steps = _steps(table.name, len(table), batch_size, "images of expressions with two or more")
+    groups = _Groups(targets.argmax(1))
+    if np.count_nonzero(groups.counts) < 2:
+        raise DatasetError(f"{table.name}: triplets need two expressions with two images each")
+    faces = _Faces(table, _stored(spec, augmentation), cache)
+    streams = [
+        _Stream("image", faces, {"label": targets}),
+        _Stream("positive_image", faces, {"positive_label": targets}),
+        _Stream("negative_image", faces, {"negative_label": targets}),
+    ]
+    order = _Order(seed, 0, len(table), batch_size)
+
+    def pick(epoch: int, step: int) -> tuple[np.ndarray, ...]:
+        rows = order.rows(epoch, step, steps)
+        draws = np.random.default_rng([seed, 1, epoch, step]).random((2, batch_size))
+        return rows, groups.same(rows, draws[0]), groups.other(rows, draws[1])
+
+    return Batches(spec, batch_size, steps, seed, augmentation, streams, pick, [])
+
+
+BATCH_KINDS: dict[str, Callable[..., Batches]] = {
+    "images": images,
+    "expression_and_face": expression_and_face,
+    "identity_pairs": identity_pairs,
+    "triplets": triplets,
+}
+"""Name of a kind of batch, as a model asks for it -> the function that makes it."""
