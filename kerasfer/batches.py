@@ -31,7 +31,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerasfer.datasets.base import ArraySource, ChainSource, DatasetError, FaceTable, FolderSource, ImageSource, ZipSource
+from kerasfer.datasets.base import (
+    ArraySource,
+    ChainSource,
+    DatasetError,
+    FaceTable,
+    FolderSource,
+    ImageSource,
+    ZipSource,
+)
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import LANDMARK_GROUPS, ImageSpec
@@ -117,82 +125,93 @@ MIRRORED_LANDMARKS = _mirrored_landmarks()
 
 
 def augment(
-    pixels: tf.Tensor, seed: tf.Tensor, augmentation: Augmentation, size: int, landmarks: tf.Tensor | None = None
-) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Augments a batch as one operation; the same seed gives the same result.
+    pixels: np.ndarray,
+    generator: np.random.Generator,
+    augmentation: Augmentation,
+    size: int,
+    landmarks: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Augments a batch.
 
     Args:
         pixels: uint8 (n, size + margin, size + margin, channels).
-        seed: int32 (2,).
+        generator: what is drawn; one in the same state gives the same result.
         augmentation: what to do.
         size: height and width of the result.
         landmarks: float32 (n, 68, 2), in pixels of the images given; they move with their image.
 
     Returns:
-        float32 (n, size, size, channels) in [0, 255], and the landmarks, in pixels of these.
+        uint8 (n, size, size, channels), and the landmarks, in pixels of these.
     """
     if augmentation == NO_AUGMENTATION:
-        return tf.cast(pixels, tf.float32), landmarks
-    count = tf.shape(pixels)[0]
-    draws = tf.unstack(tf.random.stateless_uniform((9, count), seed), num=9)
-
-    def to_each_side(draw: tf.Tensor, amount: float) -> tf.Tensor:
-        return (2 * draw - 1) * amount
-
-    margin = augmentation.margin
-    middle = (size - 1) / 2
-    mirror = tf.where(draws[0] < augmentation.flip, -1.0, 1.0)
-    offset_x = tf.minimum(tf.floor(draws[1] * (margin + 1)), margin) + to_each_side(draws[3], augmentation.shift)
-    offset_y = tf.minimum(tf.floor(draws[2] * (margin + 1)), margin) + to_each_side(draws[4], augmentation.shift)
-    zoom = 1 / (1 + to_each_side(draws[5], augmentation.scale))
-    angle = to_each_side(draws[6], augmentation.rotation * math.pi / 180)
-    cosine, sine = zoom * tf.cos(angle), zoom * tf.sin(angle)
-    # The pixel (x, y) of the result is taken from (a x + b y + c, d x + e y + f) of the image given.
-    a, b, d, e = cosine * mirror, -sine, sine * mirror, cosine
-    c = offset_x + middle - (a + b) * middle
-    f = offset_y + middle - (d + e) * middle
-    zero = tf.zeros_like(a)
-    result = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(pixels, tf.float32) if augmentation._resamples else pixels,
-        transforms=tf.stack([a, b, c, d, e, f, zero, zero], 1),
-        output_shape=[size, size],
-        fill_value=0.0,
-        interpolation="BILINEAR" if augmentation._resamples else "NEAREST",
-        fill_mode="NEAREST",
-    )
-    result = tf.cast(result, tf.float32)
+        return pixels, landmarks
+    count = len(pixels)
+    draws = generator.random((12, count))
+    sides = 2 * draws - 1
+    mirror = draws[0] < augmentation.flip
+    corners = np.floor(draws[1:3] * (augmentation.margin + 1)).astype(np.int64)
+    transforms = _transforms(mirror, corners, sides[3:7], augmentation, size)
+    result = np.empty((count, size, size, pixels.shape[3]), np.uint8)
+    for index in range(count):
+        if augmentation._resamples:
+            result[index] = _warp(pixels[index], transforms[index], size)
+        else:
+            left, top = corners[:, index]
+            crop = pixels[index, top : top + size, left : left + size]
+            result[index] = crop[:, ::-1] if mirror[index] else crop
     if augmentation.brightness or augmentation.contrast:
-        result = _relight(result, draws[7], draws[8], augmentation)
+        for index in range(count):
+            change, factor = (
+                sides[7, index] * augmentation.brightness * 255,
+                1 + sides[8, index] * augmentation.contrast,
+            )
+            mean = result[index].mean()
+            levels = np.clip(np.rint((_LEVELS - mean) * factor + mean + change), 0, 255).astype(np.uint8)
+            result[index] = levels[result[index]]
     if augmentation.cutout:
-        result = _cut_out(result, seed, augmentation.cutout)
-    if landmarks is not None:
-        landmarks = _move_landmarks(landmarks, tf.stack([a, b, c, d, e, f], 1), mirror)
-    return result, landmarks
+        half = augmentation.cutout * size / 2
+        low = np.clip(np.rint(draws[9:11] * size - half), 0, size).astype(np.int64)
+        high = np.clip(np.rint(draws[9:11] * size + half), 0, size).astype(np.int64)
+        for index in range(count):
+            square = result[index, low[0, index] : high[0, index], low[1, index] : high[1, index]]
+            square[:] = round(float(result[index].mean()))
+    return result, None if landmarks is None else _move_landmarks(landmarks, transforms, mirror)
 
 
-def _relight(pixels: tf.Tensor, light: tf.Tensor, contrast: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    factor = (1 + (2 * contrast - 1) * augmentation.contrast)[:, None, None, None]
-    change = ((2 * light - 1) * augmentation.brightness * 255)[:, None, None, None]
-    mean = tf.reduce_mean(pixels, (1, 2, 3), keepdims=True)
-    return tf.clip_by_value((pixels - mean) * factor + mean + change, 0.0, 255.0)
+_LEVELS = np.arange(256, dtype=np.float32)
 
 
-def _cut_out(pixels: tf.Tensor, seed: tf.Tensor, part: float) -> tf.Tensor:
-    size = pixels.shape[1]
-    centers = tf.random.stateless_uniform((2, tf.shape(pixels)[0], 1), seed + [0, 1]) * size
-    inside = tf.abs(tf.range(size, dtype=tf.float32) + 0.5 - centers) < part * size / 2
-    square = (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
-    return tf.where(square, tf.reduce_mean(pixels, (1, 2, 3), keepdims=True), pixels)
+def _transforms(
+    mirror: np.ndarray, corners: np.ndarray, sides: np.ndarray, augmentation: Augmentation, size: int
+) -> np.ndarray:
+    """Where the pixels of each result come from: float64 (n, 2, 3), taking (x, y, 1) of the result to x and y of the
+    image given, with whole numbers at the centres of pixels."""
+    shift = sides[:2] * augmentation.shift
+    zoom = 1 / (1 + sides[2] * augmentation.scale)
+    angle = sides[3] * math.radians(augmentation.rotation)
+    cosine, sine, sign = zoom * np.cos(angle), zoom * np.sin(angle), np.where(mirror, -1.0, 1.0)
+    transforms = np.empty((len(mirror), 2, 3))
+    transforms[:, 0, 0], transforms[:, 0, 1] = cosine * sign, -sine
+    transforms[:, 1, 0], transforms[:, 1, 1] = sine * sign, cosine
+    middle = (size - 1) / 2
+    transforms[:, :, 2] = (corners + shift).T + middle - transforms[:, :, :2].sum(2) * middle
+    return transforms
 
 
-def _move_landmarks(landmarks: tf.Tensor, transforms: tf.Tensor, mirror: tf.Tensor) -> tf.Tensor:
-    """Takes points through the inverse of the transforms (result -> source), pixel centres at whole numbers."""
-    a, b, c, d, e, f = tf.unstack(transforms[:, :, None], axis=1)
-    determinant = a * e - b * d
-    x, y = landmarks[..., 0] - 0.5 - c, landmarks[..., 1] - 0.5 - f
-    moved = tf.stack([(e * x - b * y) / determinant, (a * y - d * x) / determinant], -1) + 0.5
-    mirrored = tf.gather(moved, MIRRORED_LANDMARKS, axis=1)
-    return tf.where((mirror < 0)[:, None, None], mirrored, moved)
+def _warp(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(image, transform, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return warped.reshape(size, size, image.shape[2])
+
+
+def _move_landmarks(landmarks: np.ndarray, transforms: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Takes points, float32 (n, 68, 2), through the inverse of the transforms; a pixel's centre lies at a half."""
+    inverse = np.linalg.inv(transforms[:, :, :2])
+    moved = np.einsum("nij,npj->npi", inverse, landmarks - 0.5 - transforms[:, None, :, 2]) + 0.5
+    moved[mirror] = moved[mirror][:, MIRRORED_LANDMARKS]
+    return moved.astype(np.float32)
 
 
 def label_distributions(table: FaceTable, space: LabelSpace, labels: str = "majority") -> np.ndarray:
@@ -343,7 +362,10 @@ class _Order:
         positions = (epoch * steps_per_epoch + step) * self.batch_size + np.arange(self.batch_size)
         passes, places = np.divmod(positions, self.size)
         return np.array(
-            [_permutation(self.seed, self.stream, int(number), self.size)[place] for number, place in zip(passes, places)]
+            [
+                _permutation(self.seed, self.stream, int(number), self.size)[place]
+                for number, place in zip(passes, places)
+            ]
         )
 
 
@@ -363,6 +385,9 @@ class _Stream:
     columns: Mapping[str, np.ndarray]
     landmarks: str | None = None
 
+
+_AUGMENTATION_STREAM = 100
+"""Number of the first image's random stream; those below are of what is drawn from the table."""
 
 _Pick = Callable[[int, int], tuple[np.ndarray, ...]]
 
@@ -429,37 +454,30 @@ class Batches:
         return dataset.prefetch(4).with_options(options)
 
     def _gather(self, epoch: int, step: np.ndarray) -> list[np.ndarray]:
-        """Everything of a step that is not computed in the graph, stream by stream: seed, images, columns, landmarks."""
+        """The arrays of one step, stream by stream: images uint8, columns, landmarks."""
         values: list[np.ndarray] = []
         for number, (stream, rows) in enumerate(zip(self._streams, self._pick(epoch, int(step)))):
             pixels, frames = stream.faces.take(rows)
-            state = np.random.SeedSequence([self._seed, number, epoch, int(step)]).generate_state(2)
-            values += [(state >> 1).astype(np.int32), np.asarray(pixels)]
-            values += [column[rows] for column in stream.columns.values()]
-            if stream.landmarks:
-                values.append(stream.faces.landmarks(rows, frames))
+            points = stream.faces.landmarks(rows, frames) if stream.landmarks else None
+            generator = np.random.default_rng([self._seed, _AUGMENTATION_STREAM + number, epoch, int(step)])
+            pixels, points = augment(pixels, generator, self._augmentation, self._spec.size, points)
+            values += [pixels, *(column[rows] for column in stream.columns.values())]
+            values += [] if points is None else [points]
         return values
 
     def _batch(self, epoch: int, step: tf.Tensor) -> dict[str, tf.Tensor]:
-        types: list[tf.DType] = []
+        keys: list[str] = []
         for stream in self._streams:
-            types += [tf.int32, tf.uint8, *(tf.as_dtype(column.dtype) for column in stream.columns.values())]
-            types += [tf.float32] if stream.landmarks else []
-        gathered = iter(tf.numpy_function(functools.partial(self._gather, epoch), [step], types, stateful=False))
-        batch: dict[str, tf.Tensor] = {}
-        for stream in self._streams:
-            seed, pixels = next(gathered), next(gathered)
-            seed.set_shape((2,))
-            pixels.set_shape((self.batch_size, *stream.faces.spec.shape))
-            columns = {key: next(gathered) for key in stream.columns}
-            points = next(gathered) if stream.landmarks else None
-            pixels, points = augment(pixels, seed, self._augmentation, self._spec.size, points)
-            batch |= {stream.image: self._spec.scale(pixels), **columns}
-            if stream.landmarks:
-                batch[stream.landmarks] = points
-        for key, spec in self.element_spec.items():
-            batch[key] = tf.ensure_shape(batch[key], spec.shape)
-        return {key: batch[key] for key in self.element_spec}
+            keys += [stream.image, *stream.columns, *([stream.landmarks] if stream.landmarks else [])]
+        pixels = {stream.image for stream in self._streams}
+        types = [tf.uint8 if key in pixels else self.element_spec[key].dtype for key in keys]
+        gathered = tf.numpy_function(functools.partial(self._gather, epoch), [step], types, stateful=False)
+        batch = dict(zip(keys, gathered))
+        for key in keys:
+            batch[key] = tf.ensure_shape(batch[key], self.element_spec[key].shape)
+            if key in pixels:
+                batch[key] = self._spec.scale(tf.cast(batch[key], tf.float32))
+        return batch
 
 
 def _usable(table: FaceTable, space: LabelSpace, labels: str) -> tuple[FaceTable, np.ndarray]:

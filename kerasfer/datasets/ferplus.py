@@ -108,9 +108,7 @@ def read(
         source, paths = ArraySource(pixels, source.describe("fer2013.csv")), np.arange(len(kept)).astype(str)
     else:
         folders = ", ".join(f"{_FOLDERS[part]}/" for part in absent)
-        raise DatasetError(
-            f"{root}: holds neither {folders} nor fer2013.csv; add it, or ask for a split that is there"
-        )
+        raise DatasetError(f"{root}: holds neither {folders} nor fer2013.csv; add it, or ask for a split that is there")
     columns = {
         "path": paths,
         "expression": majority[kept],
