@@ -1,0 +1,20 @@
+"""The papers' models, one file each."""
+
+from __future__ import annotations
+
+import importlib
+
+__all__ = ["MODELS", "model_class"]
+
+MODELS: dict[str, tuple[str, str]] = {
+    "tdgan": ("kerasfer.models.tdgan", "TDGAN"),
+}
+"""Name -> module and class. Modules are imported only when they are used."""
+
+
+def model_class(name: str) -> type:
+    """Returns the model class of a name; `ValueError`, listing the names, for an unknown one."""
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}; known are: {', '.join(sorted(MODELS))}")
+    module, attribute = MODELS[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,371 @@
+"""`FERModel`: the contract that every paper's model fulfils, and all that the models share.
+
+A paper's class defines its `Config`, the batches it eats, its networks, which optimizer moves which networks,
+`train_step`, `recognizer` and `synthesize`. Everything else is here.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasfer.expressions import FERPLUS8, LabelSpace
+from kerasfer.faces import ImageSpec
+
+__all__ = ["BATCH_KINDS", "ConfigError", "FERModel", "ModelConfig", "OptimizerPlan", "precision_scope"]
+
+BATCH_KINDS: dict[str, dict[str, str]] = {
+    "images": {
+        "image": "float32 (n, h, w, c) in the model's range",
+        "label": "float32 (n, K), a distribution over the expressions",
+    },
+    "expression_and_face": {
+        "expression_image": "float32 (n, h, w, c) in the model's range",
+        "expression_label": "float32 (n, K), a distribution over the expressions",
+        "face_image": "float32 (n, h, w, c) in the model's range",
+        "identity_label": "int32 (n,), number of the person",
+    },
+    "identity_pairs": {
+        "image": "float32 (n, h, w, c) in the model's range",
+        "label": "float32 (n, K), a distribution over the expressions",
+        "other_image": "float32 (n, h, w, c), another image of the same person",
+        "other_label": "float32 (n, K), its distribution over the expressions",
+    },
+}
+"""The kinds of batch that models eat: kind -> key -> type and meaning. `kerasfer.batches` makes them."""
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+class ConfigError(ValueError):
+    """A config field is unknown or has a value that it cannot have."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Fields of every model's config.
+
+    Attributes:
+        image_size: height and width of the faces in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        pixel_range: a key of `kerasfer.faces.PIXEL_RANGES`.
+        expressions: names of the classes, in order.
+        precision: a Keras dtype policy: float32, mixed_bfloat16 or mixed_float16.
+        seed: of the initial weights and of every random draw while training.
+        batch_size: images a step, over all replicas.
+        epochs: passes over the training set.
+        learning_rate: the optimizers' step size.
+        schedule: "constant", or "cosine" (falls to zero at the end of the last epoch).
+        average: momentum of the running average of the weights that is used after training; 0 for none.
+    """
+
+    image_size: int = 128
+    channels: int = 1
+    pixel_range: str = "unit"
+    expressions: tuple[str, ...] = FERPLUS8.labels
+    precision: str = "float32"
+    seed: int = 0
+    batch_size: int = 32
+    epochs: int = 100
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    average: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "expressions", tuple(self.expressions))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
+        try:
+            ImageSpec(self.image_size, self.channels, self.pixel_range)
+            LabelSpace.of(self.expressions)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        self._demand(self.precision in PRECISIONS, f"precision is one of {', '.join(PRECISIONS)}")
+        self._demand(self.schedule in ("constant", "cosine"), "schedule is constant or cosine")
+        self._demand(self.batch_size >= 1 and self.epochs >= 0, "batch_size is at least 1, epochs at least 0")
+        self._demand(0 <= self.average < 1, "average lies in [0, 1)")
+
+    def _demand(self, condition: bool, rule: str) -> None:
+        if not condition:
+            raise ConfigError(f"{type(self).__name__}: {rule}")
+
+    @classmethod
+    def paper(cls) -> ModelConfig:
+        """The paper's size and settings."""
+        return cls()
+
+    @classmethod
+    @abc.abstractmethod
+    def small(cls) -> ModelConfig:
+        """A size that a CPU can train: other width, resolution and epochs, same structure and losses."""
+
+    @classmethod
+    @abc.abstractmethod
+    def tiny(cls) -> ModelConfig:
+        """The smallest size that still has every part, for tests."""
+
+    def replace(self, **overrides: Any) -> ModelConfig:
+        """A copy with fields changed.
+
+        Raises:
+            ConfigError: a field that the config does not have, or a value of another type.
+        """
+        fields = {field.name: field for field in dataclasses.fields(self)}
+        for name, value in overrides.items():
+            if name not in fields:
+                raise ConfigError(f"{type(self).__name__} has no field {name!r}; fields are {', '.join(fields)}")
+            overrides[name] = _matching(name, value, getattr(self, name))
+        return dataclasses.replace(self, **overrides)
+
+    @classmethod
+    def parse_override(cls, text: str) -> tuple[str, Any]:
+        """Splits "field=value" as given on a command line; the value is JSON, or else a string."""
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise ConfigError(f"{text!r}: write field=value")
+        try:
+            return name.strip(), json.loads(value)
+        except json.JSONDecodeError:
+            return name.strip(), value
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """The config of `to_dict`; `ConfigError` for a field that is not known."""
+        return cls.paper().replace(**values)
+
+
+def _matching(name: str, value: Any, current: Any) -> Any:
+    if isinstance(current, tuple):
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",")]
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{name} is a list, got {value!r}")
+        return tuple(value)
+    if isinstance(current, bool) != isinstance(value, bool):
+        raise ConfigError(f"{name} is of type {type(current).__name__}, got {value!r}")
+    if isinstance(current, float) and isinstance(value, int):
+        return float(value)
+    if current is not None and not isinstance(value, type(current)):
+        raise ConfigError(f"{name} is of type {type(current).__name__}, got {value!r}")
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerPlan:
+    """One optimizer of a model.
+
+    Attributes:
+        networks: names of the networks it moves; every network with weights belongs to exactly one optimizer, or is
+            named in the model's `frozen`.
+        make: makes the optimizer from keyword arguments `learning_rate`, `use_ema`, `ema_momentum`.
+    """
+
+    networks: tuple[str, ...]
+    make: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam
+
+
+@contextlib.contextmanager
+def precision_scope(policy: str) -> Iterator[None]:
+    """Layers made inside have this dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+class FERModel(keras.Model):
+    """A paper's model: several networks, several optimizers, one training step.
+
+    Args:
+        config: an instance of the class's `Config`.
+
+    Attributes:
+        networks: name -> functional `keras.Model`, built and ready.
+        optimizers: name -> optimizer, after `compile`.
+        step: number of training steps done, int64 variable.
+    """
+
+    Config: ClassVar[type[ModelConfig]]
+    batch_kind: ClassVar[str]
+    frozen: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(name=type(self).__name__.lower())
+        if not isinstance(config, self.Config):
+            raise ConfigError(f"{type(self).__name__} takes a {self.Config.__name__}, got {type(config).__name__}")
+        self.config = config
+        self.image_spec = ImageSpec(config.image_size, config.channels, config.pixel_range)
+        self.label_space = LabelSpace.of(config.expressions)
+        keras.utils.set_random_seed(config.seed)
+        with precision_scope(config.precision):
+            self.networks: dict[str, keras.Model] = self.build_networks()
+        self.random = keras.random.SeedGenerator(config.seed)
+        self.step = self.add_weight((), initializer="zeros", dtype="int64", trainable=False, name="step")
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in self.loss_terms()}
+        self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
+        self.phase: tuple[bool, ...] | None = None
+        self.built = True
+
+    @abc.abstractmethod
+    def build_networks(self) -> dict[str, keras.Model]:
+        """Makes the networks, by name."""
+
+    @abc.abstractmethod
+    def optimizer_plans(self) -> dict[str, OptimizerPlan]:
+        """Which optimizer moves which networks, by the optimizer's name."""
+
+    @abc.abstractmethod
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of the numbers that `train_step` reports."""
+
+    @abc.abstractmethod
+    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One step on a batch of the class's `batch_kind`; returns the loss terms' running means."""
+
+    @abc.abstractmethod
+    def recognizer(self) -> keras.Model:
+        """Aligned faces in the model's range, float32 (n, h, w, c), to probabilities, float32 (n, K)."""
+
+    @abc.abstractmethod
+    def weight_groups(self) -> dict[str, tuple[str, ...]]:
+        """Networks by what they are needed for: "recognizer" first, then others such as "generator", "training"."""
+
+    def intervals(self) -> tuple[int, ...]:
+        """For parts of the step that are not due at every step: every how many steps each is due."""
+        return ()
+
+    def phase_at(self, step: int) -> tuple[bool, ...]:
+        """Which of `intervals` are due at a step; a loop may trace one step function for each answer."""
+        return tuple(step % every == 0 for every in self.intervals())
+
+    def when_due(self, index: int, function: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+        """Runs the function if `intervals()[index]` is due at this step.
+
+        A loop that sets `phase` decides while tracing, which works under every `tf.distribute` strategy; `Model.fit`
+        decides in the graph, which works on one replica.
+        """
+        every = self.intervals()[index]
+        if every == 1:
+            return function()
+        if self.phase is not None:
+            return function() if self.phase[index] else otherwise()
+        return tf.cond(tf.equal(tf.convert_to_tensor(self.step) % every, 0), function, otherwise)
+
+    def compile(self, total_steps: int | None = None, run_eagerly: bool = False) -> None:
+        """Makes the optimizers and builds their slots.
+
+        Args:
+            total_steps: length of the training; needed by the cosine schedule.
+            run_eagerly: passed to Keras, for `Model.fit`.
+        """
+        super().compile(optimizer=None, run_eagerly=run_eagerly, jit_compile=False)
+        seen: dict[str, str] = {}
+        for name, plan in self.optimizer_plans().items():
+            for network in plan.networks:
+                if network in seen:
+                    raise ConfigError(f"network {network!r} is moved by both {seen[network]!r} and {name!r}")
+                seen[network] = name
+            optimizer = plan.make(learning_rate=self._learning_rate(total_steps), **self._averaging())
+            optimizer.build(self.variables_of(*plan.networks))
+            self.optimizers[name] = optimizer
+        idle = [name for name, net in self.networks.items() if net.trainable_variables and name not in seen]
+        if set(idle) - set(self.frozen):
+            raise ConfigError(f"no optimizer moves {', '.join(sorted(set(idle) - set(self.frozen)))}")
+
+    def _learning_rate(self, total_steps: int | None) -> Any:
+        if self.config.schedule == "constant":
+            return self.config.learning_rate
+        if not total_steps:
+            raise ConfigError("the cosine schedule needs the number of steps: compile(total_steps=...)")
+        return keras.optimizers.schedules.CosineDecay(self.config.learning_rate, total_steps)
+
+    def _averaging(self) -> dict[str, Any]:
+        if not self.config.average:
+            return {}
+        return {"use_ema": True, "ema_momentum": self.config.average, "ema_overwrite_frequency": None}
+
+    def variables_of(self, *networks: str) -> list[keras.Variable]:
+        """Trainable variables of some networks, in a fixed order."""
+        return [variable for name in networks for variable in self.networks[name].trainable_variables]
+
+    def mean_over_batch(self, per_example: tf.Tensor) -> tf.Tensor:
+        """Mean in float32, divided by the number of replicas, since `tf.distribute` adds up their gradients."""
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return tf.reduce_mean(tf.cast(per_example, tf.float32)) / replicas
+
+    def minimize(self, optimizer: str, loss: tf.Tensor, tape: tf.GradientTape) -> None:
+        """Moves the networks of one optimizer, and no others, down the loss."""
+        variables = self.variables_of(*self.optimizer_plans()[optimizer].networks)
+        gradients = tape.gradient(loss, variables)
+        self.optimizers[optimizer].apply(gradients, variables)
+
+    def report(self, **terms: tf.Tensor) -> None:
+        """Adds values, as `mean_over_batch` gives them, to the running means of the loss terms."""
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        for name, value in terms.items():
+            self.trackers[name].update_state(tf.cast(value, tf.float32) * replicas)
+
+    def result(self) -> dict[str, tf.Tensor]:
+        """The running means of the loss terms since the last reset."""
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return list(self.trackers.values())
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Probabilities of aligned faces: the recogniser's answer."""
+        return self.recognizer()(inputs, training=training)
+
+    @contextlib.contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """The trained weights are replaced by their running averages inside, if the config asks for averages."""
+        if not (self.config.average and self.optimizers):
+            yield
+            return
+        kept: list[tuple[keras.Variable, np.ndarray]] = []
+        for name, plan in self.optimizer_plans().items():
+            variables = self.variables_of(*plan.networks)
+            averages = self.optimizers[name]._model_variables_moving_average
+            for variable, average in zip(variables, averages):
+                kept.append((variable, variable.numpy()))
+                variable.assign(average.numpy())
+        try:
+            yield
+        finally:
+            for variable, value in kept:
+                variable.assign(value)
+
+    def state(self) -> dict[str, Any]:
+        """Every variable that a training needs to go on: weights, optimizer slots, random states, the step.
+
+        Returns:
+            name -> Keras variable; the names are the same in every run of the same config.
+        """
+        variables = {"step": self.step, "random": self.random.state}
+        for network, model in self.networks.items():
+            for index, variable in enumerate(model.variables):
+                variables[f"network/{network}/{index:03d}/{variable.path}"] = variable
+        for name, optimizer in self.optimizers.items():
+            for index, variable in enumerate(optimizer.variables):
+                variables[f"optimizer/{name}/{index:03d}"] = variable
+        for name, tracker in self.trackers.items():
+            for index, variable in enumerate(tracker.variables):
+                variables[f"tracker/{name}/{index}"] = variable
+        return variables
