@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import tensorflow as tf
 
@@ -160,25 +161,24 @@ def augment(
             crop = pixels[index, top : top + size, left : left + size]
             result[index] = crop[:, ::-1] if mirror[index] else crop
     if augmentation.brightness or augmentation.contrast:
+        means = _means(result)
+        factors = 1 + sides[8] * augmentation.contrast
+        offsets = means * (1 - factors) + sides[7] * augmentation.brightness * 255
+        levels = np.clip(np.rint(factors[:, None] * np.arange(256) + offsets[:, None]), 0, 255).astype(np.uint8)
         for index in range(count):
-            change, factor = (
-                sides[7, index] * augmentation.brightness * 255,
-                1 + sides[8, index] * augmentation.contrast,
-            )
-            mean = result[index].mean()
-            levels = np.clip(np.rint((_LEVELS - mean) * factor + mean + change), 0, 255).astype(np.uint8)
-            result[index] = levels[result[index]]
+            result[index] = cv2.LUT(result[index], levels[index]).reshape(result[index].shape)
     if augmentation.cutout:
         half = augmentation.cutout * size / 2
         low = np.clip(np.rint(draws[9:11] * size - half), 0, size).astype(np.int64)
         high = np.clip(np.rint(draws[9:11] * size + half), 0, size).astype(np.int64)
-        for index in range(count):
-            square = result[index, low[0, index] : high[0, index], low[1, index] : high[1, index]]
-            square[:] = round(float(result[index].mean()))
+        for index, mean in enumerate(np.rint(_means(result))):
+            result[index, low[0, index] : high[0, index], low[1, index] : high[1, index]] = mean
     return result, None if landmarks is None else _move_landmarks(landmarks, transforms, mirror)
 
 
-_LEVELS = np.arange(256, dtype=np.float32)
+def _means(pixels: np.ndarray) -> np.ndarray:
+    """Mean value of each image, (n,)."""
+    return np.array([sum(cv2.mean(image)) / image.shape[2] for image in pixels])
 
 
 def _transforms(
@@ -199,8 +199,6 @@ def _transforms(
 
 
 def _warp(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
-    import cv2
-
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpAffine(image, transform, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return warped.reshape(size, size, image.shape[2])
