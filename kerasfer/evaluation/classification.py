@@ -1,0 +1,293 @@
+"""How well a model recognises expressions: accuracy, per class, confusion."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from kerasfer.datasets.base import DatasetError, FaceTable
+from kerasfer.datasets.reading import prepare_faces
+from kerasfer.expressions import FERPLUS8, UNKNOWN, LabelSpace
+from kerasfer.faces import ImageSpec
+
+__all__ = ["Recognizes", "Report", "evaluate", "predict", "true_classes"]
+
+_CHUNK = 1024
+
+
+class Recognizes(Protocol):
+    """What can be evaluated: every model of the zoo, or anything with these three."""
+
+    image_spec: ImageSpec
+    label_space: LabelSpace
+
+    def recognizer(self) -> Callable[[Any], Any]:
+        """A function of images float32 (n, *image_spec.shape), in the spec's range, to probabilities (n, K)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """The outcome of a test. Rates of a class that does not occur are NaN, None in JSON.
+
+    Attributes:
+        labels: names of the K classes.
+        confusion: int64 (K, K), true class by row, recognised class by column.
+        dataset: name of the data set.
+        split: the part tested on.
+        protocol: how it was tested.
+        model: name of the model.
+        left_out: faces of the table whose expression is unknown or not among the classes.
+    """
+
+    labels: tuple[str, ...]
+    confusion: np.ndarray
+    dataset: str = ""
+    split: str = ""
+    protocol: str = ""
+    model: str = ""
+    left_out: int = 0
+
+    def __post_init__(self) -> None:
+        confusion = np.asarray(self.confusion, np.int64)
+        if confusion.shape != (len(self.labels), len(self.labels)) or (confusion < 0).any():
+            raise ValueError(f"{len(self.labels)} classes need a confusion matrix of counts of that size")
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "confusion", confusion)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Report) and self.to_json() == other.to_json()
+
+    @classmethod
+    def of(cls, true: np.ndarray, recognised: np.ndarray, space: LabelSpace, **about: Any) -> Report:
+        """The report of class numbers, int (n,) each."""
+        size = len(space)
+        confusion = np.bincount(np.asarray(true) * size + recognised, minlength=size * size).reshape(size, size)
+        return cls(space.labels, confusion, **about)
+
+    @property
+    def n(self) -> int:
+        """Number of faces tested."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Part of all faces that were recognised."""
+        return float(np.trace(self.confusion) / self.n) if self.n else float("nan")
+
+    @property
+    def recall(self) -> np.ndarray:
+        """For each class, the part of its faces that were recognised: float64 (K,)."""
+        return _ratio(np.diag(self.confusion), self.confusion.sum(1))
+
+    @property
+    def precision(self) -> np.ndarray:
+        """For each class, the part of the faces recognised as it that are of it: float64 (K,)."""
+        return _ratio(np.diag(self.confusion), self.confusion.sum(0))
+
+    @property
+    def f1(self) -> np.ndarray:
+        """For each class, the harmonic mean of recall and precision: float64 (K,)."""
+        return _ratio(2 * np.diag(self.confusion), self.confusion.sum(0) + self.confusion.sum(1))
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the recall of the classes that occur."""
+        return float(np.nanmean(self.recall)) if self.n else float("nan")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers, strings and lists; rates are rounded to six places."""
+        rates = zip(self.labels, self.recall, self.precision, self.f1, self.confusion.sum(1))
+        return {
+            "model": self.model,
+            "dataset": self.dataset,
+            "split": self.split,
+            "protocol": self.protocol,
+            "n": self.n,
+            "left_out": self.left_out,
+            "accuracy": _rounded(self.accuracy),
+            "balanced_accuracy": _rounded(self.balanced_accuracy),
+            "per_class": {
+                label: {"recall": _rounded(r), "precision": _rounded(p), "f1": _rounded(f), "n": int(count)}
+                for label, r, p, f, count in rates
+            },
+            "labels": list(self.labels),
+            "confusion": self.confusion.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Report:
+        """The report that `to_json` gave; the rates are computed anew from the confusion matrix."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: content[name] for name in names if name in content})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the report as JSON, aside and then renamed."""
+        path = Path(path)
+        aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            aside.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+            os.replace(aside, path)
+        finally:
+            with contextlib.suppress(OSError):
+                aside.unlink()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Report:
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: the file is missing or is not a report.
+        """
+        try:
+            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a readable report ({error})") from error
+
+    def __str__(self) -> str:
+        title = ", ".join(part for part in (self.model, self.dataset, self.split, self.protocol) if part)
+        width = max(len("expression"), *(len(label) for label in self.labels))
+        lines = [title] if title else []
+        lines.append(f"accuracy {self.accuracy:.2%}, mean per class {self.balanced_accuracy:.2%}, n = {self.n}")
+        if self.left_out:
+            lines.append(f"{self.left_out} faces left out: their expression is unknown or not one of the model's")
+        cells = "".join(f"{label[:7]:>8}" for label in self.labels)
+        lines.append(f"{'expression':<{width}}{'n':>7}{'recall':>9}{'precis.':>9}{'F1':>9}   recognised as{cells}")
+        for index, label in enumerate(self.labels):
+            rates = "".join(f"{rate[index]:>9.2%}" for rate in (self.recall, self.precision, self.f1))
+            counts = "".join(f"{count:>8}" for count in self.confusion[index])
+            lines.append(f"{label:<{width}}{self.confusion[index].sum():>7}{rates}{'':>16}{counts}")
+        return "\n".join(lines)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def true_classes(table: FaceTable, space: LabelSpace, labels: str = "majority") -> np.ndarray:
+    """Class numbers int32 (n,), -1 where there is none.
+
+    Args:
+        table: the data set.
+        space: the classes.
+        labels: "majority" for `expression`, "votes" for the class with the most votes (the first one where equal).
+
+    Raises:
+        DatasetError: another value of `labels`, or votes for classes that have none.
+    """
+    if labels == "majority":
+        return space.encode(table["expression"])
+    positions = FERPLUS8.encode([int(expression) for expression in space.expressions])
+    if labels != "votes" or (positions < 0).any():
+        raise DatasetError(f"labels must be majority, or votes for classes of FER+; got {labels!r}, {space.name}")
+    votes = np.nan_to_num(table["votes"][:, positions])
+    return np.where(votes.sum(1) > 0, votes.argmax(1), UNKNOWN).astype(np.int32)
+
+
+def predict(
+    model: Recognizes,
+    table: FaceTable,
+    batch_size: int = 64,
+    flip: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Probabilities of each face of a table.
+
+    Args:
+        model: what recognises.
+        table: the faces, aligned; each row's `box` is cut out.
+        batch_size: faces at a time.
+        flip: take the mean of each face's and its mirror image's probabilities.
+        progress: called with the number of faces done and of all.
+
+    Returns:
+        float32 (n, K), in the order of the model's label space.
+
+    Raises:
+        DatasetError: images that do not decode; the message names them.
+    """
+    spec = model.image_spec
+    recognise = _in_graph(model.recognizer())
+    probabilities = np.empty((len(table), len(model.label_space)), np.float32)
+    for start in range(0, len(table), _CHUNK):
+        pixels = prepare_faces(table, spec, np.arange(start, min(start + _CHUNK, len(table))))
+        for low in range(0, len(pixels), batch_size):
+            faces = spec.scale(pixels[low : low + batch_size])
+            outcome = np.asarray(recognise(faces))
+            if flip:
+                outcome = (outcome + np.asarray(recognise(np.ascontiguousarray(faces[:, :, ::-1])))) / 2
+            probabilities[start + low : start + low + len(faces)] = outcome
+            if progress:
+                progress(start + low + len(faces), len(table))
+    return probabilities
+
+
+def _in_graph(recognise: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A Keras model as one compiled graph for every batch size; any other function as it is."""
+    import keras
+    import tensorflow as tf
+
+    if not isinstance(recognise, keras.Model):
+        return recognise
+    signature = [tf.TensorSpec((None, *recognise.input_shape[1:]), tf.float32)]
+    return tf.function(lambda faces: recognise(faces, training=False), input_signature=signature)
+
+
+def evaluate(
+    model: Recognizes,
+    table: FaceTable,
+    batch_size: int = 64,
+    flip: bool = False,
+    *,
+    labels: str = "majority",
+    protocol: str = "",
+    model_name: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Tests a model on a table.
+
+    Faces whose expression is unknown or not one of the model's classes are left out, and counted in the report.
+
+    Args:
+        model: what recognises: a model of the zoo, or anything with `image_spec`, `label_space` and `recognizer()`.
+        table: the faces, aligned.
+        batch_size: faces at a time.
+        flip: as in `predict`.
+        labels: as in `true_classes`.
+        protocol: how the table was made, for the report.
+        model_name: for the report; by default the model's own `name`, if it has one.
+        progress: called with the number of faces done and of all.
+
+    Raises:
+        DatasetError: no face to test, or images that do not decode.
+    """
+    space = model.label_space
+    true = true_classes(table, space, labels)
+    rows = np.flatnonzero(true >= 0)
+    if not len(rows):
+        raise DatasetError(f"{table.name}: no face has one of the model's expressions: {', '.join(space.labels)}")
+    tested = table.select(rows)
+    recognised = predict(model, tested, batch_size, flip, progress).argmax(1)
+    parts = sorted(set(tested["split"].tolist()) - {""}) if "split" in tested else []
+    name = model_name or getattr(model, "name", "")
+    return Report.of(
+        true[rows],
+        recognised,
+        space,
+        dataset=table.name,
+        split="+".join(parts),
+        protocol=protocol or ("flip" if flip else ""),
+        model=name if isinstance(name, str) else "",
+        left_out=len(table) - len(rows),
+    )
