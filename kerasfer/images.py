@@ -28,6 +28,7 @@ __all__ = [
     "read",
     "resize",
     "to_grey",
+    "warp",
     "write",
 ]
 
@@ -219,6 +220,42 @@ def crop(image: np.ndarray, box: Box, size: int | tuple[int, int] | None = None)
         rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
         cut = image[rows[:, None], columns]
     return cut if size is None else resize(cut, size)
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    """Samples an image along a similarity transform; where it leaves the image, the edge pixels repeat.
+
+    When the image shrinks, the region is first reduced by area means, so that nothing aliases. Coordinates count from
+    the upper left corner of the upper left pixel, whose centre is (0.5, 0.5).
+
+    Args:
+        image: uint8 (height, width, 3) or (height, width).
+        matrix: (2, 3), takes (x, y, 1) in the result to (x, y) in the image.
+        size: height and width of the result, or one number for both.
+
+    Returns:
+        uint8 (height, width[, 3]).
+    """
+    import cv2
+
+    height, width = (size, size) if isinstance(size, int) else size
+    matrix = np.asarray(matrix, np.float64)
+    step = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ matrix[:, :2].T + matrix[:, 2]
+    margin = np.ceil(step) + 2
+    limits = np.array([image.shape[1], image.shape[0]])
+    first = np.clip(np.floor(corners.min(0) - margin), 0, limits - 1).astype(int)
+    last = np.clip(np.ceil(corners.max(0) + margin), first + 1, limits).astype(int)
+    region = image[first[1] : last[1], first[0] : last[0]]
+    if step > 1:
+        reduced = np.maximum(np.rint((last - first) / step), 1).astype(int)
+        region = resize(region, (int(reduced[1]), int(reduced[0])))
+    ratio = np.array([region.shape[1], region.shape[0]]) / (last - first)
+    linear = matrix[:, :2] * ratio[:, None]
+    offset = (matrix[:, 2] - first) * ratio
+    by_index = np.column_stack([linear, linear.sum(1) / 2 + offset - 0.5])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(region, by_index, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def encode(image: np.ndarray, suffix: str = ".png") -> bytes:

@@ -1,0 +1,22 @@
+"""Faces in photos: detectors, 68 landmarks, head pose, alignment."""
+
+from kerasfer.detection.alignment import FERPLUS_TEMPLATE, Template, align, alignment_matrix, transform
+from kerasfer.detection.detectors import DETECTORS, Detector, detect, find_detector
+from kerasfer.detection.graphs import DetectionError
+from kerasfer.detection.pose import head_pose
+from kerasfer.detection.tables import align_table
+
+__all__ = [
+    "DETECTORS",
+    "FERPLUS_TEMPLATE",
+    "DetectionError",
+    "Detector",
+    "Template",
+    "align",
+    "align_table",
+    "alignment_matrix",
+    "detect",
+    "find_detector",
+    "head_pose",
+    "transform",
+]

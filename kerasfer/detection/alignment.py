@@ -1,0 +1,135 @@
+"""Alignment: every face at the place, size and angle that the recognisers were trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from kerasfer import images
+from kerasfer.faces import Box, DetectedFace, Landmarks
+
+__all__ = ["FERPLUS_TEMPLATE", "Template", "align", "alignment_matrix", "parts", "similarity", "transform"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Template:
+    """Where an aligned face has its parts, in a square of side 1: x to the right, y down.
+
+    Attributes:
+        right_eye, left_eye: centres of the person's eyes.
+        nose: tip of the nose (landmark 30).
+        mouth: middle between the corners of the mouth.
+        box_ratio: side of the square in longer sides of a detector's box, where there are no landmarks.
+        box_shift: how far the square's centre lies below the box's, in longer sides of the box.
+    """
+
+    right_eye: tuple[float, float]
+    left_eye: tuple[float, float]
+    nose: tuple[float, float]
+    mouth: tuple[float, float]
+    box_ratio: float
+    box_shift: float
+
+    @property
+    def points(self) -> np.ndarray:
+        """Right eye, left eye, nose, mouth: float64 (4, 2)."""
+        return np.array([self.right_eye, self.left_eye, self.nose, self.mouth])
+
+
+FERPLUS_TEMPLATE = Template(
+    right_eye=(0.314, 0.389),
+    left_eye=(0.686, 0.389),
+    nose=(0.5, 0.592),
+    mouth=(0.5, 0.766),
+    box_ratio=1.155,
+    box_shift=-0.096,
+)
+"""Mean geometry of the FERPlus training faces, made symmetric; measured with `python scripts/measure_faces.py`."""
+
+
+def parts(landmarks: Landmarks) -> np.ndarray:
+    """The points that stand at a template's, float64 (4, 2)."""
+    points = landmarks.points.astype(np.float64)
+    return np.stack([*landmarks.eye_centers.astype(np.float64), points[30], points[[48, 54]].mean(0)])
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The similarity transform (no reflection) that takes points nearest to others in the least-squares sense.
+
+    Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991, in the plane,
+    where it is a complex factor and a shift.
+
+    Args:
+        source, target: (n, 2), n >= 2, the source not all one point.
+
+    Returns:
+        float64 (2, 3), takes (x, y, 1) of the source to the target.
+    """
+    from_points, to_points = source - source.mean(0), target - target.mean(0)
+    size = (from_points**2).sum()
+    if size == 0:
+        raise ValueError("cannot align landmarks that are all one point")
+    cosine = (from_points * to_points).sum() / size
+    sine = (from_points[:, 0] * to_points[:, 1] - from_points[:, 1] * to_points[:, 0]).sum() / size
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    return np.column_stack([linear, target.mean(0) - linear @ source.mean(0)])
+
+
+def alignment_matrix(
+    face: DetectedFace | Landmarks | Box, size: int, template: Template = FERPLUS_TEMPLATE, zoom: float = 1.0
+) -> np.ndarray:
+    """The transform from pixels of the image to pixels of the aligned face.
+
+    With landmarks: the similarity transform that brings eyes, nose and mouth nearest to the template's. (The nose keeps
+    the size of a turned head right, whose eyes move together.) With a box alone: its square, without rotation.
+
+    Args:
+        face: a detected face, or landmarks or a box alone.
+        size: side of the aligned face in pixels.
+        template: where the parts of the face go.
+        zoom: 2 shows the face twice as large about the middle of the picture, 0.5 half as large.
+
+    Returns:
+        float64 (2, 3), takes (x, y, 1) in the image to (x, y) in the aligned face.
+    """
+    if isinstance(face, DetectedFace):
+        face = face.box if face.landmarks is None else face.landmarks
+    if isinstance(face, Landmarks):
+        target = ((template.points - 0.5) * zoom + 0.5) * size
+        return similarity(parts(face), target)
+    if not face.width > 0 or not face.height > 0:
+        raise ValueError(f"cannot align to the empty box {face}")
+    longer = max(face.width, face.height)
+    scale = size * zoom / (longer * template.box_ratio)
+    center = np.array(face.center) + [0.0, template.box_shift * longer]
+    return np.column_stack([np.eye(2) * scale, size / 2 - scale * center])
+
+
+def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Applies a (2, 3) transform to points (..., 2)."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def align(
+    image: np.ndarray,
+    face: DetectedFace | Landmarks | Box,
+    size: int,
+    template: Template = FERPLUS_TEMPLATE,
+    zoom: float = 1.0,
+) -> np.ndarray:
+    """Cuts a face out so that its parts lie where the template has them.
+
+    Args:
+        image: uint8 RGB (height, width, 3) or grey (height, width); edge pixels repeat beyond its borders.
+        face: a detected face in the image, or landmarks or a box alone; see `alignment_matrix`.
+        size: side of the result in pixels.
+        template: where the parts of the face go.
+        zoom: 2 shows the face twice as large about the middle of the picture, 0.5 half as large.
+
+    Returns:
+        uint8 (size, size[, 3]).
+    """
+    matrix = alignment_matrix(face, size, template, zoom)
+    inverse = np.linalg.inv(np.vstack([matrix, [0.0, 0.0, 1.0]]))[:2]
+    return images.warp(image, inverse, size)

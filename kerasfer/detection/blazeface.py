@@ -1,0 +1,188 @@
+"""MediaPipe's short-range BlazeFace, with a second look for very large and for small faces.
+
+Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019. The network sees
+128 x 128 pixels and finds faces between about a sixth and nine tenths of that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from kerasfer import images
+from kerasfer.detection.graphs import Graph
+from kerasfer.faces import Box
+
+__all__ = ["Candidate", "find", "merge"]
+
+WINDOW = 128
+"""Pixels that the network sees, squared."""
+
+OVERLAP = 48
+"""Pixels by which the tiles of a level overlap: the largest face that only tiles of that level see whole."""
+
+LEVELS = 3
+"""Number of tiled looks; at the last one the image's longer side has WINDOW * 2 ** LEVELS pixels."""
+
+PADDING = 1.75
+"""Longer side of the padded look, in longer sides of the image."""
+
+TILE_SCORE = 0.6
+"""Least score of a face in a tile: the many tiles would otherwise bring many false ones."""
+
+TRUSTED_SCORE = 0.7
+"""From this score on, a face of the plain or padded look needs no confirmation by the face mesh."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A face as a detector reports it.
+
+    Attributes:
+        box: where, in pixels.
+        score: confidence in [0, 1].
+        roll: angle of the line from the right to the left eye in radians, positive downwards; 0 where not known.
+        trusted: whether the face counts even if the face mesh does not see one there.
+    """
+
+    box: Box
+    score: float
+    roll: float = 0.0
+    trusted: bool = True
+
+
+def find(image: np.ndarray, minimum_score: float = 0.5) -> list[Candidate]:
+    """Finds faces.
+
+    Looks at the whole image, at the image with a black border (a face that fills the frame then fits the network), and
+    at overlapping tiles of the image at growing resolutions, as long as it has them to give. From the second tiled look
+    on, it goes on only if no face was found yet or one so small that there may be smaller ones beside it. What several
+    looks see is merged.
+
+    Args:
+        image: uint8 RGB (height, width, 3).
+        minimum_score: least confidence of a face.
+
+    Returns:
+        Candidates, the most confident first.
+    """
+    longer = max(image.shape[:2])
+    finest = min(longer, WINDOW * 2**LEVELS)
+    reduced = images.resize(image, _scaled(image, finest))
+    found = _look(reduced, 1.0, minimum_score) + _look(reduced, 1 / PADDING, minimum_score)
+    for level in range(1, LEVELS + 1):
+        smallest = min((face.box.width / finest for face in found), default=0.0)
+        if WINDOW * 2**level > 1.5 * longer or level > 1 and smallest > 0.75 / 2**level:
+            break
+        found += _look(reduced, 2.0**level, max(minimum_score, TILE_SCORE))
+    return [_enlarged(face, longer / finest) for face in merge(found)]
+
+
+def _scaled(image: np.ndarray, longer: float) -> tuple[int, int]:
+    """Height and width of the image when its longer side gets that many pixels."""
+    scale = longer / max(image.shape[:2])
+    return max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))
+
+
+def _enlarged(face: Candidate, factor: float) -> Candidate:
+    sides = dataclasses.astuple(face.box)
+    return dataclasses.replace(face, box=Box(*(side * factor for side in sides)))
+
+
+def merge(candidates: list[Candidate]) -> list[Candidate]:
+    """Keeps, of candidates that overlap by a third or lie within each other, the most confident one."""
+    kept: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda face: -face.score):
+        if not any(_same_face(candidate.box, other.box) for other in kept):
+            kept.append(candidate)
+    return kept
+
+
+def _same_face(one: Box, other: Box) -> bool:
+    shared = Box(
+        max(one.left, other.left), max(one.top, other.top), min(one.right, other.right), min(one.bottom, other.bottom)
+    )
+    if shared.width <= 0 or shared.height <= 0:
+        return False
+    return one.intersection_over_union(other) > 0.3 or shared.area > 0.7 * min(one.area, other.area)
+
+
+def _look(image: np.ndarray, windows: float, minimum_score: float) -> list[Candidate]:
+    """Finds faces at one resolution: the image's longer side is as long as that many windows."""
+    scale = WINDOW * windows / max(image.shape[:2])
+    height, width = _scaled(image, WINDOW * windows)
+    resized = images.resize(image, (height, width))
+    found = []
+    for top in _starts(height):
+        for left in _starts(width):
+            window = np.zeros((WINDOW, WINDOW, 3), np.uint8)
+            part = resized[max(top, 0) : top + WINDOW, max(left, 0) : left + WINDOW]
+            below, right = max(-top, 0), max(-left, 0)
+            window[below : below + part.shape[0], right : right + part.shape[1]] = part
+            inner = (left > 0, top > 0, left + WINDOW < width, top + WINDOW < height)
+            for box, score, roll in _faces_in(window, minimum_score):
+                if _is_cut(box, inner):
+                    continue
+                corners = (box + np.array([left, top, left, top])) / scale
+                trusted = windows <= 1 and score >= TRUSTED_SCORE
+                found.append(Candidate(Box(*map(float, corners)), score, roll, trusted))
+    return found
+
+
+def _starts(side: int) -> list[int]:
+    """Where along a side the windows begin; a side shorter than a window is centred in it."""
+    if side <= WINDOW:
+        return [(side - WINDOW) // 2]
+    count = -(-(side - WINDOW) // (WINDOW - OVERLAP)) + 1
+    return [round(start) for start in np.linspace(0, side - WINDOW, count)]
+
+
+def _is_cut(box: np.ndarray, inner: tuple[bool, bool, bool, bool]) -> bool:
+    """Tells whether a face crosses a window's edge beyond which the image goes on: another window sees all of it."""
+    beyond = (box[0] < 0, box[1] < 0, box[2] > WINDOW, box[3] > WINDOW)
+    return any(crosses and within for crosses, within in zip(beyond, inner))
+
+
+@functools.cache
+def _network() -> Graph:
+    return Graph("face_detection/face_detection_short_range.tflite")
+
+
+@functools.cache
+def _anchors() -> np.ndarray:
+    """Centres of the 896 anchors in windows, float32 (896, 2): two a cell of 16 x 16, six a cell of 8 x 8."""
+    centers = []
+    for cells, repeats in ((16, 2), (8, 6)):
+        y, x = np.mgrid[:cells, :cells]
+        grid = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) / cells
+        centers.append(np.repeat(grid, repeats, axis=0))
+    return np.concatenate(centers).astype(np.float32)
+
+
+def _faces_in(window: np.ndarray, minimum_score: float) -> list[tuple[np.ndarray, float, float]]:
+    """Faces in one window: box as (left, top, right, bottom) in its pixels, score, roll.
+
+    The network gives, for each anchor, centre, size and six key points (eyes first) in pixels beside the anchor, and a
+    logit. Overlapping answers are averaged, weighted by their scores (the paper's blending).
+    """
+    outputs = _network()(window.astype(np.float32) / 127.5 - 1.0)
+    scores = 1.0 / (1.0 + np.exp(-np.clip(outputs[896], -80, 80)))
+    chosen = np.flatnonzero(scores >= minimum_score)
+    chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
+    scores = scores[chosen]
+    values = outputs[896 * 16].reshape(896, 16)[chosen]
+    origin = _anchors()[chosen] * WINDOW
+    centers, halves = values[:, :2] + origin, values[:, 2:4] / 2
+    eyes = values[:, 6:8] - values[:, 4:6]
+    answers = np.concatenate([centers - halves, centers + halves, eyes], axis=1)
+    found = []
+    while len(scores):
+        best = Box(*answers[0, :4])
+        same = np.array([Box(*answer[:4]).intersection_over_union(best) > 0.3 for answer in answers])
+        same[0] = True
+        mean = np.average(answers[same], axis=0, weights=scores[same])
+        found.append((mean[:4], float(scores[0]), float(np.arctan2(mean[5], mean[4]))))
+        answers, scores = answers[~same], scores[~same]
+    return found

@@ -1,0 +1,145 @@
+"""Face detectors by name."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from kerasfer import images
+from kerasfer.detection import blazeface, mesh
+from kerasfer.detection.blazeface import Candidate
+from kerasfer.detection.graphs import DetectionError
+from kerasfer.detection.pose import head_pose
+from kerasfer.faces import Box, DetectedFace
+
+__all__ = ["DETECTORS", "Detector", "detect", "find_detector"]
+
+Detector = Callable[[np.ndarray, float], list[Candidate]]
+"""Takes a uint8 RGB image and the least score, returns candidates."""
+
+_LONGEST_SIDE = 1280
+"""MTCNN and the Haar cascade see larger images shrunk to this."""
+
+
+def detect(
+    image: np.ndarray,
+    detector: str | Detector = "mediapipe",
+    landmarks: bool = True,
+    pose: bool = True,
+    minimum_score: float = 0.5,
+) -> list[DetectedFace]:
+    """Finds the faces in an image. Safe to call from several threads.
+
+    Args:
+        image: uint8 RGB (height, width, 3); grey and RGBA arrays as `images.read` takes them.
+        detector: a key of `DETECTORS`, or a function like them.
+        landmarks: whether to locate 68 landmarks, by MediaPipe's face mesh, whatever the detector. A face turned too far
+            away for the mesh has none.
+        pose: whether to compute yaw, pitch and roll, where landmarks are found.
+        minimum_score: least confidence of a face in [0, 1].
+
+    Returns:
+        Faces, the largest first; [] if there are none.
+
+    Raises:
+        DetectionError: the detector is unknown or its package is missing.
+        ImageError: the array is not an image.
+    """
+    find = find_detector(detector)
+    image = images.read(image)
+    faces = []
+    for candidate in find(image, minimum_score):
+        points = None
+        if landmarks or pose or not candidate.trusted:
+            presence = mesh.PRESENT if candidate.trusted else mesh.CONFIRMED
+            points = mesh.fit(image, candidate.box, candidate.roll, presence)
+        if points is None and not candidate.trusted:
+            continue
+        located = None if points is None else mesh.landmarks_of(points)
+        faces.append(
+            DetectedFace(
+                box=candidate.box,
+                score=candidate.score,
+                landmarks=located if landmarks else None,
+                pose=head_pose(located) if pose and located is not None else None,
+            )
+        )
+    return sorted(faces, key=lambda face: -face.box.area)
+
+
+def find_detector(detector: str | Detector) -> Detector:
+    """Returns a detector by its name; `DetectionError` if there is none."""
+    if callable(detector):
+        return detector
+    if detector not in DETECTORS:
+        raise DetectionError(f"unknown detector {detector!r}; known are: {', '.join(DETECTORS)}")
+    return DETECTORS[detector]
+
+
+def _mtcnn(image: np.ndarray, minimum_score: float) -> list[Candidate]:
+    """Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", 2016."""
+    network, lock = _mtcnn_network()
+    smaller, scale = _shrunk(image)
+    with lock:
+        found = network.detect_faces(smaller)
+    candidates = []
+    for face in found:
+        if face["confidence"] < minimum_score:
+            continue
+        left, top, width, height = (value / scale for value in face["box"])
+        right_eye, left_eye = (np.array(face["keypoints"][name], float) for name in ("left_eye", "right_eye"))
+        roll = float(np.arctan2(*(left_eye - right_eye)[::-1]))
+        candidates.append(Candidate(Box(left, top, left + width, top + height), float(face["confidence"]), roll))
+    return blazeface.merge(candidates)
+
+
+@functools.cache
+def _mtcnn_network():
+    try:
+        from mtcnn import MTCNN
+    except ImportError as error:
+        raise DetectionError(f"the detector 'mtcnn' needs its package ({error}); pip install mtcnn==1.0.0") from error
+    return MTCNN(), threading.Lock()
+
+
+def _haar(image: np.ndarray, minimum_score: float) -> list[Candidate]:
+    """Viola and Jones, "Rapid Object Detection using a Boosted Cascade of Simple Features", 2001, as OpenCV has it."""
+    cascade, lock = _haar_cascade()
+    smaller, scale = _shrunk(image)
+    with lock:
+        boxes, _, weights = cascade.detectMultiScale3(
+            images.to_grey(smaller), scaleFactor=1.1, minNeighbors=5, minSize=(20, 20), outputRejectLevels=True
+        )
+    candidates = []
+    for (left, top, width, height), weight in zip(boxes, np.ravel(weights)):
+        score = 1.0 / (1.0 + float(np.exp(-weight)))
+        if score >= minimum_score:
+            sides = np.array([left, top, left + width, top + height]) / scale
+            candidates.append(Candidate(Box(*map(float, sides)), score))
+    return blazeface.merge(candidates)
+
+
+@functools.cache
+def _haar_cascade():
+    import cv2
+
+    path = f"{cv2.data.haarcascades}haarcascade_frontalface_default.xml"
+    cascade = cv2.CascadeClassifier(path)
+    if cascade.empty():
+        raise DetectionError(f"{path}: missing; install an OpenCV wheel below version 5")
+    return cascade, threading.Lock()
+
+
+def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
+    scale = min(1.0, _LONGEST_SIDE / max(image.shape[:2]))
+    if scale == 1.0:
+        return image, 1.0
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return images.resize(image, (height, width)), scale
+
+
+DETECTORS: dict[str, Detector] = {"mediapipe": blazeface.find, "mtcnn": _mtcnn, "haar": _haar}
+"""Name -> detector: MediaPipe's short-range BlazeFace, MTCNN, OpenCV's Haar cascade."""

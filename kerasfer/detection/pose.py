@@ -1,0 +1,70 @@
+"""Head pose from 68 landmarks."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from kerasfer.faces import HeadPose, Landmarks
+
+__all__ = ["MEAN_FACE", "head_pose"]
+
+# fmt: off
+MEAN_FACE: tuple[tuple[float, float, float], ...] = (
+    (-0.770, 0.029, 0.543), (-0.761, 0.181, 0.599), (-0.733, 0.507, 0.589), (-0.685, 0.687, 0.534),
+    (-0.615, 0.834, 0.431), (-0.536, 0.943, 0.317), (-0.436, 1.040, 0.226), (-0.256, 1.170, 0.076),
+    (0.000, 1.230, 0.006), (0.256, 1.170, 0.076), (0.436, 1.040, 0.226), (0.536, 0.943, 0.317),
+    (0.615, 0.834, 0.431), (0.685, 0.687, 0.534), (0.733, 0.507, 0.589), (0.761, 0.181, 0.599),
+    (0.770, 0.029, 0.543), (-0.627, -0.154, 0.003), (-0.558, -0.211, -0.090), (-0.453, -0.242, -0.164),
+    (-0.316, -0.237, -0.229), (-0.161, -0.219, -0.260), (0.161, -0.219, -0.260), (0.316, -0.237, -0.229),
+    (0.453, -0.242, -0.164), (0.558, -0.211, -0.090), (0.627, -0.154, 0.003), (0.000, -0.035, -0.245),
+    (0.000, 0.134, -0.344), (0.000, 0.290, -0.460), (0.000, 0.385, -0.485), (-0.197, 0.490, -0.195),
+    (-0.089, 0.517, -0.266), (0.000, 0.519, -0.285), (0.089, 0.517, -0.266), (0.197, 0.490, -0.195),
+    (-0.500, 0.000, 0.000), (-0.425, -0.036, -0.073), (-0.308, -0.043, -0.092), (-0.193, 0.017, -0.058),
+    (-0.289, 0.039, -0.078), (-0.404, 0.039, -0.059), (0.193, 0.017, -0.058), (0.308, -0.043, -0.092),
+    (0.425, -0.036, -0.073), (0.500, 0.000, 0.000), (0.404, 0.039, -0.059), (0.289, 0.039, -0.078),
+    (-0.300, 0.752, -0.038), (-0.235, 0.708, -0.161), (-0.089, 0.668, -0.263), (0.000, 0.681, -0.272),
+    (0.089, 0.668, -0.263), (0.235, 0.708, -0.161), (0.300, 0.752, -0.038), (0.230, 0.828, -0.119),
+    (0.091, 0.903, -0.185), (0.000, 0.911, -0.191), (-0.091, 0.903, -0.185), (-0.230, 0.828, -0.119),
+    (-0.258, 0.748, -0.058), (-0.128, 0.738, -0.169), (0.000, 0.745, -0.207), (0.128, 0.738, -0.169),
+    (0.258, 0.748, -0.058), (0.136, 0.793, -0.147), (0.000, 0.808, -0.181), (-0.136, 0.793, -0.147),
+)
+# fmt: on
+"""The mean face in space, in the order of `faces.LANDMARK_GROUPS`: x to the right of the picture, y down, z away from
+the camera; the origin lies between the outer eye corners, whose distance is 1.
+
+Measured with `python scripts/measure_faces.py`: mean of the face mesh over LFW, made symmetric. People in LFW mostly
+look at the camera, so their mean direction counts as straight ahead."""
+
+
+def head_pose(landmarks: Landmarks) -> HeadPose:
+    """Head rotation from landmarks.
+
+    The weak-perspective fit of the mean face: an affine map from its 68 points to the landmarks by least squares, whose
+    nearest rotation is split into roll, pitch and yaw (applied to the head in the order yaw, pitch, roll). Against the
+    rotation of the mesh's own 3-D points it differs by about 1 degree in yaw, 3 in pitch and 0.3 in roll.
+
+    Args:
+        landmarks: of one face, in pixels of any image.
+
+    Returns:
+        Angles in degrees.
+    """
+    points = landmarks.points.astype(np.float64)
+    affine = _solver() @ (points - points.mean(0))
+    left, _, right = np.linalg.svd(affine.T, full_matrices=False)
+    first, second = left @ right
+    third = np.cross(first, second)
+    return HeadPose(
+        yaw=float(np.degrees(np.arctan2(third[0], third[2]))),
+        pitch=float(np.degrees(np.arcsin(np.clip(-third[1], -1.0, 1.0)))),
+        roll=float(np.degrees(np.arctan2(-first[1], second[1]))),
+    )
+
+
+@functools.cache
+def _solver() -> np.ndarray:
+    """Pseudo-inverse of the centred mean face, (3, 68)."""
+    mean = np.asarray(MEAN_FACE, np.float64)
+    return np.linalg.pinv(mean - mean.mean(0))

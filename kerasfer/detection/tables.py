@@ -1,0 +1,210 @@
+"""A whole data set, aligned."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from kerasfer import images
+from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable, Rejected
+from kerasfer.detection.alignment import FERPLUS_TEMPLATE, Template, align, alignment_matrix, transform
+from kerasfer.detection.detectors import detect
+from kerasfer.detection.mesh import MESH_POINTS
+from kerasfer.detection.pose import head_pose
+from kerasfer.faces import Box, DetectedFace, Landmarks
+
+__all__ = ["align_table"]
+
+_FORMAT = 1
+"""Number of the cache's layout and of the way faces are aligned; raised when either changes."""
+
+
+def align_table(
+    table: FaceTable,
+    size: int,
+    channels: int = 1,
+    detector: str = "mediapipe",
+    template: Template = FERPLUS_TEMPLATE,
+    zoom: float = 1.0,
+    missing: str = "keep",
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> FaceTable:
+    """Aligns every face of a data set.
+
+    In each image the face nearest to the row's box (or to the middle of the image) is found and aligned by its
+    landmarks; a face without landmarks by its box. Where the table has landmarks already, they serve.
+
+    Args:
+        table: images with one face each that matters.
+        size: side of the aligned faces in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        detector: a key of `DETECTORS`.
+        template, zoom: see `alignment.align`.
+        missing: what becomes of an image in which no face is found: "keep" cuts out the row's box (or takes the whole
+            image) unaligned, "drop" leaves it out.
+        cache: folder that keeps the aligned faces; called again with the same images and arguments, they are read from
+            there.
+        progress: whether to show a progress bar.
+
+    Returns:
+        A table with the faces in memory and the same columns, but for `box`, and with `landmarks` (in pixels of the
+        aligned faces) and `pose` as found: NaN in the rows whose face has none. Rows left out are in `rejected`, with
+        reasons; images that do not decode are always left out.
+
+    Raises:
+        DatasetError: no face is left, or `missing` is neither "keep" nor "drop".
+        DetectionError: the detector is unknown.
+    """
+    if missing not in ("keep", "drop") or channels not in (1, 3) or size < 1:
+        raise DatasetError(
+            f"{table.name}: align_table needs missing 'keep' or 'drop', channels 1 or 3 and size >= 1; "
+            f"got {missing!r}, {channels}, {size}"
+        )
+    file = None
+    if cache is not None:
+        digest = _digest(table, (_FORMAT, size, channels, detector, dataclasses.astuple(template), zoom, MESH_POINTS))
+        file = Path(cache) / f"{table.name}-{size}-{digest}.npz"
+    arrays = None if file is None else _load(file)
+    if arrays is None:
+        arrays = _align_rows(table, size, channels, detector, template, zoom, progress)
+        if file is not None:
+            _save(file, arrays)
+    return _assemble(table, arrays, missing)
+
+
+def _align_rows(
+    table: FaceTable, size: int, channels: int, detector: str, template: Template, zoom: float, progress: bool
+) -> dict[str, np.ndarray]:
+    rows = len(table)
+    faces = np.zeros((rows, size, size) if channels == 1 else (rows, size, size, 3), np.uint8)
+    landmarks = np.full((rows, 68, 2), np.nan, np.float32)
+    pose = np.full((rows, 3), np.nan, np.float32)
+    notes = np.full(rows, "", dtype="<U200")
+    for row in _counted(rows, f"aligning {table.name}", progress):
+        try:
+            image = _image(table, row)
+        except ValueError as error:
+            notes[row] = f"!{error}"
+            continue
+        face = _face_of(table, row, image, detector)
+        if face is None:
+            notes[row] = "no face found"
+            face = _frame(table, row, image)
+            matrix = _frame_matrix(face, size)
+            faces[row] = _coloured(
+                images.warp(image, np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2], size), channels
+            )
+            continue
+        faces[row] = _coloured(align(image, face, size, template, zoom), channels)
+        if face.landmarks is not None:
+            matrix = alignment_matrix(face, size, template, zoom)
+            landmarks[row] = transform(face.landmarks.points, matrix)
+        if face.pose is not None:
+            pose[row] = dataclasses.astuple(face.pose)
+    return {"faces": faces, "landmarks": landmarks, "pose": pose, "notes": notes}
+
+
+def _counted(rows: int, title: str, progress: bool):
+    if not progress:
+        return range(rows)
+    from tqdm import tqdm
+
+    return tqdm(range(rows), desc=title, unit="face")
+
+
+def _image(table: FaceTable, row: int) -> np.ndarray:
+    content = table.read(row)
+    if isinstance(content, np.ndarray):
+        return images.read(content)
+    return images.decode(content, table.source.describe(str(table["path"][row])))
+
+
+def _coloured(image: np.ndarray, channels: int) -> np.ndarray:
+    return images.to_grey(image) if channels == 1 else image
+
+
+def _frame(table: FaceTable, row: int, image: np.ndarray) -> Box:
+    """The row's box; if there is none, the largest square in the middle of the image."""
+    if "box" in table and np.isfinite(table["box"][row]).all():
+        return Box(*map(float, table["box"][row]))
+    height, width = image.shape[:2]
+    side = min(height, width)
+    return Box((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+
+
+def _frame_matrix(frame: Box, size: int) -> np.ndarray:
+    scale = size / max(frame.width, frame.height)
+    return np.column_stack([np.eye(2) * scale, size / 2 - scale * np.array(frame.center)])
+
+
+def _face_of(table: FaceTable, row: int, image: np.ndarray, detector: str) -> DetectedFace | None:
+    frame = _frame(table, row, image)
+    if "landmarks" in table and np.isfinite(table["landmarks"][row]).all():
+        known = Landmarks(table["landmarks"][row])
+        return DetectedFace(frame, 1.0, known, head_pose(known))
+    center = np.array(frame.center)
+    found = detect(image, detector)
+    near = [face for face in found if np.abs(np.array(face.box.center) - center).max() < max(frame.width, frame.height)]
+    return min(near, key=lambda face: np.hypot(*(np.array(face.box.center) - center)), default=None)
+
+
+def _assemble(table: FaceTable, arrays: dict[str, np.ndarray], missing: str) -> FaceTable:
+    notes = arrays["notes"]
+    broken = np.char.startswith(notes, "!")
+    left_out = broken | (notes != "") if missing == "drop" else broken
+    rejected = [
+        Rejected(table.source.describe(str(table["path"][row])), str(notes[row]).removeprefix("!"))
+        for row in np.flatnonzero(left_out)
+    ]
+    kept = np.flatnonzero(~left_out)
+    if not len(kept):
+        raise DatasetError(f"{table.name}: no face could be aligned in any of {len(table)} images")
+    columns = {name: values[kept] for name, values in table.columns.items() if name != "box"}
+    columns["path"] = [str(number) for number in range(len(kept))]
+    columns["landmarks"] = arrays["landmarks"][kept]
+    columns["pose"] = arrays["pose"][kept]
+    source = ArraySource(arrays["faces"][kept], f"{table.name} aligned")
+    return FaceTable(table.name, source, columns, table.label_space, (*table.rejected, *rejected))
+
+
+def _digest(table: FaceTable, settings: tuple) -> str:
+    """A fingerprint of the images and of all that decides how they are aligned."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for column in ("box", "landmarks"):
+        if column in table:
+            digest.update(table[column].tobytes())
+    for row in range(len(table)):
+        content = table.read(row)
+        digest.update(str(getattr(content, "shape", "")).encode())
+        digest.update(content.tobytes() if isinstance(content, np.ndarray) else hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]
+
+
+def _load(file: Path) -> dict[str, np.ndarray] | None:
+    """The cached arrays; None if there are none or the file is damaged (it is then made anew)."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in ("faces", "landmarks", "pose", "notes")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error):
+        return None
+
+
+def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as opened:
+            np.savez(opened, **arrays)
+        os.replace(temporary, file)
+    except OSError as error:
+        raise DatasetError(f"{file}: the cache cannot be written ({error.strerror}); choose another folder") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
