@@ -47,7 +47,7 @@ _AU_COLUMN = {unit: column for column, unit in enumerate(ACTION_UNITS)}
 _SPLITS = ("train", "valid", "test")
 _VOTES = 10.0
 _FERPLUS_SHARES = (0.36, 0.26, 0.12, 0.12, 0.085, 0.02, 0.025, 0.01)
-_PERSON_STREAM, _FACE_STREAM, _NOISE_STREAM, _BACKGROUND_STREAM = 11, 12, 13, 14
+_PERSON_STREAM, _FACE_STREAM, _NOISE_STREAM = 11, 12, 13
 
 
 # Factors: everything that decides the pixels
@@ -208,10 +208,13 @@ _PROFILE = np.array(
 _EYE_X, _EYE_HALF = 31.0, 15.0
 
 
-def _ring(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Half width, front z and z of the widest place of the head at height y."""
+def _ring(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Half width, depth of the front, z of the widest place and depth of the back of the head at height y."""
     heights = _PROFILE[:, 0]
-    return tuple(np.interp(y, heights, _PROFILE[:, column]) for column in (1, 2, 3))
+    half, front, side = (np.interp(y, heights, _PROFILE[:, column]) for column in (1, 2, 3))
+    skull = 88.0 * np.sqrt(np.clip(1.0 - (np.maximum(y, 20.0) - 20.0) ** 2 / 95.0**2, 0.0, 1.0))
+    back = np.where(y > -20, skull, np.interp(y, [-116, -70, -20], [4.0, 12.0, 84.0]))
+    return half, front - side, side, back
 
 
 def _relief(x: np.ndarray, y: np.ndarray, shape: dict[str, float]) -> np.ndarray:
@@ -238,9 +241,9 @@ def _relief(x: np.ndarray, y: np.ndarray, shape: dict[str, float]) -> np.ndarray
 
 def _surface(x: np.ndarray, y: np.ndarray, shape: dict[str, float]) -> np.ndarray:
     """z of the front of the head at (x, y)."""
-    half, front, side = _ring(y)
+    half, front, side, _ = _ring(y)
     inside = np.clip(1.0 - (x / half) ** 2, 0.0, 1.0)
-    return side + (front - side) * np.sqrt(inside) + _relief(x, y, shape) * np.sqrt(np.sqrt(inside))
+    return side + front * np.sqrt(inside) + _relief(x, y, shape) * np.sqrt(np.sqrt(inside))
 
 
 # Action units as displacements, in canonical millimetres at intensity 1
@@ -373,46 +376,65 @@ class _Points:
         self.shape = shape
         self.flat: list[np.ndarray] = []
         self.depth: list[np.ndarray] = []
-        self.motion: list[np.ndarray] = []
+        self.moved: list[tuple[slice, np.ndarray]] = []
         self.runs: dict[str, slice] = {}
         self.count = 0
 
     def add(
-        self, name: str, points: np.ndarray, motion: np.ndarray | None = None, *, lift: Any = 0.0, z: Any = None
+        self, name: str, points: np.ndarray, motion: np.ndarray | None = None, *, lift: float = 0.0, z: Any = np.nan
     ) -> None:
-        """Adds points (n, 2), on the surface unless z is given; without motion they move as skin does."""
+        """Adds points (n, 2), on the surface unless z is given; without motion (14, n, 3) they move as skin does."""
         points = np.asarray(points, np.float64)
-        x, y = points[:, 0], points[:, 1]
-        if z is None:
-            z = _surface(x, y, self.shape)
         self.flat.append(points)
-        self.depth.append(np.broadcast_to(z + np.asarray(lift, np.float64), x.shape))
-        self.motion.append(_skin_motion(x, y) if motion is None else motion)
-        self.runs[name] = slice(self.count, self.count + len(points))
+        self.depth.append(np.stack(np.broadcast_arrays(z, lift, points[:, 0])[:2]))
+        run = slice(self.count, self.count + len(points))
+        if motion is not None:
+            self.moved.append((run, motion))
+        self.runs[name] = run
         self.count += len(points)
+
+    def collect(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All points (n, 2), their z (n,) and their motion (14, n, 3)."""
+        flat = np.concatenate(self.flat)
+        z, lift = np.concatenate(self.depth, 1)
+        missing = np.isnan(z)
+        z[missing] = _surface(*flat[missing].T, self.shape)
+        motion = np.empty((len(ACTION_UNITS), self.count, 3))
+        skin = np.ones(self.count, bool)
+        for run, given in self.moved:
+            motion[:, run] = given
+            skin[run] = False
+        motion[:, skin] = _skin_motion(*flat[skin].T)
+        return flat, z + lift, motion
 
     def fixed(self, name: str, points: np.ndarray, z: Any) -> None:
         """Adds points that no action unit moves."""
         self.add(name, points, np.zeros((len(ACTION_UNITS), len(points), 3)), z=z)
 
 
-_COLUMNS = np.concatenate(
-    [np.arange(-150, -90, 12.0), np.arange(-90, -48, 6.0), np.arange(-48, 48, 3.5), np.arange(50, 90, 6.0)]
-)
-_COLUMNS = np.radians(np.unique(np.concatenate([_COLUMNS, -_COLUMNS])))
-_ROWS = np.concatenate([np.linspace(114, 34, 16, endpoint=False), np.linspace(34, -110, 45), [-113.0, -115.5]])
+_HALF_COLUMNS = np.concatenate([np.arange(3.5, 45, 3.5), np.arange(46, 96, 4.5), np.arange(98, 152, 9.0)])
+_COLUMNS = np.radians(np.concatenate([-_HALF_COLUMNS[::-1], [0.0], _HALF_COLUMNS]))
+_ROWS = np.concatenate([np.linspace(114, 34, 13, endpoint=False), np.linspace(34, -110, 36), [-113.0, -115.5]])
 _SHELL_COLUMNS = np.radians(np.linspace(-165, 165, 31))
-_SKIN_ROWS = np.linspace(96, -115.5, 62)
+_SKIN_ROWS = np.linspace(96, -115.5, 48)
+_SKIN_ROW_ON_GRID = np.clip(np.searchsorted(-_ROWS, -_SKIN_ROWS), 0, len(_ROWS) - 1)
 
 
 def _grid(columns: np.ndarray, rows: np.ndarray, shape: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
     """Canonical (x, y) and z of the surface over angles and heights, shapes (c, r, 2) and (c, r)."""
     angle, y = np.meshgrid(columns, rows, indexing="ij")
-    half, front, side = _ring(y)
+    half, front, side, back = _ring(y)
     x = half * np.sin(angle)
-    depth = np.where(np.cos(angle) >= 0, front - side, np.interp(y, [-116, -70, -20, 20], [4.0, 12.0, 80.0, 88.0]))
+    depth = np.where(np.cos(angle) >= 0, front, back)
     relief = _relief(x, y, shape) * np.sqrt(np.clip(np.cos(angle), 0.0, 1.0))
     return np.stack([x, y], -1), side + depth * np.cos(angle) + relief
+
+
+@functools.lru_cache(maxsize=1)
+def _grid_motion() -> np.ndarray:
+    """Motion of the grid's points, which all people share, (14, n, 3)."""
+    angle, y = np.meshgrid(_COLUMNS, _ROWS, indexing="ij")
+    return _skin_motion((_ring(y)[0] * np.sin(angle)).reshape(-1), y.reshape(-1))
 
 
 # Identity
@@ -734,11 +756,11 @@ class Person:
 
         xy, z = _grid(_COLUMNS, _ROWS, shape)
         self.grid_xy = xy.reshape(-1, 2)
-        points.add("grid", self.grid_xy, z=z.reshape(-1))
-        flat = np.concatenate(points.flat)
-        self.points = self._warp(flat, np.concatenate(points.depth)).astype(np.float32)
-        self.motion = np.concatenate(points.motion, 1).astype(np.float32)
-        self.side = np.tanh(flat[:, 0] / 6.0).astype(np.float32)[:, None]
+        points.add("grid", self.grid_xy, _grid_motion(), z=z.reshape(-1))
+        flat, depth, motion = points.collect()
+        self.points = np.ascontiguousarray(self._warp(flat, depth).T, np.float32)
+        self.motion = np.ascontiguousarray(motion.transpose(0, 2, 1), np.float32)
+        self.side = np.tanh(flat[:, 0] / 6.0).astype(np.float32)
         self.runs = points.runs
         self.teeth = float(self._warp(np.array([(0.0, -74.6)]), np.zeros(1))[0, 1])
 
@@ -764,27 +786,27 @@ class Person:
         below = np.clip((y0 - rows) / 26.0, 0.0, 1.0)
         if low_hair:
             limit = np.where(rows < y0, side + 8.0 * below, limit)
-            limit = np.where(rows < -72, np.interp(-rows, [72, 100], [66.0, 150.0]), limit)
+            limit = np.where(rows < -76, np.interp(-rows, [76, 110], [66.0, 90.0]), limit)
         else:
             limit = np.where(rows < y0, np.interp(-rows, [-y0, 10.0, 24.0, 26.0], [side, 78.0, 84.0, 150.0]), limit)
         self.skin_rows = len(rows)
         for name, sign in (("skin_left", -1.0), ("skin_right", 1.0)):
             angle = np.radians(sign * limit)
-            half, front, back = _ring(rows)
-            x = half * np.sin(angle)
-            depth = np.where(np.cos(angle) >= 0, front - back, np.interp(rows, [-116, -70, -20, 20], [4.0, 12, 80, 88]))
-            points.add(name, np.stack([x, rows], -1), z=back + depth * np.cos(angle))
+            half, front, middle, back = _ring(rows)
+            depth = np.where(np.cos(angle) >= 0, front, back)
+            points.add(name, np.stack([half * np.sin(angle), rows], -1), z=middle + depth * np.cos(angle))
         columns = np.degrees(_COLUMNS)
-        self.skin_mask = np.abs(columns)[:, None] < np.interp(_ROWS, rows[::-1], limit[::-1], right=0.0)[None, :]
+        inside = np.abs(columns)[:, None] < np.interp(_ROWS, rows[::-1], limit[::-1], right=0.0)[None, :]
+        self.outside_skin = np.where(inside, 0.0, 1e6).astype(np.float32)
 
         thickness = {"shaved": 0.0, "short": 6.0, "receding": 4.0, "tied": 4.0, "curly": 24.0}.get(style, 10.0)
         bottom = {"bob": -92.0, "long": -135.0, "curly": -30.0}.get(style, -12.0)
         shell_rows = np.concatenate([np.linspace(114, 20, 14), np.linspace(12, bottom, 14)])
         angle, y = np.meshgrid(_SHELL_COLUMNS, shell_rows, indexing="ij")
-        half, front, back = _ring(np.maximum(y, 0.0 if low_hair else -60.0))
+        half, front, middle, back = _ring(np.maximum(y, 0.0 if low_hair else -15.0))
         if low_hair:
             half = half + np.interp(-y, [0, 60, 135], [0.0, 6.0, 8.0])
-        depth = np.where(np.cos(angle) >= 0, np.minimum(front - back, np.interp(y, [-60, 0], [40.0, 200.0])), 88.0)
+        depth = np.where(np.cos(angle) >= 0, np.minimum(front, np.interp(y, [-60, 0], [40.0, 200.0])), back)
         if low_hair:
             depth = np.where((np.cos(angle) >= 0) & (y < 0), np.minimum(depth, 60.0), depth)
         if style == "curly":
@@ -793,7 +815,7 @@ class Person:
             wobble = np.ones_like(angle)
         grow = 1.0 + thickness * wobble / 76.0
         x = half * np.sin(angle) * grow
-        z = back + depth * np.cos(angle) * grow
+        z = middle + depth * np.cos(angle) * grow
         raised = 114.0 + thickness * 0.9
         high = np.where(y > 20, 20 + (y - 20) * (raised - 20) / 94.0, y)
         points.add(
@@ -817,9 +839,9 @@ class Person:
         strands = []
         for number in range(7):
             azimuth = np.radians(np.linspace(-66, 66, 7)[number])
-            heights = np.linspace(106, 70, 6)
-            half, front, back = _ring(heights)
-            strands.append(np.stack([half * np.sin(azimuth), heights, back + (front - back) * np.cos(azimuth)], -1))
+            heights = np.linspace(100, 68, 6)
+            half, front, middle, _ = _ring(heights)
+            strands.append(np.stack([half * np.sin(azimuth), heights, middle + front * np.cos(azimuth)], -1))
         strands = np.concatenate(strands) * (1.0 + thickness / 90.0, 1.0 + thickness / 130.0, 1.0 + thickness / 90.0)
         points.fixed("strands", strands[:, :2], strands[:, 2])
 
@@ -915,9 +937,17 @@ class _Canvas:
     def curve(self, name: str) -> np.ndarray:
         return self.points[self.runs[name]]
 
+    def hull(self, name: str) -> np.ndarray:
+        return self._cv2.convexHull(self.curve(name))
+
     def fill(self, points: np.ndarray, colour: Sequence[float], shading: int = 255) -> None:
         ink = (float(colour[0]), float(colour[1]), float(colour[2]), shading)
         self._cv2.fillPoly(self.pixels, [points], ink, self._cv2.LINE_AA, _BITS)
+
+    def area(self, points: np.ndarray, colour: Sequence[float], shading: int = 255) -> None:
+        """Fills a large polygon: without antialiasing of its own, as the canvas has twice the picture's size."""
+        ink = (float(colour[0]), float(colour[1]), float(colour[2]), shading)
+        self._cv2.fillPoly(self.pixels, [points], ink, self._cv2.LINE_8, _BITS)
 
     def line(
         self, points: np.ndarray, colour: Sequence[float], width: float, shading: int = 255, closed: bool = False
@@ -954,11 +984,11 @@ def render(factors: Factors, size: int = 64, channels: int = 1) -> Rendering:
     if factors.gaze:
         turn = np.float32(np.sin(np.radians(factors.gaze)) * 11.0)
         for name in ("iris", "pupil"):
-            moved[who.runs[f"right_{name}"], 0] += turn
-            moved[who.runs[f"left_{name}"], 0] += turn
+            moved[0, who.runs[f"right_{name}"]] += turn
+            moved[0, who.runs[f"left_{name}"]] += turn
     rotation = _rotation(factors.yaw, factors.pitch)
-    x, y, z = moved.T
-    turned = np.empty((3, len(moved)), np.float32)
+    x, y, z = moved
+    turned = np.empty_like(moved)
     for axis in range(3):
         turned[axis] = rotation[axis, 0] * x + rotation[axis, 1] * y + rotation[axis, 2] * z
     scale = factors.zoom * size / _MILLIMETRES
@@ -989,20 +1019,34 @@ def render(factors: Factors, size: int = 64, channels: int = 1) -> Rendering:
     if channels == 1:
         image = image @ np.array([0.299, 0.587, 0.114], np.float32)
     if factors.noise:
-        rng = np.random.default_rng((factors.seed, _NOISE_STREAM, factors.noise_seed))
-        image += np.float32(factors.noise) * rng.standard_normal(image.shape, np.float32)
+        image += np.float32(factors.noise) * _grain(factors.noise_seed, image.size).reshape(image.shape)
     pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
     return Rendering(pixels, landmarks)
 
 
+@functools.lru_cache(maxsize=1)
+def _grain_bank() -> np.ndarray:
+    """A million normal deviates, float32."""
+    return np.random.default_rng(_NOISE_STREAM).standard_normal(1 << 20, np.float32)
+
+
+def _grain(seed: int, count: int) -> np.ndarray:
+    """Normal deviates of a seed: a run of the bank that starts at a place decided by the seed; float32 (count,)."""
+    bank = _grain_bank()
+    start = (seed * 2654435761 + 40503) % (len(bank) // 2)
+    run = bank[start : start + count]
+    return run if len(run) == count else np.resize(run, count)
+
+
 def _background(seed: int, size: int) -> np.ndarray:
-    """A soft random background, uint8 (size, size, 4), without the head's shading."""
+    """A soft background of a seed, uint8 (size, size, 4), without the head's shading."""
     import cv2
 
-    rng = np.random.default_rng((seed, _BACKGROUND_STREAM))
+    grain = _grain(seed + 7919, 67)
     coarse = np.zeros((4, 4, 4), np.float32)
-    coarse[..., :3] = rng.uniform(50, 205, 3) + rng.uniform(-28, 28, (4, 4, 1)) + rng.uniform(-8, 8, (4, 4, 3))
-    return cv2.resize(np.clip(coarse, 0, 255).astype(np.uint8), (size, size), interpolation=cv2.INTER_LINEAR)
+    coarse[..., :3] = 125 + 42 * grain[0] + 14 * grain[1:4] + 13 * grain[4:20].reshape(4, 4, 1)
+    coarse[..., :3] += 4 * grain[19:67].reshape(4, 4, 3)
+    return cv2.resize(np.clip(coarse, 12, 240).astype(np.uint8), (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def _outline(canvas: _Canvas, start: int, shape: tuple[int, int], x: np.ndarray) -> np.ndarray:
@@ -1024,7 +1068,7 @@ def _draw(canvas: _Canvas, who: Person, factors: Factors, x: np.ndarray, teeth: 
     shaved = traits["hair_style"] == "shaved"
     outline = _outline(canvas, shell, who.shell_shape, x)
     if traits["hair_style"] in ("bob", "long"):
-        canvas.fill(outline, hair * 0.62, 90)
+        canvas.area(outline, hair * 0.62, 90)
     if "bun" in runs:
         canvas.fill(canvas.curve("bun"), hair * 0.8, 60)
     _draw_neck(canvas, who, factors)
@@ -1033,13 +1077,15 @@ def _draw(canvas: _Canvas, who: Person, factors: Factors, x: np.ndarray, teeth: 
     for side in sides if abs(factors.yaw) < 12 else (far,):
         canvas.fill(canvas.curve(f"{side}_ear"), skin * 0.85)
         canvas.fill(canvas.curve(f"{side}_ear_hollow"), skin * 0.68)
-    canvas.fill(_outline(canvas, grid, who.skin_mask.shape, x), skin)
+    canvas.area(_outline(canvas, grid, who.outside_skin.shape, x), skin)
     if not shaved:
-        canvas.fill(outline, hair, 170)
+        canvas.area(outline, hair, 170)
+        if factors.pitch > 4:
+            canvas.area(canvas.hull("shell"), hair, 170)
         strands = canvas.curve("strands").reshape(7, 6, 2)
         for number in range(7):
             canvas.line(strands[number], hair * (0.8 if number % 2 else 1.15), 1.6, 170)
-        canvas.fill(_skin_outline(canvas, who, x), skin)
+        canvas.area(_skin_outline(canvas, who, x), skin)
     if abs(factors.yaw) >= 12 and traits["hair_style"] not in ("bob", "long"):
         canvas.fill(canvas.curve(f"{near}_ear"), skin * 0.92)
         canvas.fill(canvas.curve(f"{near}_ear_hollow"), skin * 0.7)
@@ -1061,7 +1107,7 @@ def _draw(canvas: _Canvas, who: Person, factors: Factors, x: np.ndarray, teeth: 
         canvas.fill(canvas.curve("moustache"), hair, 200)
     _draw_mouth(canvas, who, au, teeth)
     if "fringe" in runs:
-        canvas.fill(canvas.curve("fringe"), hair * 1.04, 150)
+        canvas.area(canvas.curve("fringe"), hair * 1.04, 150)
     if traits["glasses"] != "none":
         frame = colours["frame"]
         for side in sides:
@@ -1086,7 +1132,7 @@ def _draw_neck(canvas: _Canvas, who: Person, factors: Factors) -> None:
         return np.rint(np.array(points)).astype(np.int32)
 
     neck = [(centre - width, top), (centre - width, low), (centre + width, low), (centre + width, top)]
-    canvas.fill(polygon(neck), skin * 0.55, 30)
+    canvas.area(polygon(neck), skin * np.array([0.62, 0.54, 0.50]), 30)
     far = canvas.pixels.shape[0] * (1 << _BITS) * 2 + low
     wide = 190 * unit
     shoulders = [
@@ -1100,7 +1146,7 @@ def _draw_neck(canvas: _Canvas, who: Person, factors: Factors) -> None:
         (centre + width * 0.9, low - 22 * unit),
         (centre, low + 14 * unit),
     ]
-    canvas.fill(polygon(shoulders), who.colours["clothes"], 40)
+    canvas.area(polygon(shoulders), who.colours["clothes"], 40)
 
 
 def _skin_outline(canvas: _Canvas, who: Person, x: np.ndarray) -> np.ndarray:
@@ -1111,13 +1157,11 @@ def _skin_outline(canvas: _Canvas, who: Person, x: np.ndarray) -> np.ndarray:
     left = np.arange(ends[0], ends[0] + count)
     right = np.arange(ends[1], ends[1] + count)
     grid = runs["grid"].start
-    block = x[runs["grid"]].reshape(who.skin_mask.shape)
-    rows = np.clip(np.searchsorted(-_ROWS, -_SKIN_ROWS[-count:]), 0, len(_ROWS) - 1)
-    inside = who.skin_mask
-    low = np.where(inside, block, np.float32(np.inf))
-    high = np.where(inside, block, np.float32(-np.inf))
+    block = x[runs["grid"]].reshape(who.outside_skin.shape)
+    rows = _SKIN_ROW_ON_GRID[-count:]
+    low, high = block + who.outside_skin, block - who.outside_skin
     low_at, high_at = low.argmin(0), high.argmax(0)
-    shape = who.skin_mask.shape[1]
+    shape = who.outside_skin.shape[1]
     row = np.arange(shape)
     low_best, high_best = low[low_at, row][rows], high[high_at, row][rows]
     left_edge = np.minimum(x[left], x[right])
@@ -1204,8 +1248,12 @@ def _shade(who: Person, factors: Factors, turned: np.ndarray, px: np.ndarray, py
     """
     import cv2
 
-    columns, rows = len(_COLUMNS), len(_ROWS)
-    block = who.runs["grid"]
+    degrees = np.degrees(_COLUMNS)
+    first, last = np.flatnonzero(np.abs(degrees + factors.yaw) < 100)[[0, -1]]
+    degrees = degrees[first : last + 1]
+    columns, rows = len(degrees), len(_ROWS)
+    start = who.runs["grid"].start
+    block = slice(start + first * rows, start + (last + 1) * rows)
     position = turned[:, block].reshape(3, columns, rows)
     along, down = np.empty_like(position), np.empty_like(position)
     along[:, 1:-1] = position[:, 2:] - position[:, :-2]
@@ -1233,48 +1281,38 @@ def _shade(who: Person, factors: Factors, turned: np.ndarray, px: np.ndarray, py
     ambient = np.float32(factors.ambient)
     lit = ambient + (1 - ambient) * np.float32(1.05) * np.maximum((facing + np.float32(0.25)) / np.float32(1.25), 0)
     lit += np.float32(0.10) * glance
-    colour = who.tint * lit[..., None]
+    colour = np.ones((columns, rows, 4), np.float32)
+    np.multiply(who.tint[first : last + 1], lit[..., None], out=colour[..., :3])
 
     side = min(size, 256)
-    ratio = side / size
     place = np.empty((columns, rows, 2), np.float32)
     place[..., 0] = px[block].reshape(columns, rows)
     place[..., 1] = py[block].reshape(columns, rows)
-    if ratio != 1:
-        place = (place + np.float32(0.5)) * np.float32(ratio) - np.float32(0.5)
-    seen = np.abs(np.degrees(_COLUMNS) - factors.yaw) < 115
-    first, last = np.flatnonzero(seen)[[0, -1]]
-    place, colour = place[first : last + 1], colour[first : last + 1]
+    if side != size:
+        place = (place + np.float32(0.5)) * np.float32(side / size) - np.float32(0.5)
     pixel = factors.zoom * side / _MILLIMETRES
-    fine = max(1, int(np.ceil(5.2 * pixel)))
-    finer = max(1, int(np.ceil(4.4 * pixel)))
-    wanted = (rows * finer, place.shape[0] * fine)
+    fine, finer = max(1, int(np.ceil(5.2 * pixel))), max(1, int(np.ceil(4.4 * pixel - 0.5)))
+    wanted = (rows * finer, columns * fine)
     place = cv2.resize(place, wanted, interpolation=cv2.INTER_LINEAR)
     colour = cv2.resize(colour, wanted, interpolation=cv2.INTER_LINEAR)
-    angles = np.interp(
-        (np.arange(wanted[1]) + 0.5) / fine - 0.5, np.arange(last + 1 - first), np.degrees(_COLUMNS[first : last + 1])
-    )
-    order = np.argsort(-np.abs(angles - factors.yaw), kind="stable")
-    place, colour = place[order], colour[order]
+    angles = np.interp((np.arange(wanted[1]) + 0.5) / fine - 0.5, np.arange(columns), degrees)
+    order = np.argsort(-np.abs(angles + factors.yaw), kind="stable")
+    place = np.rint(place)
+    np.clip(place, -1, side, out=place)
+    index = (place[..., 1] * np.float32(side + 2) + place[..., 0] + np.float32(side + 3)).astype(np.intp)
+    number = np.arange(index.size).reshape(index.shape)
     if factors.pitch < 0:
-        place, colour = place[:, ::-1], colour[:, ::-1]
-    place = np.clip(np.rint(place), -1, side).astype(np.int32) + 1
-    index = place[..., 1] * (side + 2) + place[..., 0]
-    buffer = np.full((side + 2) * (side + 2), -1, np.int32)
-    buffer[index.reshape(-1)] = np.arange(index.size, dtype=np.int32)
-    buffer = buffer.reshape(side + 2, side + 2)[1:-1, 1:-1]
-    covered = buffer >= 0
-    light = colour.reshape(-1, 3)[np.maximum(buffer, 0)]
-    mask = covered.astype(np.float32)
-    light *= mask[..., None]
-    near = cv2.blur(light, (3, 3), borderType=cv2.BORDER_CONSTANT)
-    near_mask = cv2.blur(mask, (3, 3), borderType=cv2.BORDER_CONSTANT)
+        index, number = index[:, ::-1], number[:, ::-1]
+    painted = np.full((side + 2) * (side + 2), index.size, np.intp)
+    painted[index[order].reshape(-1)] = number[order].reshape(-1)
+    flat = np.zeros((index.size + 1, 4), np.float32)
+    flat[:-1] = colour.reshape(-1, 4)
+    light = flat.take(painted.reshape(side + 2, side + 2)[1:-1, 1:-1], axis=0)
     reach = side // 6 * 2 + 1
-    wide = cv2.blur(light, (reach, reach), borderType=cv2.BORDER_CONSTANT)
-    wide_mask = cv2.blur(mask, (reach, reach), borderType=cv2.BORDER_CONSTANT)
-    floor = np.float32(1e-3)
-    total = near + floor * wide + np.float32(1e-7)
-    light = total / (near_mask + floor * wide_mask + np.float32(1e-7))[..., None]
+    total = cv2.blur(light, (reach, reach), borderType=cv2.BORDER_CONSTANT)
+    total *= np.float32(1e-3)
+    total += cv2.blur(light, (3, 3), borderType=cv2.BORDER_CONSTANT)
+    light = total[..., :3] / (total[..., 3:] + np.float32(1e-7))
     if side != size:
         light = cv2.resize(light, (size, size), interpolation=cv2.INTER_LINEAR)
     return light
@@ -1411,17 +1449,25 @@ def split_of(identity: int, identities: int) -> str:
     return ("train", "train", "train", "valid", "train", "train", "test", "train", "train", "train")[identity % 10]
 
 
+_BLOCK = 1024
+
+
+@functools.lru_cache(maxsize=64)
+def _draws(seed: int, block: int) -> np.ndarray:
+    """Uniform draws of a block of faces, float64 (1024, 28)."""
+    return np.random.default_rng((seed, _FACE_STREAM, block)).random((_BLOCK, len(ACTION_UNITS) + 14))
+
+
 def sample_factors(index: int, options: Options) -> Factors:
     """The factors of a face by its number: a pure function of the number and the options."""
-    rng = np.random.default_rng((options.seed, _FACE_STREAM, index))
+    draws = _draws(options.seed, index // _BLOCK)[index % _BLOCK]
     identity = index % options.identities
     if options.balanced:
         label = options.expressions[(index // options.identities) % len(options.expressions)]
     else:
         shares = np.array([_FERPLUS_SHARES[_known_expression(name)] for name in options.expressions])
-        label = options.expressions[int(np.searchsorted(np.cumsum(shares / shares.sum()), rng.random()))]
+        label = options.expressions[int(np.searchsorted(np.cumsum(shares / shares.sum()), draws[-1]))]
     expression = _known_expression(label)
-    draws = rng.random(len(ACTION_UNITS) + 14)
     low, high = options.intensity
     active = EXPRESSION_ACTION_UNITS[expression]
     aus = tuple(
