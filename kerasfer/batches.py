@@ -46,7 +46,7 @@ from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import LANDMARK_GROUPS, ImageSpec
 
 __all__ = [
-    "BATCH_KINDS",
+    "BATCH_MAKERS",
     "MIRRORED_LANDMARKS",
     "NO_AUGMENTATION",
     "Augmentation",
@@ -645,8 +645,8 @@ def identity_pairs(
         landmarks: whether the batch holds landmarks; None if the table has them for every face.
 
     Returns:
-        Batches {"image", "label", "identity_label", "target_image", "target_label"} and, with landmarks, "landmarks"
-        and "target_landmarks": float32 (n, 68, 2) in pixels of the augmented images.
+        Batches {"image", "label", "identity_label", "other_image", "other_label"} and, with landmarks, "landmarks"
+        and "other_landmarks": float32 (n, 68, 2) in pixels of the augmented images.
 
     Raises:
         DatasetError: as for `images`, or landmarks were asked for and a face has none.
@@ -670,7 +670,7 @@ def identity_pairs(
     first = {"label": targets, "identity_label": numbers}
     streams = [
         _Stream("image", faces, first, "landmarks" if with_landmarks else None),
-        _Stream("target_image", faces, {"target_label": targets}, "target_landmarks" if with_landmarks else None),
+        _Stream("other_image", faces, {"other_label": targets}, "other_landmarks" if with_landmarks else None),
     ]
     order = _Order(seed, 0, len(table), batch_size)
 
@@ -727,7 +727,7 @@ def triplets(
     return Batches(spec, batch_size, steps, seed, augmentation, streams, pick, [])
 
 
-BATCH_KINDS: dict[str, Callable[..., Batches]] = {
+BATCH_MAKERS: dict[str, Callable[..., Batches]] = {
     "images": images,
     "expression_and_face": expression_and_face,
     "identity_pairs": identity_pairs,
