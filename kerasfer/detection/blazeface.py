@@ -74,7 +74,7 @@ def find(image: np.ndarray, minimum_score: float = 0.5) -> list[Candidate]:
     found = _look(reduced, 1.0, minimum_score) + _look(reduced, 1 / PADDING, minimum_score)
     for level in range(1, LEVELS + 1):
         smallest = min((face.box.width / finest for face in found), default=0.0)
-        if WINDOW * 2**level > 1.5 * longer or level > 1 and smallest > 0.75 / 2**level:
+        if WINDOW * 2**level > 1.5 * longer or level > 1 and smallest > 0.6 / 2**level:
             break
         found += _look(reduced, 2.0**level, max(minimum_score, TILE_SCORE))
     return [_enlarged(face, longer / finest) for face in merge(found)]
@@ -142,7 +142,7 @@ def _starts(side: int) -> list[int]:
 def _is_cut(box: np.ndarray, inner: tuple[bool, bool, bool, bool]) -> bool:
     """Tells whether a face crosses a window's edge beyond which the image goes on: another window sees all of it."""
     beyond = (box[0] < 0, box[1] < 0, box[2] > WINDOW, box[3] > WINDOW)
-    return any(crosses and within for crosses, within in zip(beyond, inner))
+    return any(crosses and within for crosses, within in zip(beyond, inner, strict=True))
 
 
 @functools.cache

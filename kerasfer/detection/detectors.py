@@ -36,8 +36,8 @@ def detect(
     Args:
         image: uint8 RGB (height, width, 3); grey and RGBA arrays as `images.read` takes them.
         detector: a key of `DETECTORS`, or a function like them.
-        landmarks: whether to locate 68 landmarks, by MediaPipe's face mesh, whatever the detector. A face turned too far
-            away for the mesh has none.
+        landmarks: whether to locate 68 landmarks, by MediaPipe's face mesh, whatever the detector. A face turned
+            too far away for the mesh has none.
         pose: whether to compute yaw, pitch and roll, where landmarks are found.
         minimum_score: least confidence of a face in [0, 1].
 
@@ -114,7 +114,7 @@ def _haar(image: np.ndarray, minimum_score: float) -> list[Candidate]:
             images.to_grey(smaller), scaleFactor=1.1, minNeighbors=5, minSize=(20, 20), outputRejectLevels=True
         )
     candidates = []
-    for (left, top, width, height), weight in zip(boxes, np.ravel(weights)):
+    for (left, top, width, height), weight in zip(boxes, np.ravel(weights), strict=True):
         score = 1.0 / (1.0 + float(np.exp(-weight)))
         if score >= minimum_score:
             sides = np.array([left, top, left + width, top + height]) / scale

@@ -73,7 +73,7 @@ def _open(file: Path):
 
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Drops what native code writes to file descriptor 2: LiteRT announces its delegate there and cannot be told not to."""
+    """Drops what native code writes to file descriptor 2: LiteRT announces its delegate there."""
     try:
         kept = os.dup(2)
     except OSError:
