@@ -1,0 +1,404 @@
+"""From photos to expressions: find the faces, align them, ask a model, draw the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from kerasfer import images
+from kerasfer.detection import DetectionError, Detector, align, detect, find_detector
+from kerasfer.expressions import LabelSpace
+from kerasfer.faces import Box, DetectedFace, ImageSpec, Prediction
+
+__all__ = [
+    "PhotoResult",
+    "RecognitionError",
+    "RecognitionModel",
+    "annotate",
+    "classify",
+    "find_photos",
+    "recognize",
+    "recognize_each",
+]
+
+Photo = str | os.PathLike[str] | np.ndarray
+"""A path of an image, or an array as `images.read` takes it."""
+
+
+class RecognitionError(ValueError):
+    """There is nothing to recognise, or the model's answer is unusable; the message says what to do."""
+
+
+class RecognitionModel(Protocol):
+    """What a model must have to recognise: `FERModel` has it."""
+
+    image_spec: ImageSpec
+    label_space: LabelSpace
+
+    def recognizer(self) -> Callable[[Any], Any]:
+        """Faces, float32 (n, h, w, c) in the model's range, to probabilities, float32 (n, K)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PhotoResult:
+    """What was recognised in one of several photos.
+
+    Attributes:
+        path: the photo's path, or "array <number>".
+        predictions: one for each face, the largest face first; [] if there is none or the photo is bad.
+        error: why the photo could not be read, or None.
+    """
+
+    path: str
+    predictions: list[Prediction]
+    error: str | None = None
+
+
+def recognize(
+    photos: Photo | Sequence[Photo],
+    model: str | os.PathLike[str] | RecognitionModel = "tdgan",
+    detector: str | Detector = "mediapipe",
+    batch_size: int = 32,
+    minimum_score: float = 0.5,
+) -> list[Prediction] | list[PhotoResult]:
+    """Recognises the expression of every face in one photo or in many.
+
+    Args:
+        photos: one photo: the path of an image, or a uint8 RGB array (height, width, 3). Many: a folder (searched with
+            all below it), a pattern such as "holiday/*.jpg", or a list of any of these.
+        model: a name of `kerasfer.list_models()`, a folder with a trained model, or a model.
+        detector: a key of `kerasfer.detection.DETECTORS`.
+        batch_size: number of faces that go through the model at once.
+        minimum_score: least confidence of the detector in a face, in [0, 1].
+
+    Returns:
+        For one photo its faces' predictions, the largest face first; [] if there is no face. For many a `PhotoResult`
+        each, in order; one that cannot be read carries its error.
+
+    Raises:
+        ImageError: one photo was given and cannot be read.
+        RecognitionError: the folder or the pattern holds no photos.
+        DetectionError: the detector is unknown.
+        ValueError: the model is unknown or its weights are damaged.
+    """
+    results = recognize_each(photos, model, detector, batch_size, minimum_score)
+    if _is_many(photos):
+        return list(results)
+    (result,) = results
+    if result.error is not None:
+        raise images.ImageError(result.error)
+    return result.predictions
+
+
+def recognize_each(
+    photos: Photo | Sequence[Photo],
+    model: str | os.PathLike[str] | RecognitionModel = "tdgan",
+    detector: str | Detector = "mediapipe",
+    batch_size: int = 32,
+    minimum_score: float = 0.5,
+    workers: int = 2,
+) -> Iterator[PhotoResult]:
+    """Like `recognize`, one `PhotoResult` after the other as they are ready, in order; for one photo too.
+
+    Args:
+        photos, model, detector, batch_size, minimum_score: as for `recognize`.
+        workers: number of threads that decode photos and look for faces.
+
+    Raises:
+        RecognitionError, DetectionError, ValueError: at once, as `recognize`.
+    """
+    if batch_size < 1 or workers < 1:
+        raise RecognitionError(f"batch_size and workers must be at least 1, got {batch_size} and {workers}")
+    find_detector(detector)
+    found = find_photos(photos)
+    loaded = _model_of(model)
+    return _results(found, loaded, detector, batch_size, minimum_score, workers)
+
+
+def find_photos(photos: Photo | Sequence[Photo]) -> list[Photo]:
+    """The photos that a path, folder, pattern, array or list of those means, in order.
+
+    In a folder they are the files with an ending of `images.IMAGE_SUFFIXES`, sorted, hidden ones left out. A path that
+    does not exist stays in the list, so that whoever reads it reports it.
+
+    Raises:
+        RecognitionError: a folder or a pattern holds no photos, or the list is empty.
+    """
+    if isinstance(photos, np.ndarray):
+        return [photos]
+    if not isinstance(photos, (str, os.PathLike)):
+        if not isinstance(photos, Iterable):
+            raise RecognitionError(f"photos are paths, arrays or lists of those, not {type(photos).__name__}")
+        listed = [photo for entry in photos for photo in find_photos(entry)]
+        if not listed:
+            raise RecognitionError("the list of photos is empty")
+        return listed
+    path = Path(photos)
+    if path.is_dir():
+        files = sorted(
+            file
+            for file in path.rglob("*")
+            if file.suffix.lower() in images.IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+        )
+        if not files:
+            raise RecognitionError(f"{path}: holds no images ({', '.join(images.IMAGE_SUFFIXES)})")
+        return list(files)
+    if _is_pattern(photos):
+        matches = sorted(match for match in glob.glob(os.fspath(photos), recursive=True) if os.path.isfile(match))
+        if not matches:
+            raise RecognitionError(f"{photos}: no file matches this pattern")
+        return list(matches)
+    return [photos]
+
+
+def _is_pattern(photo: str | os.PathLike[str]) -> bool:
+    return glob.has_magic(os.fspath(photo)) and not os.path.lexists(photo)
+
+
+def _is_many(photos: Photo | Sequence[Photo]) -> bool:
+    if isinstance(photos, np.ndarray):
+        return False
+    return not isinstance(photos, (str, os.PathLike)) or Path(photos).is_dir() or _is_pattern(photos)
+
+
+def _model_of(model: str | os.PathLike[str] | RecognitionModel) -> RecognitionModel:
+    if isinstance(model, str) and not os.path.exists(model):
+        return _named_model(model)
+    if isinstance(model, (str, os.PathLike)):
+        from kerasfer import zoo
+
+        return zoo.load(model)
+    missing = [name for name in ("image_spec", "label_space", "recognizer") if not hasattr(model, name)]
+    if missing:
+        raise RecognitionError(f"a {type(model).__name__} cannot recognise: it has no {', '.join(missing)}")
+    return model
+
+
+@functools.lru_cache(maxsize=4)
+def _named_model(name: str) -> RecognitionModel:
+    from kerasfer import zoo
+
+    return zoo.load(name)
+
+
+class _Classifier:
+    """A model's recogniser, for any number of faces at once.
+
+    Full batches go through a graph that is traced once; what is left over is computed without one.
+    """
+
+    def __init__(self, model: RecognitionModel, batch_size: int) -> None:
+        self.spec = model.image_spec
+        self.labels = model.label_space.labels
+        self.batch_size = batch_size
+        self._network = model.recognizer()
+        self._traced: Callable[[np.ndarray], Any] | None = None
+
+    def __call__(self, faces: Sequence[np.ndarray]) -> np.ndarray:
+        """Faces, each float32 of the model's shape, to probabilities, float64 (n, K)."""
+        answers = [np.zeros((0, len(self.labels)))]
+        for start in range(0, len(faces), self.batch_size):
+            batch = np.stack(faces[start : start + self.batch_size])
+            network = self._graph() if len(batch) == self.batch_size > 1 else self._network
+            answers.append(np.asarray(network(batch), np.float64))
+        probabilities = np.concatenate(answers)
+        if probabilities.shape != (len(faces), len(self.labels)) or not np.isfinite(probabilities).all():
+            raise RecognitionError(
+                f"the model answers {len(faces)} faces with an array {probabilities.shape} or with values that are not "
+                f"finite, not with {len(self.labels)} probabilities each; its weights are damaged"
+            )
+        return probabilities
+
+    def _graph(self) -> Callable[[np.ndarray], Any]:
+        if self._traced is None:
+            self._traced = self._network
+            if hasattr(self._network, "trainable_weights"):
+                import tensorflow as tf
+
+                signature = [tf.TensorSpec((self.batch_size, *self.spec.shape), tf.float32)]
+                network = self._network
+                self._traced = tf.function(lambda batch: network(batch, training=False), input_signature=signature)
+        return self._traced
+
+
+def classify(
+    model: RecognitionModel, image: np.ndarray, faces: Sequence[DetectedFace], batch_size: int = 32
+) -> list[Prediction]:
+    """The predictions for faces that are already found.
+
+    Args:
+        model: the model.
+        image: uint8 RGB (height, width, 3).
+        faces: faces in the image, as `detection.detect` finds them.
+        batch_size: number of faces that go through the model at once.
+
+    Returns:
+        One prediction for each face, in order.
+    """
+    aligned = [_aligned(image, face, model.image_spec) for face in faces]
+    classifier = _Classifier(model, batch_size)
+    return _predictions(faces, classifier(aligned), classifier.labels)
+
+
+def _aligned(image: np.ndarray, face: DetectedFace, spec: ImageSpec) -> np.ndarray:
+    return images.prepare(align(image, face, spec.size), spec)
+
+
+def _predictions(faces: Sequence[DetectedFace], probabilities: np.ndarray, labels: Sequence[str]) -> list[Prediction]:
+    return [
+        Prediction(
+            box=face.box,
+            expression=labels[int(row.argmax())],
+            probabilities={label: float(value) for label, value in zip(labels, row, strict=True)},
+            landmarks=face.landmarks,
+            pose=face.pose,
+            score=face.score,
+        )
+        for face, row in zip(faces, probabilities, strict=True)
+    ]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Found:
+    """A photo between detection and classification."""
+
+    path: str
+    faces: list[DetectedFace]
+    aligned: list[np.ndarray]
+    error: str | None = None
+
+
+def _results(
+    photos: Sequence[Photo],
+    model: RecognitionModel,
+    detector: str | Detector,
+    batch_size: int,
+    minimum_score: float,
+    workers: int,
+) -> Iterator[PhotoResult]:
+    classifier = _Classifier(model, batch_size)
+
+    def look(numbered: tuple[int, Photo]) -> _Found:
+        number, photo = numbered
+        path = f"array {number}" if isinstance(photo, np.ndarray) else os.fspath(photo)
+        try:
+            image = images.read(photo)
+            faces = detect(image, detector, minimum_score=minimum_score)
+            return _Found(path, faces, [_aligned(image, face, model.image_spec) for face in faces])
+        except DetectionError:
+            raise
+        except (ValueError, OSError, MemoryError) as error:
+            return _Found(path, [], [], str(error) or type(error).__name__)
+
+    executor = ThreadPoolExecutor(min(workers, len(photos)))
+    try:
+        waiting: list[_Found] = []
+        for found in executor.map(look, enumerate(photos)):
+            waiting.append(found)
+            if sum(len(entry.faces) for entry in waiting) >= batch_size or len(waiting) >= batch_size:
+                yield from _classified(waiting, classifier)
+                waiting = []
+        yield from _classified(waiting, classifier)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _classified(waiting: Sequence[_Found], classifier: _Classifier) -> Iterator[PhotoResult]:
+    probabilities = classifier([face for found in waiting for face in found.aligned])
+    start = 0
+    for found in waiting:
+        rows = probabilities[start : start + len(found.faces)]
+        start += len(found.faces)
+        yield PhotoResult(found.path, _predictions(found.faces, rows, classifier.labels), found.error)
+
+
+_COLORS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (110, 110, 110))
+"""Okabe and Ito's colours, which people with any colour vision can tell apart."""
+
+_INK, _PAPER, _FAINT = (30, 30, 30), (255, 255, 255), (190, 190, 190)
+
+
+def annotate(image: np.ndarray, predictions: Sequence[Prediction]) -> np.ndarray:
+    """Draws each face's box with its number and expression, and beside the photo the probabilities as bars.
+
+    Args:
+        image: uint8 RGB (height, width, 3).
+        predictions: of the faces in it.
+
+    Returns:
+        uint8 RGB; the photo's longer side is brought between 480 and 1600 pixels.
+    """
+    longer = max(image.shape[:2])
+    scale = min(max(longer, 480), 1600) / longer
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    line = max(14, round(max(height, width) / 40))
+    font = ImageFont.load_default(line * 0.8)
+    panel = _panel(predictions, line, font, height)
+    canvas = Image.new("RGB", (width + panel.width, max(height, panel.height)), _PAPER)
+    canvas.paste(Image.fromarray(images.resize(image, (height, width))), (0, 0))
+    drawing = ImageDraw.Draw(canvas)
+    for number, prediction in enumerate(predictions, 1):
+        _draw_box(drawing, prediction, number, scale, (width, height), line, font)
+    canvas.paste(panel, (width, 0))
+    return np.array(canvas)
+
+
+def _draw_box(
+    drawing: ImageDraw.ImageDraw,
+    prediction: Prediction,
+    number: int,
+    scale: float,
+    limits: tuple[int, int],
+    line: int,
+    font: ImageFont.FreeTypeFont,
+) -> None:
+    color = _COLORS[(number - 1) % len(_COLORS)]
+    box = Box(*(side * scale for side in dataclasses.astuple(prediction.box)))
+    thickness = max(2, line // 8)
+    left, top = max(box.left, 0), max(box.top, 0)
+    right, bottom = max(min(box.right, limits[0] - 1), left), max(min(box.bottom, limits[1] - 1), top)
+    drawing.rectangle((left, top, right, bottom), outline=color, width=thickness)
+    text = f"{number} {prediction.expression}"
+    wide = drawing.textlength(text, font=font) + line * 0.5
+    label_left = min(max(left, 0), max(limits[0] - wide, 0))
+    label_top = top - line if top >= line else top
+    drawing.rectangle((label_left, label_top, label_left + wide, label_top + line), fill=color)
+    drawing.text((label_left + line * 0.25, label_top + line / 2), text, fill=_PAPER, font=font, anchor="lm")
+
+
+def _panel(predictions: Sequence[Prediction], line: int, font: ImageFont.FreeTypeFont, height: int) -> Image.Image:
+    """The bars of all faces, in as many columns as the photo's height asks for."""
+    if not predictions:
+        panel = Image.new("RGB", (line * 8, line * 3), _PAPER)
+        ImageDraw.Draw(panel).text((line, line * 1.5), "no face found", fill=_INK, font=font, anchor="lm")
+        return panel
+    cell_height = line * (len(predictions[0].probabilities) + 2)
+    cell_width = line * 16
+    rows = max(1, min(len(predictions), height // cell_height))
+    columns = -(-len(predictions) // rows)
+    panel = Image.new("RGB", (cell_width * columns, cell_height * rows), _PAPER)
+    drawing = ImageDraw.Draw(panel)
+    for index, prediction in enumerate(predictions):
+        left, top = (index // rows) * cell_width + line, (index % rows) * cell_height + line * 0.5
+        color = _COLORS[index % len(_COLORS)]
+        title = f"{index + 1} {prediction.expression} {prediction.confidence:.0%}"
+        drawing.text((left, top + line / 2), title, fill=color, font=font, anchor="lm")
+        for label, probability in prediction.probabilities.items():
+            top += line
+            drawing.text((left, top + line / 2), label, fill=_INK, font=font, anchor="lm")
+            start, full = left + line * 5.5, line * 6
+            fill = color if label == prediction.expression else _FAINT
+            drawing.rectangle((start, top + line * 0.2, start + full * probability, top + line * 0.8), fill=fill)
+            drawing.text(
+                (start + full + line * 0.3, top + line / 2), f"{probability:.0%}", fill=_INK, font=font, anchor="lm"
+            )
+    return panel
