@@ -11,9 +11,11 @@ Every face is a pure function of (seed, index): any subset can be rendered alone
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -257,9 +259,9 @@ def _skin_motion(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     def add(unit: int, dx: Any = 0.0, dy: Any = 0.0, dz: Any = 0.0) -> None:
         motion[_AU_COLUMN[unit]] += np.stack(np.broadcast_arrays(dx * side, dy, dz), -1)
 
-    add(1, dy=8.0 * _gauss(ax, y, 14, 24, 12, 14))
+    add(1, dy=9.0 * _gauss(ax, y, 13, 24, 12, 14))
     add(2, dy=8.0 * _gauss(ax, y, 47, 24, 14, 14))
-    inner = _gauss(ax, y, 17, 22, 15, 11)
+    inner = _gauss(ax, y, 21, 22, 15, 11)
     add(4, dx=-4.5 * _gauss(ax, y, 17, 22, 11, 10), dy=-7.0 * inner, dz=1.5 * _gauss(ax, y, 6, 18, 7, 8))
     add(6, dy=4.0 * _gauss(ax, y, 38, -24, 17, 12), dz=4.0 * _gauss(ax, y, 40, -24, 15, 10))
     add(9, dx=1.5 * _gauss(ax, y, 15, -43, 6, 8), dy=4.0 * _gauss(ax, y, 13, -42, 9, 9), dz=0.0)
@@ -412,10 +414,18 @@ class _Points:
         self.add(name, points, np.zeros((len(ACTION_UNITS), len(points), 3)), z=z)
 
 
-_HALF_COLUMNS = np.concatenate([np.arange(3.5, 45, 3.5), np.arange(46, 96, 4.5), np.arange(98, 152, 9.0)])
+_HALF_COLUMNS = np.concatenate([np.arange(3.5, 25, 3.5), np.arange(29.5, 96, 5.5), np.arange(103, 152, 12.0)])
 _COLUMNS = np.radians(np.concatenate([-_HALF_COLUMNS[::-1], [0.0], _HALF_COLUMNS]))
-_ROWS = np.concatenate([np.linspace(114, 34, 13, endpoint=False), np.linspace(34, -110, 36), [-113.0, -115.5]])
-_SHELL_COLUMNS = np.radians(np.linspace(-165, 165, 31))
+_ROWS = np.concatenate(
+    [
+        np.arange(114, 38, -7.6),
+        np.arange(38, 10, -5.0),
+        np.arange(9, -58, -3.6),
+        np.arange(-61, -110, -5.0),
+        [-113, -115.5],
+    ]
+)
+_SHELL_COLUMNS = np.radians(np.linspace(-165, 165, 29))
 _SKIN_ROWS = np.linspace(96, -115.5, 48)
 _SKIN_ROW_ON_GRID = np.clip(np.searchsorted(-_ROWS, -_SKIN_ROWS), 0, len(_ROWS) - 1)
 
@@ -432,9 +442,10 @@ def _grid(columns: np.ndarray, rows: np.ndarray, shape: dict[str, float]) -> tup
 
 @functools.lru_cache(maxsize=1)
 def _grid_motion() -> np.ndarray:
-    """Motion of the grid's points, which all people share, (14, n, 3)."""
+    """Motion of the grid's points, which all people share, float32 (14, 3, n)."""
     angle, y = np.meshgrid(_COLUMNS, _ROWS, indexing="ij")
-    return _skin_motion((_ring(y)[0] * np.sin(angle)).reshape(-1), y.reshape(-1))
+    motion = _skin_motion((_ring(y)[0] * np.sin(angle)).reshape(-1), y.reshape(-1))
+    return np.ascontiguousarray(motion.transpose(0, 2, 1), np.float32)
 
 
 # Identity
@@ -555,6 +566,7 @@ class Person:
             "clothes": _CLOTHES[int(rng.integers(len(_CLOTHES)))],
             "frame": np.array([(28, 26, 28), (96, 58, 34), (120, 122, 128)][int(rng.integers(3))], np.float64),
         }
+        self.inks = self._inks()
         self._build()
         self.tint = self._tint(rng)
 
@@ -756,13 +768,73 @@ class Person:
 
         xy, z = _grid(_COLUMNS, _ROWS, shape)
         self.grid_xy = xy.reshape(-1, 2)
-        points.add("grid", self.grid_xy, _grid_motion(), z=z.reshape(-1))
         flat, depth, motion = points.collect()
+        self.runs = {**points.runs, "grid": slice(len(flat), len(flat) + z.size)}
+        flat, depth = np.concatenate([flat, self.grid_xy]), np.concatenate([depth, z.reshape(-1)])
         self.points = np.ascontiguousarray(self._warp(flat, depth).T, np.float32)
         self.motion = np.ascontiguousarray(motion.transpose(0, 2, 1), np.float32)
         self.side = np.tanh(flat[:, 0] / 6.0).astype(np.float32)
-        self.runs = points.runs
+        self.shapes = self._shapes()
         self.teeth = float(self._warp(np.array([(0.0, -74.6)]), np.zeros(1))[0, 1])
+
+    def _shapes(self) -> dict[str, list[np.ndarray]]:
+        """Name -> the polygons that one colour draws, as numbers of points."""
+
+        def rows(name: str) -> np.ndarray:
+            return np.arange(self.runs[name].start, self.runs[name].stop)
+
+        def between(first: str, second: str) -> np.ndarray:
+            return np.concatenate([rows(first), rows(second)[::-1]])
+
+        sides = ("right", "left")
+        shapes = {
+            "sclera": [between(f"{side}_upper_lid", f"{side}_lower_lid") for side in sides],
+            "upper_patch": [between(f"{side}_upper_lid", f"{side}_upper_cover") for side in sides],
+            "lower_patch": [between(f"{side}_lower_lid", f"{side}_lower_cover") for side in sides],
+            "brow": [between(f"{side}_brow_top", f"{side}_brow_bottom") for side in sides],
+            "crow": [rows(f"{side}_crow{number}") for side in sides for number in range(3)],
+            "scrunch": [rows(f"{side}_scrunch{number}") for side in sides for number in range(2)],
+            "forehead": [rows(f"forehead{number}") for number in range(3)],
+            "opening": [between("draw_inner_upper", "draw_inner_lower")],
+            "upper_lip": [between("draw_outer_upper", "draw_inner_upper")],
+            "lower_lip": [between("draw_inner_lower", "draw_outer_lower")],
+            "strands": list(rows("strands").reshape(7, 6)),
+            "dark_strands": list(rows("strands").reshape(7, 6)[1::2]),
+        }
+        for part in ("iris", "pupil", "glint", "upper_lid", "lower_lid", "crease", "wing", "nostril", "fold", "bag"):
+            shapes[part] = [rows(f"{side}_{part}") for side in sides]
+        for part in ("furrow", "lens"):
+            shapes[part] = [rows(f"{side}_{part}") for side in sides]
+        for side in sides:
+            shapes[f"{side}_occluder"] = [between("ridge", f"{side}_bridge_side")]
+        for name in self.runs:
+            shapes.setdefault(name, [rows(name)])
+        return shapes
+
+    def _inks(self) -> dict[str, tuple[float, float, float]]:
+        """Name -> RGB colour of what is drawn."""
+        skin, hair, lips = self.colours["skin"], self.colours["hair"], self.colours["lips"]
+        inks = {
+            **self.colours,
+            "hair_behind": hair * 0.62,
+            "bun": hair * 0.8,
+            "strand": hair * 1.15,
+            "dark_strand": hair * 0.8,
+            "fringe": hair * 1.04,
+            "neck": skin * (0.62, 0.54, 0.50),
+            "ear": skin * 0.9,
+            "ear_hollow": skin * 0.69,
+            "wing": skin * 0.74,
+            "nostril": skin * (0.36, 0.28, 0.26),
+            "lower_lid": skin * (0.70, 0.58, 0.56),
+            "crease": skin * (0.70, 0.64, 0.62),
+            "lashes": np.minimum(skin * 0.28, 48),
+            "upper_lip": lips * 0.86,
+            "lower_lip": lips * 1.04,
+            "lip_line": lips * (0.42, 0.34, 0.34),
+            "lip_edge": lips * (0.55, 0.45, 0.45),
+        }
+        return {name: tuple(float(value) for value in colour) for name, colour in inks.items()}
 
     @staticmethod
     def _landmark_rows(points: _Points) -> np.ndarray:
@@ -801,7 +873,7 @@ class Person:
 
         thickness = {"shaved": 0.0, "short": 6.0, "receding": 4.0, "tied": 4.0, "curly": 24.0}.get(style, 10.0)
         bottom = {"bob": -92.0, "long": -135.0, "curly": -30.0}.get(style, -12.0)
-        shell_rows = np.concatenate([np.linspace(114, 20, 14), np.linspace(12, bottom, 14)])
+        shell_rows = np.concatenate([np.linspace(114, 20, 12), np.linspace(12, bottom, 10)])
         angle, y = np.meshgrid(_SHELL_COLUMNS, shell_rows, indexing="ij")
         half, front, middle, back = _ring(np.maximum(y, 0.0 if low_hair else -15.0))
         if low_hair:
@@ -846,7 +918,7 @@ class Person:
         points.fixed("strands", strands[:, :2], strands[:, 2])
 
     def _tint(self, rng: np.random.Generator) -> np.ndarray:
-        """Colour factors of the skin at the grid's points, float32 (columns, rows, 3)."""
+        """Colour factors of the skin at the grid's points, float32 (3, columns, rows)."""
         x, y = self.grid_xy.T
         ax = np.abs(x)
         shape = self.shape
@@ -875,7 +947,7 @@ class Person:
         if self.traits["hair_style"] == "shaved":
             scalp = _step(y + 0.35 * np.clip(ax - 40, 0, 40), 62, 74)[:, None]
             tint *= 1.0 - scalp * (1 - np.minimum(0.55 * hair / skin + 0.45, 1.0)) * 0.8
-        return tint.astype(np.float32).reshape(len(_COLUMNS), len(_ROWS), 3)
+        return np.ascontiguousarray(tint.T.reshape(3, len(_COLUMNS), len(_ROWS)), np.float32)
 
 
 def curve_above(curve: np.ndarray, distance: float, center: float, half: float) -> np.ndarray:
@@ -909,8 +981,8 @@ class Rendering:
 
 def _rotation(yaw: float, pitch: float) -> np.ndarray:
     """Rotation of the head by pitch, then yaw; float32 (3, 3) for column vectors."""
-    cy, sy = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
-    cp, sp = np.cos(np.radians(pitch)), np.sin(np.radians(pitch))
+    cy, sy = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
+    cp, sp = math.cos(math.radians(pitch)), math.sin(math.radians(pitch))
     turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     return (turn @ nod).astype(np.float32)
@@ -925,36 +997,43 @@ _BITS = 4
 class _Canvas:
     """Draws antialiased polygons; the fourth channel says how much of the head's shading a pixel takes."""
 
-    def __init__(self, pixels: np.ndarray, points: np.ndarray, runs: dict[str, slice], scale: float) -> None:
+    def __init__(self, pixels: np.ndarray, points: np.ndarray, who: Person, scale: float) -> None:
         import cv2
 
         self._cv2 = cv2
         self.pixels = pixels
         self.points = points
-        self.runs = runs
+        self.shapes = who.shapes
+        self.inks = who.inks
         self.scale = scale
 
-    def curve(self, name: str) -> np.ndarray:
-        return self.points[self.runs[name]]
+    def shape(self, name: str) -> list[np.ndarray]:
+        """The polygons of a name, int32 (n, 2) each, in the canvas' fixed-point units."""
+        return [self.points.take(rows, axis=0) for rows in self.shapes[name]]
 
     def hull(self, name: str) -> np.ndarray:
-        return self._cv2.convexHull(self.curve(name))
+        return self._cv2.convexHull(self.shape(name)[0])
 
-    def fill(self, points: np.ndarray, colour: Sequence[float], shading: int = 255) -> None:
-        ink = (float(colour[0]), float(colour[1]), float(colour[2]), shading)
-        self._cv2.fillPoly(self.pixels, [points], ink, self._cv2.LINE_AA, _BITS)
+    def fill(self, shape: str | np.ndarray, ink: str | Sequence[float], shading: int = 255) -> None:
+        self._fill(shape, ink, shading, self._cv2.LINE_AA)
 
-    def area(self, points: np.ndarray, colour: Sequence[float], shading: int = 255) -> None:
-        """Fills a large polygon: without antialiasing of its own, as the canvas has twice the picture's size."""
-        ink = (float(colour[0]), float(colour[1]), float(colour[2]), shading)
-        self._cv2.fillPoly(self.pixels, [points], ink, self._cv2.LINE_8, _BITS)
+    def area(self, shape: str | np.ndarray, ink: str | Sequence[float], shading: int = 255) -> None:
+        """Fills something large: without antialiasing of its own, as the canvas has twice the picture's size."""
+        self._fill(shape, ink, shading, self._cv2.LINE_8)
+
+    def _fill(self, shape: str | np.ndarray, ink: str | Sequence[float], shading: int, kind: int) -> None:
+        points = self.shape(shape) if isinstance(shape, str) else [shape]
+        colour = self.inks[ink] if isinstance(ink, str) else ink
+        self._cv2.fillPoly(self.pixels, points, (*colour, shading), kind, _BITS)
 
     def line(
-        self, points: np.ndarray, colour: Sequence[float], width: float, shading: int = 255, closed: bool = False
+        self, shape: str, ink: str | Sequence[float], width: float, shading: int = 255, closed: bool = False
     ) -> None:
-        ink = (float(colour[0]), float(colour[1]), float(colour[2]), shading)
+        colour = self.inks[ink] if isinstance(ink, str) else ink
         thickness = max(1, int(width * self.scale + 0.5))
-        self._cv2.polylines(self.pixels, [points], closed, ink, thickness, self._cv2.LINE_AA, _BITS)
+        self._cv2.polylines(
+            self.pixels, self.shape(shape), closed, (*colour, shading), thickness, self._cv2.LINE_AA, _BITS
+        )
 
 
 def render(factors: Factors, size: int = 64, channels: int = 1) -> Rendering:
@@ -973,55 +1052,57 @@ def render(factors: Factors, size: int = 64, channels: int = 1) -> Rendering:
     if channels not in (1, 3) or not 16 <= size <= 4096:
         raise DatasetError(f"synthetic: size is 16 to 4096 and channels 1 or 3; got {size} and {channels}")
     who = person(factors.identity, factors.seed)
-    moved = who.points.copy()
-    for column, value in enumerate(factors.aus):
-        if value == 0:
-            continue
-        shift = who.motion[column] * np.float32(value)
-        if factors.asymmetry and ACTION_UNITS[column] == 12:
-            shift *= np.clip(1 + np.float32(factors.asymmetry) * who.side, 0, 1)
-        moved += shift
-    if factors.gaze:
-        turn = np.float32(np.sin(np.radians(factors.gaze)) * 11.0)
-        for name in ("iris", "pupil"):
-            moved[0, who.runs[f"right_{name}"]] += turn
-            moved[0, who.runs[f"left_{name}"]] += turn
-    rotation = _rotation(factors.yaw, factors.pitch)
-    x, y, z = moved
-    turned = np.empty_like(moved)
-    for axis in range(3):
-        turned[axis] = rotation[axis, 0] * x + rotation[axis, 1] * y + rotation[axis, 2] * z
+    moved = _move(who, factors)
+    turned = _rotation(factors.yaw, factors.pitch) @ moved
     scale = factors.zoom * size / _MILLIMETRES
     perspective = np.float32(scale * _CAMERA) / (np.float32(_CAMERA + 90.0) - turned[2])
     flat_x = turned[0] * perspective
     flat_y = (np.float32(_CENTER_Y) - turned[1]) * perspective
-    lean = np.radians(factors.roll)
-    cosine, sine = np.float32(np.cos(lean)), np.float32(np.sin(lean))
-    middle_x = np.float32((0.5 + factors.shift_x) * size - 0.5)
-    middle_y = np.float32((0.5 + factors.shift_y) * size - 0.5)
-    px = middle_x + flat_x * cosine - flat_y * sine
-    py = middle_y + flat_x * sine + flat_y * cosine
+    cosine, sine = np.float32(math.cos(math.radians(factors.roll))), np.float32(math.sin(math.radians(factors.roll)))
+    placed = np.empty((len(flat_x), 2), np.float32)
+    placed[:, 0] = flat_x * cosine - flat_y * sine + np.float32((0.5 + factors.shift_x) * size - 0.5)
+    placed[:, 1] = flat_x * sine + flat_y * cosine + np.float32((0.5 + factors.shift_y) * size - 0.5)
 
-    rows = who.landmark_rows
-    landmarks = np.stack([px[rows], py[rows]], -1)
-    ink = np.empty((len(px), 2), np.float32)
-    ink[:, 0], ink[:, 1] = px, py
-    ink = np.rint((ink * 2 + 0.5) * (1 << _BITS)).astype(np.int32)
-    canvas = _Canvas(_background(factors.background, size * 2), ink, who.runs, scale * 2)
-    _draw(canvas, who, factors, flat_x, _teeth_share(who, y))
+    fixed_point = np.rint((placed + np.float32(0.25)) * np.float32(2 << _BITS)).astype(np.int32)
+    canvas = _Canvas(_background(factors.background, size * 2), fixed_point, who, scale * 2)
+    _draw(canvas, who, factors, flat_x, _teeth_share(who, moved[1]))
     albedo = cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA)
-
-    light = _shade(who, factors, turned, px, py, size)
-    image = albedo[..., :3].astype(np.float32)
-    weight = albedo[..., 3:].astype(np.float32) * np.float32(1 / 255)
-    image *= (light - 1) * weight + 1
-    image *= np.float32(factors.light_strength)
+    *colours, shading = cv2.split(albedo.astype(np.float32))
+    shading *= np.float32(1 / 255)
+    *light, amount = cv2.split(_shade(who, factors, turned, placed, size))
+    gain = shading / amount * np.float32(factors.light_strength)
+    rest = (1 - shading) * np.float32(factors.light_strength)
+    planes = [colour * (part * gain + rest) for colour, part in zip(colours, light)]
     if channels == 1:
-        image = image @ np.array([0.299, 0.587, 0.114], np.float32)
+        image = np.float32(0.299) * planes[0] + np.float32(0.587) * planes[1] + np.float32(0.114) * planes[2]
+    else:
+        image = cv2.merge(planes)
     if factors.noise:
         image += np.float32(factors.noise) * _grain(factors.noise_seed, image.size).reshape(image.shape)
-    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    return Rendering(pixels, landmarks)
+    np.rint(image, out=image)
+    np.clip(image, 0, 255, out=image)
+    return Rendering(image.astype(np.uint8), placed[who.landmark_rows])
+
+
+def _move(who: Person, factors: Factors) -> np.ndarray:
+    """The person's points under the action units, float32 (3, n)."""
+    moved = who.points.copy()
+    shift = np.empty_like(moved)
+    own = who.runs["grid"].start
+    for column, value in enumerate(factors.aus):
+        if value == 0:
+            continue
+        np.multiply(who.motion[column], np.float32(value), out=shift[:, :own])
+        np.multiply(_grid_motion()[column], np.float32(value), out=shift[:, own:])
+        if factors.asymmetry and ACTION_UNITS[column] == 12:
+            shift *= np.clip(1 + np.float32(factors.asymmetry) * who.side, 0, 1)
+        moved += shift
+    if factors.gaze:
+        turn = np.float32(math.sin(math.radians(factors.gaze)) * 11.0)
+        for name in ("iris", "pupil"):
+            moved[0, who.runs[f"right_{name}"]] += turn
+            moved[0, who.runs[f"left_{name}"]] += turn
+    return moved
 
 
 @functools.lru_cache(maxsize=1)
@@ -1042,174 +1123,141 @@ def _background(seed: int, size: int) -> np.ndarray:
     """A soft background of a seed, uint8 (size, size, 4), without the head's shading."""
     import cv2
 
-    grain = _grain(seed + 7919, 67)
+    grain = _grain(seed + 7919, 52)
     coarse = np.zeros((4, 4, 4), np.float32)
-    coarse[..., :3] = 125 + 42 * grain[0] + 14 * grain[1:4] + 13 * grain[4:20].reshape(4, 4, 1)
-    coarse[..., :3] += 4 * grain[19:67].reshape(4, 4, 3)
-    return cv2.resize(np.clip(coarse, 12, 240).astype(np.uint8), (size, size), interpolation=cv2.INTER_LINEAR)
+    coarse[..., :3] = grain[4:].reshape(4, 4, 3) * np.float32(12) + (grain[0] * 42 + 125 + grain[1:4] * 14)
+    np.clip(coarse, 0, 240, out=coarse)
+    return cv2.resize(coarse.astype(np.uint8), (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def _outline(canvas: _Canvas, start: int, shape: tuple[int, int], x: np.ndarray) -> np.ndarray:
     """Silhouette of a grid of rings: the two ends of each ring, as one polygon."""
-    block = x[start : start + shape[0] * shape[1]].reshape(shape)
-    row = np.arange(shape[1])
-    left = start + block.argmin(0) * shape[1] + row
-    right = start + block.argmax(0) * shape[1] + row
+    block = np.ascontiguousarray(x[start : start + shape[0] * shape[1]].reshape(shape).T)
+    row = np.arange(start, start + shape[1])
+    left = block.argmin(1) * shape[1] + row
+    right = block.argmax(1) * shape[1] + row
     return canvas.points[np.concatenate([left, right[::-1]])]
 
 
 def _draw(canvas: _Canvas, who: Person, factors: Factors, x: np.ndarray, teeth: np.ndarray) -> None:
     """Draws the flat colours of the face, from back to front."""
-    colours, runs, traits = who.colours, who.runs, who.traits
-    skin, hair = colours["skin"], colours["hair"]
+    runs, traits = who.runs, who.traits
     au = dict(zip(ACTION_UNITS, factors.aus))
     grid, shell = runs["grid"].start, runs["shell"].start
-    sides = ("right", "left")
-    shaved = traits["hair_style"] == "shaved"
+    low_hair = traits["hair_style"] in ("bob", "long")
     outline = _outline(canvas, shell, who.shell_shape, x)
-    if traits["hair_style"] in ("bob", "long"):
-        canvas.area(outline, hair * 0.62, 90)
+    if low_hair:
+        canvas.area(outline, "hair_behind", 90)
     if "bun" in runs:
-        canvas.fill(canvas.curve("bun"), hair * 0.8, 60)
-    _draw_neck(canvas, who, factors)
-    near = "right" if factors.yaw > 0 else "left"
-    far = "left" if factors.yaw > 0 else "right"
-    for side in sides if abs(factors.yaw) < 12 else (far,):
-        canvas.fill(canvas.curve(f"{side}_ear"), skin * 0.85)
-        canvas.fill(canvas.curve(f"{side}_ear_hollow"), skin * 0.68)
-    canvas.area(_outline(canvas, grid, who.outside_skin.shape, x), skin)
-    if not shaved:
-        canvas.area(outline, hair, 170)
+        canvas.fill("bun", "bun", 60)
+    _draw_neck(canvas, who)
+    near, far = ("right", "left") if factors.yaw > 0 else ("left", "right")
+    turned = abs(factors.yaw) >= 12
+    for side in (far,) if turned else (near, far):
+        canvas.area(f"{side}_ear", "ear")
+        canvas.area(f"{side}_ear_hollow", "ear_hollow")
+    canvas.area(_outline(canvas, grid, who.outside_skin.shape, x), "skin")
+    if traits["hair_style"] != "shaved":
+        canvas.area(outline, "hair", 170)
         if factors.pitch > 4:
-            canvas.area(canvas.hull("shell"), hair, 170)
-        strands = canvas.curve("strands").reshape(7, 6, 2)
-        for number in range(7):
-            canvas.line(strands[number], hair * (0.8 if number % 2 else 1.15), 1.6, 170)
-        canvas.area(_skin_outline(canvas, who, x), skin)
-    if abs(factors.yaw) >= 12 and traits["hair_style"] not in ("bob", "long"):
-        canvas.fill(canvas.curve(f"{near}_ear"), skin * 0.92)
-        canvas.fill(canvas.curve(f"{near}_ear_hollow"), skin * 0.7)
-
+            canvas.area(canvas.hull("shell"), "hair", 170)
+        canvas.line("strands", "strand", 1.6, 170)
+        canvas.line("dark_strands", "dark_strand", 1.6, 170)
+        canvas.area(_skin_outline(canvas, who, x), "skin")
+    if turned and not low_hair:
+        canvas.area(f"{near}_ear", "ear")
+        canvas.area(f"{near}_ear_hollow", "ear_hollow")
     _draw_lines(canvas, who, au)
-    for side in sides:
-        _draw_eye(canvas, who, side)
-    for side in sides:
-        occluder = np.concatenate([canvas.curve("ridge"), canvas.curve(f"{side}_bridge_side")[::-1]])
-        if side == far and abs(factors.yaw) > 15:
-            canvas.fill(occluder, skin)
-    for side in sides:
-        top, bottom = canvas.curve(f"{side}_brow_top"), canvas.curve(f"{side}_brow_bottom")
-        canvas.fill(np.concatenate([top, bottom[::-1]]), colours["brow"], 200)
-        wing = skin * 0.74
-        canvas.line(canvas.curve(f"{side}_wing"), wing, 1.0)
-        canvas.fill(canvas.curve(f"{side}_nostril"), skin * np.array([0.36, 0.28, 0.26]))
+    _draw_eyes(canvas)
+    if turned:
+        canvas.fill(f"{far}_occluder", "skin")
+    canvas.fill("brow", "brow", 200)
+    canvas.line("wing", "wing", 1.0)
+    canvas.fill("nostril", "nostril")
     if traits["beard"] in ("moustache", "full"):
-        canvas.fill(canvas.curve("moustache"), hair, 200)
-    _draw_mouth(canvas, who, au, teeth)
+        canvas.fill("moustache", "hair", 200)
+    _draw_mouth(canvas, au, teeth)
     if "fringe" in runs:
-        canvas.area(canvas.curve("fringe"), hair * 1.04, 150)
+        canvas.area("fringe", "fringe", 150)
     if traits["glasses"] != "none":
-        frame = colours["frame"]
-        for side in sides:
-            width = 2.4 if traits["glasses"] == "square" else 1.5
-            canvas.line(canvas.curve(f"{side}_lens"), frame, width, 60, closed=True)
-            if side == near or abs(factors.yaw) < 12:
-                canvas.line(canvas.curve(f"{side}_temple"), frame, 1.8, 60)
-        canvas.line(canvas.curve("glasses_bridge"), frame, 1.8, 60)
+        canvas.line("lens", "frame", 2.4 if traits["glasses"] == "square" else 1.5, 60, closed=True)
+        for side in (near,) if turned else (near, far):
+            canvas.line(f"{side}_temple", "frame", 1.8, 60)
+        canvas.line("glasses_bridge", "frame", 1.8, 60)
 
 
-def _draw_neck(canvas: _Canvas, who: Person, factors: Factors) -> None:
+_NECK = np.array([(-45, 40), (-45, 152), (45, 152), (45, 40)], np.float32)
+_SHOULDERS = np.array(
+    [(-41, 130), (-150, 170), (-190, 212), (-190, 1200), (190, 1200), (190, 212), (150, 170), (41, 130), (0, 166)],
+    np.float32,
+)
+
+
+def _draw_neck(canvas: _Canvas, who: Person) -> None:
     """Neck and shoulders, upright whatever the pose of the head."""
-    jaw = canvas.points[who.landmark_rows[[4, 12, 8, 0, 16]]].astype(np.float64)
     unit = canvas.scale * (1 << _BITS)
-    middle = 0.5 * (jaw[3] + jaw[4])
-    width = 45.0 * unit
-    top, low = middle[1] + 40 * unit, middle[1] + 152 * unit
-    centre = middle[0]
-    skin = who.colours["skin"]
-
-    def polygon(points: list[tuple[float, float]]) -> np.ndarray:
-        return np.rint(np.array(points)).astype(np.int32)
-
-    neck = [(centre - width, top), (centre - width, low), (centre + width, low), (centre + width, top)]
-    canvas.area(polygon(neck), skin * np.array([0.62, 0.54, 0.50]), 30)
-    far = canvas.pixels.shape[0] * (1 << _BITS) * 2 + low
-    wide = 190 * unit
-    shoulders = [
-        (centre - width * 0.9, low - 22 * unit),
-        (centre - wide * 0.8, low + 18 * unit),
-        (centre - wide, low + 60 * unit),
-        (centre - wide, far),
-        (centre + wide, far),
-        (centre + wide, low + 60 * unit),
-        (centre + wide * 0.8, low + 18 * unit),
-        (centre + width * 0.9, low - 22 * unit),
-        (centre, low + 14 * unit),
-    ]
-    canvas.area(polygon(shoulders), who.colours["clothes"], 40)
+    middle = canvas.points[who.landmark_rows[[0, 16]]].mean(0)
+    canvas.area(np.rint(middle + _NECK * unit).astype(np.int32), "neck", 30)
+    if (middle[1] + 130 * unit) < canvas.pixels.shape[0] * (1 << _BITS):
+        canvas.area(np.rint(middle + _SHOULDERS * unit).astype(np.int32), "clothes", 40)
 
 
 def _skin_outline(canvas: _Canvas, who: Person, x: np.ndarray) -> np.ndarray:
     """The part of the head's silhouette that shows skin below the hairline, as one polygon."""
     runs = who.runs
-    ends = [runs["skin_left"].start, runs["skin_right"].start]
     count = who.skin_rows
-    left = np.arange(ends[0], ends[0] + count)
-    right = np.arange(ends[1], ends[1] + count)
-    grid = runs["grid"].start
-    block = x[runs["grid"]].reshape(who.outside_skin.shape)
-    rows = _SKIN_ROW_ON_GRID[-count:]
-    low, high = block + who.outside_skin, block - who.outside_skin
-    low_at, high_at = low.argmin(0), high.argmax(0)
-    shape = who.outside_skin.shape[1]
-    row = np.arange(shape)
-    low_best, high_best = low[low_at, row][rows], high[high_at, row][rows]
-    left_edge = np.minimum(x[left], x[right])
-    right_edge = np.maximum(x[left], x[right])
-    left_index = np.where(x[left] <= x[right], left, right)
-    right_index = np.where(x[left] <= x[right], right, left)
-    left_index = np.where(low_best < left_edge, grid + low_at[rows] * shape + rows, left_index)
-    right_index = np.where(high_best > right_edge, grid + high_at[rows] * shape + rows, right_index)
-    return canvas.points[np.concatenate([left_index, right_index[::-1]])]
+    first, second = runs["skin_left"].start, runs["skin_right"].start
+    one, other = x[first : first + count], x[second : second + count]
+    # Where the edge of the hair lies behind the horizon, the horizon is the edge
+    columns, rows = who.outside_skin.shape
+    block = x[runs["grid"]].reshape(columns, rows)
+    low = np.ascontiguousarray((block + who.outside_skin).T)
+    high = np.ascontiguousarray((block - who.outside_skin).T)
+    low_at, high_at = low.argmin(1), high.argmax(1)
+    row = np.arange(rows)
+    nearest = _SKIN_ROW_ON_GRID[-count:]
+    place = np.arange(count)
+    start = runs["grid"].start
+    swap = one > other
+    left = np.where(swap, second, first) + place
+    right = np.where(swap, first, second) + place
+    horizon = low[row, low_at][nearest] < np.minimum(one, other)
+    left = np.where(horizon, start + (low_at * rows + row)[nearest], left)
+    horizon = high[row, high_at][nearest] > np.maximum(one, other)
+    right = np.where(horizon, start + (high_at * rows + row)[nearest], right)
+    return canvas.points[np.concatenate([left, right[::-1]])]
 
 
 def _draw_lines(canvas: _Canvas, who: Person, au: dict[int, float]) -> None:
     """Wrinkles and folds, which action units and age deepen."""
-    skin, age = who.colours["skin"], who.shape["age"]
-
-    def crease(names: Iterable[str], depth: float, width: float) -> None:
-        if depth > 0.06:
-            colour = skin * (1.0 - min(depth, 0.5) * np.array([0.85, 1.0, 1.0]))
-            for name in names:
-                canvas.line(canvas.curve(name), colour, width)
-
-    fold = 0.06 + 0.10 * age + 0.30 * max(au[12], 0.8 * au[9]) + 0.08 * au[6]
-    crease(("right_fold", "left_fold"), fold, 1.3)
-    crease(("right_bag", "left_bag"), 0.08 * age + 0.16 * au[6] + 0.10 * au[7], 1.0)
-    crow = [f"{side}_crow{number}" for side in ("right", "left") for number in range(3)]
-    crease(crow, 0.10 * age * au[6] + 0.22 * au[6] - 0.02, 0.8)
-    furrow = 0.40 * au[4] + 0.18 * au[9]
-    crease(("right_furrow", "left_furrow"), furrow, 1.2)
-    scrunch = [f"{side}_scrunch{number}" for side in ("right", "left") for number in range(2)]
-    crease(scrunch, 0.36 * au[9], 1.0)
+    red, green, blue = canvas.inks["skin"]
+    age = who.shape["age"]
     raised = 0.5 * (au[1] + au[2])
-    crease([f"forehead{number}" for number in range(3)], 0.05 * age + 0.22 * raised, 0.9)
-    crease(("chin_dimple",), 0.10 + 0.25 * au[17], 1.2)
+    for name, depth, width in (
+        ("fold", 0.06 + 0.10 * age + 0.30 * max(au[12], 0.8 * au[9]) + 0.08 * au[6], 1.3),
+        ("bag", 0.08 * age + 0.16 * au[6] + 0.10 * au[7], 1.0),
+        ("crow", 0.10 * age * au[6] + 0.22 * au[6] - 0.02, 0.8),
+        ("furrow", 0.40 * au[4] + 0.18 * au[9], 1.2),
+        ("scrunch", 0.36 * au[9], 1.0),
+        ("forehead", 0.05 * age + 0.22 * raised, 0.9),
+        ("chin_dimple", 0.10 + 0.25 * au[17], 1.2),
+    ):
+        if depth > 0.06:
+            depth = min(depth, 0.5)
+            canvas.line(name, (red * (1 - 0.85 * depth), green * (1 - depth), blue * (1 - depth)), width)
 
 
-def _draw_eye(canvas: _Canvas, who: Person, side: str) -> None:
-    colours = who.colours
-    skin = colours["skin"]
-    upper, lower = canvas.curve(f"{side}_upper_lid"), canvas.curve(f"{side}_lower_lid")
-    canvas.fill(np.concatenate([upper, lower[::-1]]), (232, 228, 222), 150)
-    canvas.fill(canvas.curve(f"{side}_iris"), colours["iris"], 110)
-    canvas.fill(canvas.curve(f"{side}_pupil"), (14, 12, 12), 60)
-    canvas.fill(canvas.curve(f"{side}_glint"), (250, 250, 250), 0)
-    canvas.fill(np.concatenate([upper, canvas.curve(f"{side}_upper_cover")[::-1]]), skin)
-    canvas.fill(np.concatenate([lower, canvas.curve(f"{side}_lower_cover")[::-1]]), skin)
-    canvas.line(lower, skin * np.array([0.70, 0.58, 0.56]), 0.7)
-    canvas.line(canvas.curve(f"{side}_crease"), skin * np.array([0.70, 0.64, 0.62]), 1.0)
-    canvas.line(upper, np.minimum(skin * 0.28, 48), 1.7, 120)
+def _draw_eyes(canvas: _Canvas) -> None:
+    """Both eyes: the ball first, then the lids, which cover what is too much of it."""
+    canvas.area("sclera", (232.0, 228.0, 222.0), 150)
+    canvas.fill("iris", "iris", 110)
+    canvas.fill("pupil", (14.0, 12.0, 12.0), 60)
+    canvas.fill("glint", (250.0, 250.0, 250.0), 0)
+    canvas.area("upper_patch", "skin")
+    canvas.area("lower_patch", "skin")
+    canvas.line("lower_lid", "lower_lid", 0.7)
+    canvas.line("crease", "crease", 1.0)
+    canvas.line("upper_lid", "lashes", 1.7, 120)
 
 
 def _teeth_share(who: Person, y: np.ndarray) -> np.ndarray:
@@ -1220,102 +1268,101 @@ def _teeth_share(who: Person, y: np.ndarray) -> np.ndarray:
     return np.clip((upper - edge) / np.maximum(upper - lower, 0.5), 0.0, 1.0)
 
 
-def _draw_mouth(canvas: _Canvas, who: Person, au: dict[int, float], teeth: np.ndarray) -> None:
-    lips = who.colours["lips"]
-    outer_upper, outer_lower = canvas.curve("draw_outer_upper"), canvas.curve("draw_outer_lower")
-    inner_upper, inner_lower = canvas.curve("draw_inner_upper"), canvas.curve("draw_inner_lower")
-    open_ = au[25] > 0.02 or au[27] > 0.02
-    if open_:
-        canvas.fill(np.concatenate([inner_upper, inner_lower[::-1]]), (52, 18, 20), 90)
-        opening = inner_lower - inner_upper
+def _draw_mouth(canvas: _Canvas, au: dict[int, float], teeth: np.ndarray) -> None:
+    is_open = au[25] > 0.02 or au[27] > 0.02
+    if is_open:
+        canvas.fill("opening", (52.0, 18.0, 20.0), 90)
+        (upper,), (lower,) = canvas.shape("draw_inner_upper"), canvas.shape("draw_inner_lower")
+        opening = lower - upper
         if au[27] > 0.3:
-            tongue = (inner_upper + opening * 0.68)[6:19]
-            canvas.fill(np.concatenate([tongue, inner_lower[6:19][::-1]]).astype(np.int32), (150, 66, 68), 90)
-        edge = np.rint(inner_upper + opening * teeth[:, None]).astype(np.int32)
-        canvas.fill(np.concatenate([inner_upper, edge[::-1]]), (226, 222, 212), 130)
-    canvas.fill(np.concatenate([outer_upper, inner_upper[::-1]]), lips * 0.86)
-    canvas.fill(np.concatenate([inner_lower, outer_lower[::-1]]), lips * 1.04)
-    canvas.line(inner_upper, lips * np.array([0.42, 0.34, 0.34]), 0.9)
-    if open_:
-        canvas.line(inner_lower, lips * np.array([0.55, 0.45, 0.45]), 0.7)
+            tongue = (upper + opening * 0.68)[6:19]
+            canvas.fill(np.concatenate([tongue, lower[6:19][::-1]]).astype(np.int32), (150.0, 66.0, 68.0), 90)
+        edge = np.rint(upper + opening * teeth[:, None]).astype(np.int32)
+        canvas.fill(np.concatenate([upper, edge[::-1]]), (226.0, 222.0, 212.0), 130)
+    canvas.fill("upper_lip", "upper_lip")
+    canvas.fill("lower_lip", "lower_lip")
+    canvas.line("draw_inner_upper", "lip_line", 0.9)
+    if is_open:
+        canvas.line("draw_inner_lower", "lip_edge", 0.7)
 
 
-def _shade(who: Person, factors: Factors, turned: np.ndarray, px: np.ndarray, py: np.ndarray, size: int) -> np.ndarray:
-    """Light on the head times the skin's tint, over the picture; float32 (size, size, 3).
+_DEGREES = [float(angle) for angle in np.degrees(_COLUMNS)]
 
-    The grid's points are lit by the Phong model, refined by linear interpolation and splatted from the far side of the
-    head to the near one, so that what lies in front covers what lies behind.
+
+def _shade(who: Person, factors: Factors, turned: np.ndarray, placed: np.ndarray, size: int) -> np.ndarray:
+    """Light on the head times the skin's tint, over the picture; float32 (size, size, 4).
+
+    The first three channels are to be divided by the fourth. The grid's points are lit by the Phong model, refined by
+    linear interpolation and splatted from the far side of the head to the near one, so that what lies in front covers
+    what lies behind.
     """
     import cv2
 
-    degrees = np.degrees(_COLUMNS)
-    first, last = np.flatnonzero(np.abs(degrees + factors.yaw) < 100)[[0, -1]]
-    degrees = degrees[first : last + 1]
-    columns, rows = len(degrees), len(_ROWS)
+    first = bisect.bisect(_DEGREES, -factors.yaw - 100)
+    last = bisect.bisect(_DEGREES, -factors.yaw + 100)
+    columns, rows = last - first, len(_ROWS)
     start = who.runs["grid"].start
-    block = slice(start + first * rows, start + (last + 1) * rows)
+    block = slice(start + first * rows, start + last * rows)
     position = turned[:, block].reshape(3, columns, rows)
     along, down = np.empty_like(position), np.empty_like(position)
-    along[:, 1:-1] = position[:, 2:] - position[:, :-2]
+    np.subtract(position[:, 2:], position[:, :-2], out=along[:, 1:-1])
     along[:, 0], along[:, -1] = along[:, 1], along[:, -2]
-    down[:, :, 1:-1] = position[:, :, :-2] - position[:, :, 2:]
+    np.subtract(position[:, :, :-2], position[:, :, 2:], out=down[:, :, 1:-1])
     down[:, :, 0], down[:, :, -1] = down[:, :, 1], down[:, :, -2]
     nx = along[1] * down[2] - along[2] * down[1]
     ny = along[2] * down[0] - along[0] * down[2]
     nz = along[0] * down[1] - along[1] * down[0]
     length = np.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-6)
-    azimuth, elevation = np.radians(factors.light_azimuth), np.radians(factors.light_elevation)
-    lx, ly, lz = (
-        np.float32(np.sin(azimuth) * np.cos(elevation)),
-        np.float32(np.sin(elevation)),
-        np.float32(np.cos(azimuth) * np.cos(elevation)),
-    )
-    facing = (nx * lx + ny * ly + nz * lz) / length
-    hx, hy, hz = lx, ly, lz + 1
-    norm = np.float32(np.sqrt(hx * hx + hy * hy + hz * hz))
-    glance = np.maximum((nx * hx + ny * hy + nz * hz) / (length * norm), 0)
-    glance *= glance
-    glance *= glance
-    glance *= glance
-    glance *= glance
-    ambient = np.float32(factors.ambient)
-    lit = ambient + (1 - ambient) * np.float32(1.05) * np.maximum((facing + np.float32(0.25)) / np.float32(1.25), 0)
-    lit += np.float32(0.10) * glance
-    colour = np.ones((columns, rows, 4), np.float32)
-    np.multiply(who.tint[first : last + 1], lit[..., None], out=colour[..., :3])
+    azimuth, elevation = math.radians(factors.light_azimuth), math.radians(factors.light_elevation)
+    lx, ly = math.sin(azimuth) * math.cos(elevation), math.sin(elevation)
+    lz = math.cos(azimuth) * math.cos(elevation)
+    facing = (nx * np.float32(lx) + ny * np.float32(ly) + nz * np.float32(lz)) / length
+    # The halfway vector of light and viewer is (l + (0, 0, 1)) / |l + (0, 0, 1)|
+    glance = np.maximum((facing + nz / length) * np.float32(1 / math.sqrt(2 + 2 * lz)), 0)
+    for _ in range(4):
+        glance *= glance
+    diffuse = (1 - factors.ambient) * 1.05 / 1.25
+    lit = np.maximum(facing * np.float32(diffuse) + np.float32(0.25 * diffuse), 0)
+    lit += np.float32(factors.ambient)
+    lit += glance * np.float32(0.10)
+    colour = cv2.merge([*(who.tint[:, first:last] * lit), np.ones_like(lit)])
 
     side = min(size, 256)
-    place = np.empty((columns, rows, 2), np.float32)
-    place[..., 0] = px[block].reshape(columns, rows)
-    place[..., 1] = py[block].reshape(columns, rows)
+    position = placed[block].reshape(columns, rows, 2)
     if side != size:
-        place = (place + np.float32(0.5)) * np.float32(side / size) - np.float32(0.5)
+        position = (position + np.float32(0.5)) * np.float32(side / size) - np.float32(0.5)
     pixel = factors.zoom * side / _MILLIMETRES
-    fine, finer = max(1, int(np.ceil(5.2 * pixel))), max(1, int(np.ceil(4.4 * pixel - 0.5)))
+    fine, finer = max(1, math.ceil(5.2 * pixel)), max(1, math.ceil(4.4 * pixel - 0.5))
     wanted = (rows * finer, columns * fine)
-    place = cv2.resize(place, wanted, interpolation=cv2.INTER_LINEAR)
+    at_x, at_y = cv2.split(cv2.resize(position, wanted, interpolation=cv2.INTER_LINEAR))
     colour = cv2.resize(colour, wanted, interpolation=cv2.INTER_LINEAR)
-    angles = np.interp((np.arange(wanted[1]) + 0.5) / fine - 0.5, np.arange(columns), degrees)
-    order = np.argsort(-np.abs(angles + factors.yaw), kind="stable")
-    place = np.rint(place)
-    np.clip(place, -1, side, out=place)
-    index = (place[..., 1] * np.float32(side + 2) + place[..., 0] + np.float32(side + 3)).astype(np.intp)
-    number = np.arange(index.size).reshape(index.shape)
+    for at in (at_x, at_y):
+        np.rint(at, out=at)
+        np.maximum(at, -1, out=at)
+        np.minimum(at, side, out=at)
+    at_y *= np.float32(side + 2)
+    at_y += at_x
+    pixels = at_y.astype(np.intp)
+    pixels += side + 3
+    number = np.arange(pixels.size).reshape(pixels.shape)
     if factors.pitch < 0:
-        index, number = index[:, ::-1], number[:, ::-1]
-    painted = np.full((side + 2) * (side + 2), index.size, np.intp)
-    painted[index[order].reshape(-1)] = number[order].reshape(-1)
-    flat = np.zeros((index.size + 1, 4), np.float32)
+        pixels, number = pixels[:, ::-1], number[:, ::-1]
+    nearest = int(bisect.bisect(_DEGREES, -factors.yaw) - first) * fine
+    painted = np.full((side + 2) * (side + 2), pixels.size, np.intp)
+    painted[pixels[:nearest]] = number[:nearest]
+    painted[pixels[nearest:][::-1]] = number[nearest:][::-1]
+    flat = np.zeros((pixels.size + 1, 4), np.float32)
     flat[:-1] = colour.reshape(-1, 4)
     light = flat.take(painted.reshape(side + 2, side + 2)[1:-1, 1:-1], axis=0)
-    reach = side // 6 * 2 + 1
-    total = cv2.blur(light, (reach, reach), borderType=cv2.BORDER_CONSTANT)
-    total *= np.float32(1e-3)
+    # Gaps take the light of their neighbours, and hair beyond the head that of the nearest parts of it
+    coarse = cv2.blur(cv2.resize(light, (16, 16), interpolation=cv2.INTER_AREA), (5, 5), borderType=cv2.BORDER_CONSTANT)
+    coarse += np.float32(1e-4)
+    coarse *= np.float32(1e-3)
+    total = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
     total += cv2.blur(light, (3, 3), borderType=cv2.BORDER_CONSTANT)
-    light = total[..., :3] / (total[..., 3:] + np.float32(1e-7))
     if side != size:
-        light = cv2.resize(light, (size, size), interpolation=cv2.INTER_LINEAR)
-    return light
+        total = cv2.resize(total, (size, size), interpolation=cv2.INTER_LINEAR)
+    return total
 
 
 def render_image(
