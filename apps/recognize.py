@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the app; returns its exit code."""
     options = parser().parse_args(arguments)
     photos = [os.fspath(photo) for photo in find_photos(options.photos)]
-    photos = [photo for photo in photos if not _inside(photo, options.output)] or photos
+    photos = [photo for photo in photos if not _is_marked(photo, options.output)] or photos
     targets = _targets(photos, options.output)
     results = []
     for result in _shown(recognize_each(photos, options.model, options.detector, 32, options.minimum_score), photos):
@@ -74,8 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if bad else 0
 
 
-def _inside(photo: str, folder: str) -> bool:
-    return Path(folder).resolve() in Path(photo).resolve().parents and not Path(folder).resolve() == Path.cwd()
+def _is_marked(photo: str, folder: str) -> bool:
+    """Tells whether a photo is one that this app marked before, in the output folder."""
+    return "_expressions" in Path(photo).stem and Path(folder).resolve() in Path(photo).resolve().parents
 
 
 def _targets(photos: Sequence[str], output: str) -> dict[int, Path]:

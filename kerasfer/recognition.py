@@ -376,15 +376,17 @@ def _draw_box(
 
 
 def _panel(predictions: Sequence[Prediction], line: int, font: ImageFont.FreeTypeFont, height: int) -> Image.Image:
-    """The bars of all faces, in as many columns as the photo's height asks for."""
+    """The bars of all faces, beside a photo of that height; the three longest of each where all would not fit."""
     if not predictions:
         panel = Image.new("RGB", (line * 8, line * 3), _PAPER)
         ImageDraw.Draw(panel).text((line, line * 1.5), "no face found", fill=_INK, font=font, anchor="lm")
         return panel
-    cell_height = line * (len(predictions[0].probabilities) + 2)
-    cell_width = line * 16
-    rows = max(1, min(len(predictions), height // cell_height))
-    columns = -(-len(predictions) // rows)
+    bars = len(predictions[0].probabilities)
+    if len(predictions) > 2 * max(1, height // (line * (bars + 2))):
+        bars = min(bars, 3)
+    cell_height, cell_width = line * (bars + 2), line * 16
+    columns = min(-(-len(predictions) // max(1, height // cell_height)), 4)
+    rows = -(-len(predictions) // columns)
     panel = Image.new("RGB", (cell_width * columns, cell_height * rows), _PAPER)
     drawing = ImageDraw.Draw(panel)
     for index, prediction in enumerate(predictions):
@@ -392,7 +394,10 @@ def _panel(predictions: Sequence[Prediction], line: int, font: ImageFont.FreeTyp
         color = _COLORS[index % len(_COLORS)]
         title = f"{index + 1} {prediction.expression} {prediction.confidence:.0%}"
         drawing.text((left, top + line / 2), title, fill=color, font=font, anchor="lm")
+        shown = sorted(prediction.probabilities, key=prediction.probabilities.get, reverse=True)[:bars]
         for label, probability in prediction.probabilities.items():
+            if label not in shown:
+                continue
             top += line
             drawing.text((left, top + line / 2), label, fill=_INK, font=font, anchor="lm")
             start, full = left + line * 5.5, line * 6
