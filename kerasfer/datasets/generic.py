@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer.datasets.base import COLUMNS, DatasetError, FaceTable, ImageSource, ZipSource, open_source, text_of
+from kerasfer.datasets.base import COLUMNS, DatasetError, FaceTable, ImageSource, open_source, text_of
 from kerasfer.datasets.reading import SPLITS, Problems, check_images, check_split
 from kerasfer.expressions import ACTION_UNITS, FERPLUS8, UNKNOWN, Expression, LabelSpace, parse_expression
 from kerasfer.images import IMAGE_SUFFIXES

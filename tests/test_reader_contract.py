@@ -1,0 +1,314 @@
+"""One contract over every reader, on small trees that the test writes in the official layouts."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dataset_layouts import (
+    picture,
+    write_casia,
+    write_csv,
+    write_ferplus,
+    write_ferplus_pixels,
+    write_folder,
+    write_lfw,
+)
+
+from kerasfer import datasets, images
+from kerasfer.datasets.base import DatasetError, FaceTable
+from kerasfer.datasets.reading import prepare_faces
+from kerasfer.expressions import Expression
+from kerasfer.faces import ImageSpec
+
+E = Expression
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """A reader, a tree in its layout and what is to be found there.
+
+    Attributes:
+        reader: name of the data set.
+        write: makes the tree.
+        expressions: of all rows, in order.
+        splits: split -> number of rows and the files that only the others need.
+        victim: a file of the tree that a row needs, to be damaged.
+        bad_label: file, text in it and its replacement, which makes one label unknown.
+    """
+
+    reader: str
+    write: Callable[[Path], None]
+    expressions: list[int]
+    splits: dict[str, tuple[int, list[str]]]
+    victim: str | None
+    bad_label: tuple[str, str, str] | None
+
+
+LAYOUTS = {
+    "ferplus": Layout(
+        "ferplus",
+        write_ferplus,
+        [E.HAPPINESS, E.NEUTRAL, E.SURPRISE, E.ANGER],
+        {
+            "train": (2, ["FER2013Valid", "FER2013Test"]),
+            "valid": (1, ["FER2013Train", "FER2013Test"]),
+            "test": (1, ["FER2013Train", "FER2013Valid"]),
+        },
+        "FER2013Train/fer0000001.png",
+        ("fer2013new.csv", "Training,fer0000000.png", "Trainning,fer0000000.png"),
+    ),
+    "ferplus pixels": Layout(
+        "ferplus",
+        write_ferplus_pixels,
+        [E.HAPPINESS, E.NEUTRAL, E.SURPRISE, E.ANGER],
+        {"train": (2, []), "valid": (1, []), "test": (1, [])},
+        None,
+        ("fer2013new.csv", "fer0000000.png,0,9", "fer0000000.png,0,x"),
+    ),
+    "lfw_expressions": Layout(
+        "lfw_expressions",
+        write_lfw,
+        [E.HAPPINESS, E.NEUTRAL, E.ANGER],
+        {},
+        "A_B/A_B_0002.jpg",
+        ("labels.csv", "A_B,happiness", "A_B,joy"),
+    ),
+    "casia_webface": Layout("casia_webface", write_casia, [-1, -1, -1, -1], {}, "0000099/001.jpg", None),
+    "folder": Layout(
+        "folder",
+        write_folder,
+        [E.FEAR, E.HAPPINESS, E.SADNESS, E.HAPPINESS],
+        {"train": (2, ["val", "test"]), "valid": (1, ["train", "test"]), "test": (1, ["train", "val"])},
+        "train/Happy/a.png",
+        None,
+    ),
+    "csv": Layout(
+        "csv",
+        write_csv,
+        [E.SURPRISE, E.ANGER, -1],
+        {
+            "train": (1, ["faces/b.png", "faces/c.png"]),
+            "valid": (1, ["faces/a.png", "faces/c.png"]),
+            "test": (1, ["faces/a.png", "faces/b.png"]),
+        },
+        "faces/b.png",
+        ("labels.csv", "surprise", "surprize"),
+    ),
+}
+WITH_FILES = [name for name, layout in LAYOUTS.items() if layout.victim]
+WITH_LABELS = [name for name, layout in LAYOUTS.items() if layout.bad_label]
+
+
+def zipped(root: Path, archive: Path, parent: str = "") -> Path:
+    with zipfile.ZipFile(archive, "w") as opened:
+        for file in sorted(root.rglob("*")):
+            if file.is_file():
+                opened.write(file, f"{parent}{file.relative_to(root).as_posix()}")
+    return archive
+
+
+@pytest.fixture(params=LAYOUTS)
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Layout, Path]:
+    layout = LAYOUTS[request.param]
+    layout.write(tmp_path / "data")
+    return layout, tmp_path / "data"
+
+
+def loaded(layout: Layout, root: Path, **options: Any) -> FaceTable:
+    return datasets.load(layout.reader, root, **options)
+
+
+def assert_one_line(error: pytest.ExceptionInfo[DatasetError], *parts: str) -> None:
+    message = str(error.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_every_reader_but_synthetic_is_under_contract() -> None:
+    assert {layout.reader for layout in LAYOUTS.values()} | {"synthetic"} == set(datasets.names())
+
+
+@pytest.mark.parametrize("name", [name for name in datasets.READERS if name != "synthetic"])
+def test_signature(name: str) -> None:
+    parameters = list(inspect.signature(datasets.reader(name)).parameters.values())
+    assert [parameter.name for parameter in parameters[:3]] == ["root", "split", "strict"]
+    assert parameters[1].default is None and parameters[2].default is True
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters[3:])
+
+
+def test_folder_holds_what_was_written(tree: tuple[Layout, Path]) -> None:
+    layout, root = tree
+    table = loaded(layout, root)
+    assert table.name == layout.reader
+    assert table["expression"].tolist() == layout.expressions
+    assert not table.rejected
+    pixels = prepare_faces(table, ImageSpec(16, 3))
+    assert len({image.tobytes() for image in pixels}) == len(table)
+
+
+@pytest.mark.parametrize("parent", ["", "some folder/"])
+def test_zip_is_read_like_the_folder(tree: tuple[Layout, Path], tmp_path: Path, parent: str) -> None:
+    layout, root = tree
+    table = loaded(layout, root)
+    from_zip = loaded(layout, zipped(root, tmp_path / "data.zip", parent))
+    assert set(from_zip.columns) == set(table.columns)
+    for column in set(table.columns) - {"path"}:
+        np.testing.assert_array_equal(from_zip[column], table[column])
+    spec = ImageSpec(16)
+    np.testing.assert_array_equal(prepare_faces(from_zip, spec), prepare_faces(table, spec))
+
+
+def test_a_split_needs_only_its_own_files(tree: tuple[Layout, Path], tmp_path: Path) -> None:
+    layout, root = tree
+    for split, (count, others) in layout.splits.items():
+        part = tmp_path / split
+        shutil.copytree(root, part)
+        for other in others:
+            shutil.rmtree(part / other) if (part / other).is_dir() else (part / other).unlink()
+        table = loaded(layout, part, split=split)
+        assert len(table) == count
+        assert set(table["split"]) == {split}
+
+
+def test_unknown_split_and_option_are_refused(tree: tuple[Layout, Path]) -> None:
+    layout, root = tree
+    with pytest.raises(DatasetError) as error:
+        loaded(layout, root, split="dev")
+    assert_one_line(error, layout.reader, "'dev'")
+    with pytest.raises(DatasetError) as error:
+        loaded(layout, root, colour="red")
+    assert_one_line(error, layout.reader, "colour", "verify")
+    if not layout.splits:
+        with pytest.raises(DatasetError, match="no official split"):
+            loaded(layout, root, split="train")
+
+
+def test_nothing_there(tree: tuple[Layout, Path], tmp_path: Path) -> None:
+    layout, _ = tree
+    with pytest.raises(DatasetError) as error:
+        loaded(layout, tmp_path / "nowhere")
+    assert_one_line(error, "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError) as error:
+        loaded(layout, tmp_path / "empty")
+    assert_one_line(error, "empty")
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 half a zip")
+    with pytest.raises(DatasetError) as error:
+        loaded(layout, tmp_path / "broken.zip")
+    assert_one_line(error, "broken.zip")
+    with pytest.raises(DatasetError) as error:
+        datasets.load(layout.reader)
+    assert_one_line(error, layout.reader)
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _replace_by_text(path: Path) -> None:
+    path.write_bytes(b"this is not an image at all" * 10)
+
+
+def _cut_short(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("harm", [_remove, _empty, _replace_by_text, _cut_short])
+@pytest.mark.parametrize("name", WITH_FILES)
+def test_bad_file_is_named_or_left_out(name: str, harm: Callable[[Path], None], tmp_path: Path) -> None:
+    layout, root = LAYOUTS[name], tmp_path / "data"
+    layout.write(root)
+    harm(root / layout.victim)
+    if harm is _remove and layout.reader in ("casia_webface", "folder"):
+        assert len(loaded(layout, root)) == len(layout.expressions) - 1
+        return
+    for path in (root, zipped(root, tmp_path / "data.zip")):
+        with pytest.raises(DatasetError) as error:
+            loaded(layout, path)
+        assert_one_line(error, layout.reader, "1 missing or damaged", layout.victim, "strict=False")
+        table = loaded(layout, path, strict=False)
+        assert len(table) == len(layout.expressions) - 1
+        assert len(table.rejected) == 1 and layout.victim in table.rejected[0].path
+        prepare_faces(table, ImageSpec(8))
+
+
+@pytest.mark.parametrize("name", WITH_LABELS)
+def test_unknown_code_is_named_or_left_out(name: str, tmp_path: Path) -> None:
+    layout, root = LAYOUTS[name], tmp_path / "data"
+    layout.write(root)
+    file, known, unknown = layout.bad_label
+    text = (root / file).read_text(encoding="utf-8")
+    assert known in text
+    (root / file).write_text(text.replace(known, unknown, 1), encoding="utf-8")
+    with pytest.raises(DatasetError) as error:
+        loaded(layout, root)
+    assert_one_line(error, f"{file} line 2", "strict=False")
+    table = loaded(layout, root, strict=False)
+    assert table["expression"].tolist() == layout.expressions[1:]
+    assert len(table.rejected) == 1
+
+
+def test_the_first_ten_of_many_bad_files_are_listed(tmp_path: Path) -> None:
+    for number in range(13):
+        (tmp_path / "anger").mkdir(exist_ok=True)
+        (tmp_path / "anger" / f"{number:02}.png").write_bytes(b"no")
+    images.write(tmp_path / "anger" / "good.png", picture(0))
+    with pytest.raises(DatasetError) as error:
+        datasets.load("folder", tmp_path)
+    assert_one_line(error, "13 missing or damaged", "00.png", "09.png", "and 3 more")
+    assert "10.png" not in str(error.value)
+    table = datasets.load("folder", tmp_path, strict=False)
+    assert len(table) == 1 and len(table.rejected) == 13
+
+
+@pytest.mark.parametrize("name", WITH_FILES)
+def test_verify_finds_what_the_quick_check_cannot(name: str, tmp_path: Path) -> None:
+    layout, root = LAYOUTS[name], tmp_path / "data"
+    layout.write(root)
+    victim = root / layout.victim
+    content = bytearray(victim.read_bytes())
+    middle = len(content) // 2
+    if victim.suffix == ".png":
+        content[middle] ^= 0xFF
+        victim.write_bytes(bytes(content))
+        with pytest.raises(DatasetError, match="checksum"):
+            loaded(layout, root)
+    else:
+        start_of_frame = content.index(b"\xff\xc0")
+        victim.write_bytes(bytes(content[: start_of_frame + 4]) + b"\xff\xd9")
+        assert len(loaded(layout, root)) == len(layout.expressions)
+        with pytest.raises(DatasetError) as error:
+            prepare_faces(loaded(layout, root), ImageSpec(8))
+        assert_one_line(error, layout.victim)
+    with pytest.raises(DatasetError) as error:
+        loaded(layout, root, verify=True)
+    assert_one_line(error, layout.victim)
+    assert len(loaded(layout, root, verify=True, strict=False)) == len(layout.expressions) - 1
+
+
+@pytest.mark.parametrize("name", sorted(datasets.READERS))
+def test_card(name: str) -> None:
+    card = datasets.card(name)
+    assert card.startswith("# ")
+    for section in ("Source", "Licence", "Layout", "Labels"):
+        assert f"## {section}" in card, section
+
+
+def test_unknown_name() -> None:
+    for function in (datasets.load, datasets.card, datasets.reader):
+        with pytest.raises(DatasetError, match="unknown data set 'ferminus'.*ferplus"):
+            function("ferminus")
