@@ -64,7 +64,7 @@ def decode(content: bytes, origin: str = "image") -> np.ndarray:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
             with contextlib.suppress(Exception):
-                image = ImageOps.exif_transpose(image)
+                ImageOps.exif_transpose(image, in_place=True)
             return np.array(_rgb(image))
     except ImageError as error:
         raise ImageError(f"{origin}: {error}") from error
@@ -82,7 +82,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        image = Image.fromarray(_bytes_of(np.asarray(image), sixteen_bit=image.mode != "F" and image.format != "TIFF"))
+        image = Image.fromarray(_bytes_of(np.asarray(image), sixteen_bit=image.mode != "F" and image.format == "PNG"))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))

@@ -1,0 +1,274 @@
+"""Images of every kind come in as uint8 RGB, upright; bad ones raise one clear error."""
+
+import io
+import os
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasfer import images
+from kerasfer.faces import Box, ImageSpec
+
+RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+GREY = RGB[:, :, 0]
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def as_rgb(grey):
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "PPM"])
+def test_lossless_formats_come_back_exactly(kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    np.testing.assert_array_equal(images.decode(encoded(RGB, kind, **options)), RGB)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(orientation):
+    """Each file holds the picture as the camera lay; decoded, the red corner is always upper left, blue upper right."""
+    upright = np.full((32, 48, 3), 128, np.uint8)
+    upright[:16, :16], upright[:16, 32:] = (255, 0, 0), (0, 0, 255)
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for kind, options in (("PNG", {}), ("JPEG", {"quality": 100, "subsampling": 0}), ("TIFF", {})):
+        decoded = images.decode(encoded(np.ascontiguousarray(stored), kind, exif=exif, **options))
+        assert decoded.shape == upright.shape
+        assert np.abs(decoded.astype(int) - upright).max() <= 4, kind
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damaged_exif_is_ignored():
+    content = encoded(RGB, "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff broken")
+    assert images.decode(content).shape == RGB.shape
+
+
+def test_grey_becomes_rgb():
+    np.testing.assert_array_equal(images.decode(encoded(GREY)), as_rgb(GREY))
+
+
+def test_transparency_lies_over_white():
+    rgba = np.zeros((1, 3, 4), np.uint8)
+    rgba[0] = [(100, 50, 0, 255), (100, 50, 0, 0), (100, 50, 0, 128)]
+    half = 255 - (255 - np.array([100, 50, 0])) * 128 / 255
+    decoded = images.decode(encoded(rgba))[0]
+    np.testing.assert_array_equal(decoded[:2], [(100, 50, 0), (255, 255, 255)])
+    assert np.abs(decoded[2] - half).max() <= 1
+    grey_alpha = Image.merge("LA", [Image.new("L", (1, 1), 40), Image.new("L", (1, 1), 0)])
+    np.testing.assert_array_equal(images.decode(encoded(grey_alpha)), np.full((1, 1, 3), 255))
+
+
+def test_palette_with_a_transparent_colour():
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putdata([0, 1])
+    np.testing.assert_array_equal(images.decode(encoded(image))[0], [(10, 20, 30), (40, 50, 60)])
+    np.testing.assert_array_equal(images.decode(encoded(image, transparency=1))[0], [(10, 20, 30), (255, 255, 255)])
+
+
+def test_sixteen_bits_are_scaled():
+    values = np.array([[0, 257, 25700, 65535]], np.uint16)
+    expected = as_rgb(np.array([[0, 1, 100, 255]], np.uint8))
+    np.testing.assert_array_equal(images.decode(encoded(values)), expected)
+    np.testing.assert_array_equal(images.decode(encoded(values, "TIFF")), expected)
+    np.testing.assert_array_equal(images.read(values), expected)
+    dark = np.array([[0, 200]], np.uint16)
+    np.testing.assert_array_equal(images.decode(encoded(dark)), as_rgb(np.array([[0, 1]], np.uint8)))
+
+
+def test_thirty_two_bits_and_floats():
+    expected = as_rgb(np.array([[0, 51, 255]], np.uint8))
+    for values in ([[0, 0.2, 1]], [[0, 51, 255]]):
+        np.testing.assert_array_equal(images.decode(encoded(np.array(values, np.float32), "TIFF")), expected)
+    np.testing.assert_array_equal(images.decode(encoded(np.array([[0, 51, 255]], np.int32), "TIFF")), expected)
+    with pytest.raises(images.ImageError, match="not finite"):
+        images.decode(encoded(np.array([[np.nan, 1]], np.float32), "TIFF"))
+
+
+def test_cmyk():
+    image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    for kind in ("TIFF", "JPEG"):
+        red = images.decode(encoded(image, kind)).astype(int)
+        assert np.abs(red - [255, 0, 0]).max() <= 3, kind
+
+
+def test_animation_gives_its_first_frame():
+    frames = [Image.new("RGB", (6, 4), color) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(images.decode(content), np.full((4, 6, 3), (255, 0, 0)))
+
+
+def test_fifty_megapixels():
+    big = Image.new("L", (8200, 6200), 77)
+    decoded = images.decode(encoded(big, "JPEG"))
+    assert decoded.shape == (6200, 8200, 3)
+    assert images.resize(decoded, (62, 82)).tolist() == np.full((62, 82, 3), 77).tolist()
+
+
+def test_too_many_pixels(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(images.ImageError, match=r"bomb\.png.*more pixels.*shrink"):
+        images.decode(encoded(RGB), "bomb.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"plain text, no image", "not an image"),
+        (encoded(RGB)[:100], "damaged or truncated"),
+        (encoded(RGB, "JPEG")[:-60], "damaged or truncated"),
+        (encoded(RGB)[:8], "not an image"),
+    ],
+)
+def test_bad_content_names_file_and_remedy(content, message):
+    with pytest.raises(images.ImageError, match=message) as caught:
+        images.decode(content, "holiday/one.jpg")
+    assert str(caught.value).startswith("holiday/one.jpg: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"])
+def test_random_damage_raises_nothing_but_image_errors(kind):
+    random = np.random.default_rng(1)
+    content = np.frombuffer(encoded(RGB, kind), np.uint8)
+    for _ in range(60):
+        damaged = content[: random.integers(1, len(content) + 1)].copy()
+        damaged[random.integers(0, len(damaged), 5)] = random.integers(0, 256, 5)
+        try:
+            decoded = images.decode(damaged.tobytes())
+        except images.ImageError:
+            continue
+        assert decoded.dtype == np.uint8 and decoded.ndim == 3
+
+
+def test_read_paths(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(RGB))
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), RGB)
+    np.testing.assert_array_equal(images.read(str(tmp_path / "a.png")), RGB)
+    with pytest.raises(images.ImageError, match=r"no\.png: no such file"):
+        images.read(tmp_path / "no.png")
+    with pytest.raises(images.ImageError, match="is a folder"):
+        images.read(tmp_path)
+    with pytest.raises(images.ImageError, match="cannot be read"):
+        images.read("a\0b.png")
+
+
+def test_read_arrays():
+    np.testing.assert_array_equal(images.read(RGB), RGB)
+    np.testing.assert_array_equal(images.read(GREY), as_rgb(GREY))
+    np.testing.assert_array_equal(images.read(GREY[:, :, None]), as_rgb(GREY))
+    opaque = np.dstack([RGB, np.full(GREY.shape, 255, np.uint8)])
+    np.testing.assert_array_equal(images.read(opaque), RGB)
+    for bad in (RGB.astype(np.float32), RGB[:, :, :2], RGB[0, 0], RGB[:0]):
+        with pytest.raises(images.ImageError, match="uint8"):
+            images.read(bad)
+
+
+def test_grey_is_bt601_luma():
+    colors = np.array([[(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (9, 9, 9)]], np.uint8)
+    assert images.to_grey(colors).tolist() == [[76, 150, 29, 255, 9]]
+    np.testing.assert_array_equal(images.to_grey(as_rgb(GREY)), GREY)
+
+
+def test_resize_is_area_mean_down_and_bilinear_up():
+    four = np.array([[0, 100], [50, 250]], np.uint8)
+    assert images.resize(four, 1).tolist() == [[100]]
+    assert images.resize(np.array([[0, 100]], np.uint8), (1, 4)).tolist() == [[0, 25, 75, 100]]
+    mixed = images.resize(np.array([[0, 100], [20, 120]], np.uint8), (1, 4))
+    assert mixed.tolist() == [[10, 35, 85, 110]]
+    assert images.resize(RGB, (7, 50)).shape == (7, 50, 3)
+    np.testing.assert_array_equal(images.resize(RGB, (20, 30)), RGB)
+
+
+def test_crop_repeats_edges():
+    ramp = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert images.crop(ramp, Box(1, 1, 3, 3)).tolist() == [[5, 6], [9, 10]]
+    assert images.crop(ramp, Box(-2, -1, 2, 1)).tolist() == [[0, 0, 0, 1], [0, 0, 0, 1]]
+    assert images.crop(ramp, Box(10, 10, 12, 12)).tolist() == [[11, 11], [11, 11]]
+    assert images.crop(RGB, Box(-5, 3, 9, 40), 16).shape == (16, 16, 3)
+    for box in (Box(1, 1, 1, 3), Box(float("nan"), 0, 1, 1), Box(0, 0, float("inf"), 1)):
+        with pytest.raises(images.ImageError, match="finite and not empty"):
+            images.crop(ramp, box)
+
+
+def test_warp_counts_from_pixel_corners():
+    ramp = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    identity = np.array([[1.0, 0, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(images.warp(ramp, identity, 8), ramp)
+    np.testing.assert_array_equal(images.warp(ramp, identity + [[0, 0, 2], [0, 0, 3]], 4), ramp[3:7, 2:6])
+    np.testing.assert_array_equal(images.warp(ramp, identity * 2, 4), images.resize(ramp, 4))
+    turned = images.warp(ramp, np.array([[0.0, 1, 0], [-1, 0, 8]]), 8)
+    np.testing.assert_array_equal(turned, np.rot90(ramp, -1))
+    beyond = images.warp(ramp, identity + [[0, 0, 100], [0, 0, 100]], 2)
+    np.testing.assert_array_equal(beyond, np.full((2, 2), ramp[-1, -1]))
+
+
+def test_warp_does_not_alias():
+    checks = np.indices((400, 400)).sum(0) % 2 * 255
+    matrix = np.array([[9.7, 1.3, 2], [-1.3, 9.7, 50]])
+    small = images.warp(checks.astype(np.uint8), matrix, 30).astype(int)
+    assert np.abs(small - 127).max() <= 20
+
+
+def test_prepare():
+    white = np.full((10, 10, 3), 255, np.uint8)
+    assert images.prepare(white, ImageSpec(4, 1, "unit")).tolist() == np.ones((4, 4, 1)).tolist()
+    signed = images.prepare(np.zeros((10, 10), np.uint8), ImageSpec(4, 3, "signed"))
+    assert signed.dtype == np.float32 and signed.tolist() == (-np.ones((4, 4, 3))).tolist()
+    assert images.prepare_uint8(GREY[:, :, None], ImageSpec(5, 3)).shape == (5, 5, 3)
+
+
+def test_write(tmp_path):
+    path = tmp_path / "new" / "a.png"
+    images.write(path, RGB)
+    np.testing.assert_array_equal(images.read(path), RGB)
+    images.write(path, GREY)
+    np.testing.assert_array_equal(images.read(path), as_rgb(GREY))
+    images.write(tmp_path / "b.JPG", RGB)
+    assert sorted(os.listdir(tmp_path)) == ["b.JPG", "new"] and os.listdir(tmp_path / "new") == ["a.png"]
+    with pytest.raises(images.ImageError, match=r"c\.xyz.*\.png"):
+        images.write(tmp_path / "c.xyz", RGB)
+    with pytest.raises(images.ImageError, match="cannot be written"):
+        images.write(path / "under_a_file.png", RGB)
+
+
+def test_nothing_half_written(tmp_path, monkeypatch):
+    images.write(tmp_path / "a.png", RGB)
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(images.ImageError, match="No space left"):
+        images.write(tmp_path / "a.png", GREY)
+    assert os.listdir(tmp_path) == ["a.png"]
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), RGB)
+
+
+def test_threads_decode_the_same():
+    content, results = encoded(RGB), []
+    threads = [threading.Thread(target=lambda: results.append(images.decode(content))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 8 and all((result == RGB).all() for result in results)
