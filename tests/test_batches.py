@@ -1,0 +1,410 @@
+"""Batches: what is in them, and that they depend on seed, epoch and step alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasfer import batches, images
+from kerasfer.batches import MIRRORED_LANDMARKS, NO_AUGMENTATION, Augmentation, augment
+from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable, FolderSource
+from kerasfer.expressions import BASIC7, FERPLUS8, MULTIPIE6
+from kerasfer.faces import LANDMARK_GROUPS, ImageSpec
+from kerasfer.models.base import BATCH_KINDS
+
+SPEC = ImageSpec(6, 1, "unit")
+
+
+def numbered(count: int, **columns: object) -> FaceTable:
+    """A table whose images have their row's number as grey level and whose expressions go round."""
+    pixels = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None], (count, 6, 6)).copy()
+    paths = [str(row) for row in range(count)]
+    columns = {"path": paths, "expression": np.arange(count) % 8, **columns}
+    return FaceTable("numbered", ArraySource(pixels), columns, FERPLUS8)
+
+
+def rows_of(image: tf.Tensor) -> list[int]:
+    """Row numbers of a batch of `numbered` images."""
+    return np.rint(image.numpy()[:, 0, 0, 0] * 255).astype(int).tolist()
+
+
+def drawn(dataset: tf.data.Dataset, key: str = "image") -> list[list[int]]:
+    return [rows_of(batch[key]) for batch in dataset]
+
+
+def assert_same(first: tf.data.Dataset, second: tf.data.Dataset) -> None:
+    first, second = list(first), list(second)
+    assert len(first) == len(second) > 0
+    for one, other in zip(first, second):
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])
+
+
+def everything(kind: str, **options: object) -> batches.Batches:
+    """Batches of each kind, of a table that suits it."""
+    generator = np.random.default_rng(5)
+    table = FaceTable(
+        "noise",
+        ArraySource(generator.integers(0, 256, (30, 9, 9, 3)).astype(np.uint8)),
+        {
+            "path": [str(row) for row in range(30)],
+            "expression": np.arange(30) % 8,
+            "identity": [f"p{row % 7}" for row in range(30)],
+            "landmarks": generator.uniform(0, 9, (30, 68, 2)),
+        },
+        FERPLUS8,
+    )
+    tables = (table, table) if kind == "expression_and_face" else (table,)
+    spec = ImageSpec(8, 3, "signed")
+    return batches.BATCH_MAKERS[kind](*tables, spec, FERPLUS8, 4, **{"augmentation": Augmentation.strong(), **options})
+
+
+@pytest.mark.parametrize("kind", batches.BATCH_MAKERS)
+def test_elements_are_as_their_spec_says(kind: str) -> None:
+    made = everything(kind)
+    batch = next(iter(made.epoch(0)))
+    assert list(batch) == list(made.element_spec)
+    for key, value in batch.items():
+        assert (value.shape, value.dtype) == (made.element_spec[key].shape, made.element_spec[key].dtype)
+        if key.endswith("image"):
+            assert value.shape == (4, 8, 8, 3) and -1 <= value.numpy().min() < value.numpy().max() <= 1
+        elif key.endswith("label") and key != "identity_label":
+            np.testing.assert_array_equal(value.numpy().sum(1), 1)
+    assert made.epoch(0).element_spec == made.element_spec
+    assert set(BATCH_KINDS.get(kind, {})) <= set(batch)
+
+
+def test_every_kind_that_models_eat_can_be_made() -> None:
+    assert set(BATCH_KINDS) <= set(batches.BATCH_MAKERS)
+
+
+@pytest.mark.parametrize("kind", batches.BATCH_MAKERS)
+def test_batches_depend_on_seed_epoch_and_step_alone(kind: str) -> None:
+    made = everything(kind, seed=3)
+    whole = list(made.epoch(4))
+    list(made.epoch(0)), next(iter(made.epoch(4)))
+    assert_same(made.epoch(4), whole)
+    assert_same(everything(kind, seed=3).epoch(4, 2), whole[2:])
+    assert len(list(made.epoch(4, made.steps_per_epoch))) == 0
+    for other in (everything(kind, seed=3).epoch(5), everything(kind, seed=2).epoch(4)):
+        assert any((one[key].numpy() != two[key].numpy()).any() for one, two in zip(whole, other) for key in one)
+
+
+def test_wrong_epoch_or_step() -> None:
+    made = everything("images")
+    for epoch, step in ((-1, 0), (0, -1), (0, made.steps_per_epoch + 1)):
+        with pytest.raises(ValueError, match="epochs count from 0"):
+            made.epoch(epoch, step)
+
+
+def test_an_epoch_is_one_shuffled_pass() -> None:
+    made = batches.images(numbered(11), SPEC, FERPLUS8, 4, augmentation=NO_AUGMENTATION)
+    assert made.steps_per_epoch == len(made) == 2
+    passes = [sum(drawn(made.epoch(epoch)), []) for epoch in range(30)]
+    assert all(len(set(rows)) == 8 for rows in passes)
+    assert len({tuple(rows) for rows in passes}) == 30
+    assert set(sum(passes, [])) == set(range(11))
+    for batch in made.epoch(0):
+        assert batch["label"].numpy().argmax(1).tolist() == [row % 8 for row in rows_of(batch["image"])]
+    in_order = batches.images(numbered(9), SPEC, FERPLUS8, 4, augmentation=NO_AUGMENTATION, shuffle=False)
+    assert drawn(in_order.epoch(3)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_rows_without_target_are_left_out() -> None:
+    table = numbered(16)
+    made = batches.images(table, SPEC, BASIC7, 1, augmentation=NO_AUGMENTATION)
+    rows = sum(drawn(made.epoch(0)), [])
+    assert sorted(rows) == [row for row in range(16) if row % 8 != 7]
+    with pytest.raises(DatasetError, match="0 labelled images, fewer than one batch of 4"):
+        batches.images(numbered(16, expression=[-1] * 16), SPEC, BASIC7, 4)
+
+
+def test_vote_shares_by_hand() -> None:
+    votes = np.zeros((3, 8))
+    votes[0, [0, 1, 7]] = 2, 2, 6
+    votes[1, 7] = 5
+    votes[2, 3] = np.nan
+    table = numbered(3, votes=votes)
+    shares = batches.label_distributions(table, FERPLUS8, "votes")
+    np.testing.assert_allclose(shares[0], [0.2, 0.2, 0, 0, 0, 0, 0, 0.6], rtol=1e-6)
+    assert shares[1, 7] == 1 and shares[2].sum() == 0
+    without_contempt = batches.label_distributions(table, BASIC7, "votes")
+    np.testing.assert_allclose(without_contempt[:2].sum(1), [1, 0])
+    np.testing.assert_allclose(without_contempt[0, :2], [0.5, 0.5])
+    with pytest.raises(DatasetError, match="no one votes on"):
+        batches.label_distributions(table, MULTIPIE6, "votes")
+    with pytest.raises(DatasetError, match="majority or votes"):
+        batches.label_distributions(table, FERPLUS8, "mean")
+    with pytest.raises(DatasetError, match="no column 'votes'"):
+        batches.label_distributions(numbered(3), FERPLUS8, "votes")
+
+
+def test_faces_go_round_in_passes_of_their_own() -> None:
+    faces = numbered(7, identity=["b", "a", "b", "c", "", "a", "c"])
+    made = batches.expression_and_face(numbered(13), faces, SPEC, FERPLUS8, 4, augmentation=NO_AUGMENTATION)
+    assert made.steps_per_epoch == 3 and made.identity_names == ["a", "b", "c"]
+    seen: list[int] = []
+    for epoch in range(4):
+        for batch in made.epoch(epoch):
+            rows = rows_of(batch["face_image"])
+            assert [made.identity_names[number] for number in batch["identity_label"]] == [
+                str(faces["identity"][row]) for row in rows
+            ]
+            seen += rows
+    passes = [seen[start : start + 6] for start in range(0, 48, 6)]
+    assert all(sorted(rows) == [0, 1, 2, 3, 5, 6] for rows in passes)
+    assert len(set(map(tuple, passes))) > 1
+
+
+def test_fewer_faces_than_a_batch() -> None:
+    faces = numbered(3, identity=["a", "b", "a"])
+    made = batches.expression_and_face(numbered(8), faces, SPEC, FERPLUS8, 8, augmentation=NO_AUGMENTATION)
+    rows = drawn(made.epoch(0), "face_image")[0]
+    assert sorted(rows[:3]) == sorted(rows[3:6]) == [0, 1, 2] and len(rows) == 8
+    with pytest.raises(DatasetError, match="no face has a name"):
+        batches.expression_and_face(numbered(8), numbered(2, identity=["", ""]), SPEC, FERPLUS8, 8)
+
+
+def test_pairs_are_two_images_of_one_person() -> None:
+    people = [f"p{row % 5}" for row in range(20)] + ["single", ""]
+    table = numbered(22, identity=people)
+    made = batches.identity_pairs(table, SPEC, FERPLUS8, 2, augmentation=NO_AUGMENTATION)
+    assert made.identity_names == [f"p{number}" for number in range(5)] and made.steps_per_epoch == 10
+    partners = set()
+    for epoch in range(6):
+        for batch in made.epoch(epoch):
+            for row, other, person in zip(
+                rows_of(batch["image"]), rows_of(batch["other_image"]), batch["identity_label"].numpy()
+            ):
+                assert row != other and row % 5 == other % 5 == person
+                partners.add((row, other))
+            assert batch["other_label"].numpy().argmax(1).tolist() == [r % 8 for r in rows_of(batch["other_image"])]
+    assert len(partners) > 40
+    with pytest.raises(DatasetError, match="landmarks were asked for"):
+        batches.identity_pairs(table, SPEC, FERPLUS8, 2, landmarks=True)
+
+
+def test_triplets() -> None:
+    table = numbered(21, expression=[0] * 9 + [3] * 11 + [5])
+    made = batches.triplets(table, SPEC, FERPLUS8, 2, augmentation=NO_AUGMENTATION)
+    assert made.steps_per_epoch == 10
+    for batch in made.epoch(1):
+        for row, same, other in zip(*(rows_of(batch[f"{part}image"]) for part in ("", "positive_", "negative_"))):
+            assert row != same and (row < 9) == (same < 9) != (other < 9) and max(row, same, other) < 20
+    with pytest.raises(DatasetError, match="two expressions"):
+        batches.triplets(numbered(4, expression=[0, 0, 0, 1]), SPEC, FERPLUS8, 2)
+
+
+def test_ranges_and_channels() -> None:
+    pixels = np.stack([np.zeros((4, 4)), np.full((4, 4), 255)]).astype(np.uint8)
+    table = FaceTable("two", ArraySource(pixels), {"path": ["0", "1"], "expression": [0, 1]}, FERPLUS8)
+    for pixel_range, black in (("unit", 0.0), ("signed", -1.0)):
+        for channels in (1, 3):
+            spec = ImageSpec(4, channels, pixel_range)
+            made = batches.images(table, spec, FERPLUS8, 2, augmentation=NO_AUGMENTATION, shuffle=False)
+            image = next(iter(made.epoch(0)))["image"].numpy()
+            assert image.shape == (2, 4, 4, channels)
+            np.testing.assert_array_equal(image[0], np.full((4, 4, channels), black, np.float32))
+            np.testing.assert_allclose(image[1], 1.0, atol=1e-6)
+
+
+def test_crop_and_flip_are_exact() -> None:
+    pixels = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1).repeat(400, 0)
+    result, _ = augment(pixels, np.random.default_rng(0), Augmentation(margin=2), 6)
+    corners, mirrored = set(), 0
+    for image in result[..., 0]:
+        flipped = image[0, 0] > image[0, 1]
+        image = image[:, ::-1] if flipped else image
+        top, left = divmod(int(image[0, 0]), 8)
+        np.testing.assert_array_equal(image, pixels[0, top : top + 6, left : left + 6, 0])
+        corners.add((top, left))
+        mirrored += flipped
+    assert corners == {(top, left) for top in range(3) for left in range(3)}
+    assert 160 < mirrored < 240
+
+
+def test_no_augmentation_changes_nothing() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 7, 3)).astype(np.uint8)
+    same, _ = augment(pixels, np.random.default_rng(0), NO_AUGMENTATION, 7)
+    np.testing.assert_array_equal(same, pixels)
+    barely = dataclasses.replace(NO_AUGMENTATION, shift=1e-9)
+    same, _ = augment(pixels, np.random.default_rng(0), barely, 7)
+    np.testing.assert_array_equal(same, pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_light_and_cutout(channels: int) -> None:
+    pixels = np.full((200, 10, 10, channels), 100, np.uint8)
+    bright, _ = augment(pixels, np.random.default_rng(0), dataclasses.replace(NO_AUGMENTATION, brightness=0.2), 10)
+    levels = bright[:, 0, 0, 0].astype(int)
+    assert (bright == levels[:, None, None, None]).all()
+    assert 49 <= levels.min() < 60 and 140 < levels.max() <= 151
+    pixels[:, :, 5:] = 200
+    flat, _ = augment(pixels, np.random.default_rng(0), dataclasses.replace(NO_AUGMENTATION, contrast=0.5), 10)
+    spread = flat[:, 0, 9, 0].astype(int) - flat[:, 0, 0, 0]
+    assert 49 <= spread.min() < 60 and 140 < spread.max() <= 151
+    np.testing.assert_allclose(flat.mean((1, 2, 3)), 150, atol=1)
+    cut, _ = augment(pixels, np.random.default_rng(0), dataclasses.replace(NO_AUGMENTATION, cutout=0.4), 10)
+    holes = (cut == 150).sum((1, 2, 3)) / channels
+    assert holes.max() == 16 and holes.min() >= 4
+
+
+@pytest.mark.parametrize(
+    "field", [{"flip": 1.5}, {"margin": -1}, {"margin": 1.5}, {"scale": 1.0}, {"shift": float("nan")}]
+)
+def test_augmentation_out_of_range(field: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        Augmentation(**field)
+
+
+def test_mirrored_landmarks() -> None:
+    assert (MIRRORED_LANDMARKS[MIRRORED_LANDMARKS] == np.arange(68)).all()
+    pairs = {"right_brow": "left_brow", "right_eye": "left_eye"}
+    for name, group in LANDMARK_GROUPS.items():
+        partner = pairs.get(name, {mine: yours for yours, mine in pairs.items()}.get(name, name))
+        assert set(MIRRORED_LANDMARKS[list(group)]) == set(LANDMARK_GROUPS[partner])
+    assert MIRRORED_LANDMARKS[[0, 8, 30, 36, 48, 66]].tolist() == [16, 8, 30, 45, 54, 66]
+
+
+def test_landmarks_move_with_the_image() -> None:
+    size, margin, count = 40, 8, 24
+    generator = np.random.default_rng(2)
+    landmarks = np.full((count, 68, 2), 24.0, np.float32)
+    marked = generator.uniform(16, 32, (count, 2))
+    point = 30
+    landmarks[:, point] = marked
+    columns, rows = np.meshgrid(np.arange(48) + 0.5, np.arange(48) + 0.5)
+    squares = (columns - marked[:, 0, None, None]) ** 2 + (rows - marked[:, 1, None, None]) ** 2
+    pixels = np.rint(255 * np.exp(-squares / 8)).astype(np.uint8)[..., None]
+    recipe = Augmentation(margin=margin, shift=1.5, scale=0.2, rotation=25.0)
+    result, moved = augment(pixels, np.random.default_rng(1), recipe, size, landmarks)
+    assert MIRRORED_LANDMARKS[point] == point and moved.dtype == np.float32
+    weights = result[..., 0].astype(np.float64)
+    place = np.arange(size) + 0.5
+    found = np.stack([(weights.sum(1) * place).sum(1), (weights.sum(2) * place).sum(1)], 1)
+    found /= weights.sum((1, 2))[:, None]
+    np.testing.assert_allclose(moved[:, point], found, atol=0.15)
+
+
+def test_landmarks_follow_box_and_size() -> None:
+    landmarks = np.tile(np.float32([[[10, 20]]]), (4, 68, 1))
+    table = FaceTable(
+        "boxed",
+        ArraySource(np.zeros((4, 60, 60), np.uint8)),
+        {
+            "path": list("0123"),
+            "expression": [0] * 4,
+            "identity": list("aabb"),
+            "box": [[5, 10, 25, 30]] * 2 + [[np.nan] * 4] * 2,
+            "landmarks": landmarks,
+        },
+        FERPLUS8,
+    )
+    made = batches.identity_pairs(table, ImageSpec(10), FERPLUS8, 4, augmentation=NO_AUGMENTATION)
+    batch = next(iter(made.epoch(0)))
+    for points, person in zip(batch["landmarks"].numpy(), batch["identity_label"].numpy()):
+        expected = [2.5, 5.0] if person == 0 else [10 / 6, 20 / 6]
+        np.testing.assert_allclose(points, np.tile(np.float32(expected), (68, 1)), rtol=1e-6)
+
+
+@pytest.fixture
+def folder_table(tmp_path: Path) -> FaceTable:
+    for row in range(6):
+        images.write(tmp_path / "faces" / f"{row}.png", np.full((6, 6), row, np.uint8))
+    paths = [f"{row}.png" for row in range(6)]
+    return FaceTable("mine", FolderSource(tmp_path / "faces"), {"path": paths, "expression": [1] * 6}, FERPLUS8)
+
+
+def test_caches_hold_the_same(folder_table: FaceTable, tmp_path: Path) -> None:
+    made = [
+        batches.images(folder_table, SPEC, FERPLUS8, 2, cache=cache, augmentation=Augmentation(margin=2))
+        for cache in ("memory", tmp_path / "cache", None)
+    ]
+    assert_same(made[0].epoch(1), made[1].epoch(1))
+    assert_same(made[0].epoch(1), made[2].epoch(1))
+    files = sorted(file.name for file in (tmp_path / "cache").iterdir())
+    assert len(files) == 2 and all(name.startswith("mine-8x1-") for name in files)
+
+
+def test_disk_cache_is_used_again_and_follows_the_files(
+    folder_table: FaceTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+
+    def first(size: int = 6) -> list[int]:
+        made = batches.images(
+            folder_table, ImageSpec(size), FERPLUS8, 6, cache=cache, augmentation=NO_AUGMENTATION, shuffle=False
+        )
+        return drawn(made.epoch(0))[0]
+
+    assert first() == list(range(6))
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "prepare_faces", lambda *_, **__: pytest.fail("decoded again"))
+        assert first() == list(range(6))
+    first(7)
+    assert len(list(cache.iterdir())) == 4
+    images.write(tmp_path / "faces" / "2.png", np.full((7, 7), 99, np.uint8))
+    assert first() == [0, 1, 99, 3, 4, 5]
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_bad_image_is_named_and_leaves_nothing_half_written(
+    folder_table: FaceTable, tmp_path: Path, cache: str
+) -> None:
+    (tmp_path / "faces" / "3.png").write_bytes(b"not an image")
+    where = tmp_path / "cache" if cache == "disk" else cache
+    with pytest.raises(DatasetError, match=r"1 missing or damaged.*3\.png"):
+        batches.images(folder_table, SPEC, FERPLUS8, 2, cache=where)
+    assert cache == "memory" or list((tmp_path / "cache").iterdir()) == []
+
+
+def test_bad_image_without_cache_is_named(folder_table: FaceTable, tmp_path: Path) -> None:
+    (tmp_path / "faces" / "3.png").write_bytes(b"not an image")
+    made = batches.images(folder_table, SPEC, FERPLUS8, 6, cache=None, augmentation=NO_AUGMENTATION)
+    with pytest.raises(tf.errors.OpError, match=r"3\.png"):
+        list(made.epoch(0))
+
+
+def test_cache_that_cannot_be_written(folder_table: FaceTable, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(DatasetError, match="cannot cache images there"):
+        batches.images(folder_table, SPEC, FERPLUS8, 2, cache=tmp_path / "file" / "cache")
+
+
+def test_batch_size_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        batches.images(numbered(4), SPEC, FERPLUS8, 0)
+
+
+_TWO_REPLICAS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from test_batches import everything
+made = everything("expression_and_face", seed=1)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+parts = strategy.experimental_distribute_dataset(made.epoch(2, 1))
+count = 0
+for whole, part in zip(made.epoch(2, 1), parts):
+    for key in whole:
+        values = strategy.experimental_local_results(part[key])
+        assert len(values) == 2 and values[0].shape == values[1].shape, key
+        np.testing.assert_array_equal(np.concatenate([value.numpy() for value in values]), whole[key].numpy())
+    count += 1
+assert count == made.steps_per_epoch - 1, count
+"""
+
+
+def test_two_replicas_share_each_batch() -> None:
+    command = [sys.executable, "-c", _TWO_REPLICAS, str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
