@@ -304,7 +304,7 @@ def _results(
         waiting: list[_Found] = []
         for found in executor.map(look, enumerate(photos)):
             waiting.append(found)
-            if sum(len(entry.faces) for entry in waiting) >= batch_size or len(waiting) >= batch_size:
+            if sum(len(entry.faces) for entry in waiting) >= batch_size or len(waiting) >= 8 * batch_size:
                 yield from _classified(waiting, classifier)
                 waiting = []
         yield from _classified(waiting, classifier)

@@ -1,0 +1,319 @@
+"""From photos to predictions, with a model whose answer is known."""
+
+import csv
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+
+from kerasfer import images, recognition
+from kerasfer.detection import DetectionError, detect
+from kerasfer.expressions import FERPLUS8, LabelSpace
+from kerasfer.faces import Box, ImageSpec, Prediction
+from kerasfer.recognition import RecognitionError, annotate, classify, find_photos, recognize, recognize_each
+
+ASTRONAUT = skimage.data.astronaut()
+EMPTY = np.full((120, 160, 3), 90, np.uint8)
+
+
+class BrightnessModel:
+    """Says happiness of bright faces and sadness of dark ones; notes the batches it was asked."""
+
+    def __init__(self, spec=None, damaged=False):
+        self.image_spec = spec or ImageSpec(48)
+        self.label_space = FERPLUS8
+        self.damaged = damaged
+        self.batches = []
+
+    def recognizer(self):
+        def answer(faces):
+            assert faces.dtype == np.float32 and faces.shape[1:] == self.image_spec.shape
+            self.batches.append(len(faces))
+            probabilities = np.zeros((len(faces), 8), np.float32)
+            probabilities[:, 1] = self.image_spec.unscale(faces).mean((1, 2, 3)) / 255
+            probabilities[:, 3] = 1 - probabilities[:, 1]
+            return probabilities * (np.nan if self.damaged else 1)
+
+        return answer
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A bright face, a dark one in a sub-folder, no face, a broken file; and files that are no photos."""
+    (tmp_path / "sub").mkdir()
+    images.write(tmp_path / "a.png", ASTRONAUT)
+    images.write(tmp_path / "b.png", EMPTY)
+    (tmp_path / "c.jpg").write_bytes(b"\xff\xd8\xff broken")
+    images.write(tmp_path / "sub" / "d.png", ASTRONAUT // 4)
+    images.write(tmp_path / ".hidden.png", ASTRONAUT)
+    (tmp_path / "notes.txt").write_text("no photo")
+    return tmp_path
+
+
+def test_one_photo(folder):
+    model = BrightnessModel()
+    for photo in (ASTRONAUT, folder / "a.png", str(folder / "a.png")):
+        (prediction,) = recognize(photo, model)
+        (face,) = detect(ASTRONAUT)
+        assert prediction.box == face.box and prediction.pose == face.pose and prediction.score == face.score
+        assert prediction.expression == "happiness" and prediction.confidence > 0.5
+        assert list(prediction.probabilities) == list(FERPLUS8.labels)
+        assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-6)
+        np.testing.assert_array_equal(prediction.landmarks.points, face.landmarks.points)
+    (prediction,) = recognize(ASTRONAUT // 4, model)
+    assert prediction.expression == "sadness"
+
+
+def test_no_face_is_an_empty_list():
+    assert recognize(EMPTY, BrightnessModel()) == []
+
+
+@pytest.mark.parametrize("spec", [ImageSpec(64, 3, "signed"), ImageSpec(40, 1, "signed"), ImageSpec(112, 3, "unit")])
+def test_faces_come_in_the_models_format(spec):
+    (prediction,) = recognize(ASTRONAUT, BrightnessModel(spec))
+    assert prediction.probabilities["happiness"] == pytest.approx(0.6, abs=0.15)
+
+
+def test_one_bad_photo_raises(folder):
+    with pytest.raises(images.ImageError, match=r"c\.jpg: "):
+        recognize(folder / "c.jpg", BrightnessModel())
+    with pytest.raises(images.ImageError, match=r"none\.png: no such file"):
+        recognize(folder / "none.png", BrightnessModel())
+
+
+def test_folder(folder):
+    results = recognize(folder, BrightnessModel())
+    assert [Path(result.path).name for result in results] == ["a.png", "b.png", "c.jpg", "d.png"]
+    assert [len(result.predictions) for result in results] == [1, 0, 0, 1]
+    assert [result.error is None for result in results] == [True, True, False, True]
+    assert "c.jpg" in results[2].error
+    assert [result.predictions[0].expression for result in results[::3]] == ["happiness", "sadness"]
+
+
+def test_pattern_and_list(folder):
+    model = BrightnessModel()
+    assert [Path(result.path).name for result in recognize(f"{folder}/*.png", model)] == ["a.png", "b.png"]
+    assert len(recognize(f"{folder}/**/*.png", model)) == 3
+    results = recognize([folder / "sub", ASTRONAUT, str(folder / "gone.png"), np.zeros((2, 2))], model)
+    assert [Path(result.path).name for result in results] == ["d.png", "array 1", "gone.png", "array 3"]
+    assert [len(result.predictions) for result in results] == [1, 1, 0, 0]
+    assert "no such file" in results[2].error and "uint8" in results[3].error
+    assert len(recognize([ASTRONAUT], model)) == 1, "a list of one is a list"
+
+
+def test_a_photo_whose_name_looks_like_a_pattern(folder):
+    images.write(folder / "[1].png", ASTRONAUT)
+    (prediction,) = recognize(folder / "[1].png", BrightnessModel())
+    assert isinstance(prediction, Prediction)
+
+
+def test_nothing_to_recognise(tmp_path):
+    model = BrightnessModel()
+    for photos, message in (
+        (tmp_path, "holds no images"),
+        (f"{tmp_path}/*.jpg", "no file matches"),
+        ([], "empty"),
+        (5, "not int"),
+    ):
+        with pytest.raises(RecognitionError, match=message):
+            recognize(photos, model)
+
+
+def test_wrong_arguments_raise_before_any_photo_is_read():
+    with pytest.raises(DetectionError, match="unknown detector"):
+        recognize_each([ASTRONAUT], BrightnessModel(), detector="none")
+    with pytest.raises(RecognitionError, match="has no image_spec, label_space, recognizer"):
+        recognize_each([ASTRONAUT], object())
+    with pytest.raises(RecognitionError, match="at least 1"):
+        recognize_each([ASTRONAUT], BrightnessModel(), batch_size=0)
+    with pytest.raises(RecognitionError, match="damaged"):
+        recognize(ASTRONAUT, BrightnessModel(damaged=True))
+
+
+def test_twenty_faces_and_faces_of_several_photos_share_batches():
+    model = BrightnessModel()
+    group = np.tile(ASTRONAUT[20:220, 120:340], (4, 5, 1))
+    assert len(recognize(group, model, batch_size=8)) == 20
+    assert model.batches == [8, 8, 4]
+    model = BrightnessModel()
+    results = recognize([ASTRONAUT, EMPTY, ASTRONAUT // 4, ASTRONAUT], model, batch_size=3)
+    assert model.batches == [3]
+    labels = [[face.expression for face in result.predictions] for result in results]
+    assert labels == [["happiness"], [], ["sadness"], ["happiness"]]
+
+
+def test_results_come_while_others_are_still_looked_for():
+    results = recognize_each((ASTRONAUT for _ in range(6)), BrightnessModel(), batch_size=2)
+    assert next(results).path == "array 0"
+    results.close()
+
+
+def test_classify_takes_found_faces():
+    faces = detect(ASTRONAUT)
+    (prediction,) = classify(BrightnessModel(), ASTRONAUT, faces)
+    assert prediction.box == faces[0].box and prediction.expression == "happiness"
+    assert classify(BrightnessModel(), ASTRONAUT, []) == []
+
+
+def test_keras_models_are_traced_once():
+    keras = pytest.importorskip("keras")
+
+    class KerasModel(BrightnessModel):
+        traces = 0
+
+        def recognizer(self):
+            outer = self
+
+            class Spy(keras.layers.Layer):
+                def call(self, inputs):
+                    outer.traces += 1
+                    return inputs
+
+            inputs = keras.Input(self.image_spec.shape)
+            hidden = keras.layers.GlobalAveragePooling2D()(Spy()(inputs))
+            network = keras.Model(inputs, keras.layers.Dense(8, activation="softmax")(hidden))
+            outer.traces = 0
+            return network
+
+    model = KerasModel()
+    keras.utils.set_random_seed(0)
+    one = recognition._Classifier(model, 4)
+    faces = [np.full(model.image_spec.shape, index / 10, np.float32) for index in range(11)]
+    together = one(faces)
+    assert model.traces <= 2, "once in the graph of two full batches, once for the three faces left"
+    assert together.shape == (11, 8)
+    np.testing.assert_allclose(together.sum(1), 1, atol=1e-6)
+    np.testing.assert_allclose(together[5], one(faces[5:6])[0], atol=1e-6)
+
+
+def test_find_photos_keeps_order(folder):
+    found = [Path(photo).name for photo in find_photos([folder / "b.png", folder / "sub", folder / "a.png"])]
+    assert found == ["b.png", "d.png", "a.png"]
+
+
+def test_annotate_draws_box_and_bars():
+    probabilities = dict.fromkeys(FERPLUS8.labels, 0.0) | {"happiness": 0.9, "neutral": 0.1}
+    prediction = Prediction(Box(100, 120, 300, 340), "happiness", probabilities)
+    photo = np.full((480, 640, 3), 255, np.uint8)
+    drawn = annotate(photo, [prediction])
+    assert drawn.dtype == np.uint8 and drawn.shape[0] >= 480 and drawn.shape[1] > 640
+    color = drawn[230, 100]
+    assert (color != 255).any() and (drawn[230, 300] == color).all() and (drawn[340, 200] == color).all()
+    assert (drawn[230, 200] == 255).all(), "the face itself stays visible"
+    panel = drawn[:, 640:].astype(int)
+    long = (np.abs(panel - color).sum(2) == 0).sum(1).max()
+    grey = (np.abs(panel - 190).sum(2) == 0).sum(1).max()
+    assert long / grey == pytest.approx(9, rel=0.3), "bars are as long as the probabilities are large"
+    assert (photo == 255).all(), "the photo given is left alone"
+
+
+@pytest.mark.parametrize("shape", [(10, 12), (3000, 40), (2000, 3000)])
+@pytest.mark.parametrize("count", [0, 1, 25])
+def test_annotate_takes_any_size(shape, count):
+    probabilities = dict.fromkeys(LabelSpace.of("basic7").labels, 1 / 7)
+    predictions = [Prediction(Box(-5 + n, -5, shape[1] + 9, shape[0] / 2), "fear", probabilities) for n in range(count)]
+    drawn = annotate(np.zeros((*shape, 3), np.uint8), predictions)
+    assert drawn.ndim == 3 and 480 <= max(drawn.shape) <= 8000
+
+
+@pytest.fixture
+def app(monkeypatch):
+    """`apps/recognize.py` as a module, its model replaced."""
+    apps = Path(__file__).resolve().parents[1] / "apps"
+    monkeypatch.syspath_prepend(str(apps))
+    monkeypatch.delitem(sys.modules, "common", raising=False)
+    specification = importlib.util.spec_from_file_location("recognize_app", apps / "recognize.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    monkeypatch.setattr(recognition, "_named_model", lambda name: BrightnessModel())
+    return module
+
+
+def test_app_one_photo(app, folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert app.main([str(folder / "a.png"), "--output", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "1 face" in printed and "happiness" in printed and "contempt 0.0%" in printed and "box (174, 74)" in printed
+    assert os.listdir(out) == ["a_expressions.png"]
+    assert app.main([str(folder / "b.png"), "--output", str(tmp_path / "marked.jpg")]) == 0
+    assert "no face found" in capsys.readouterr().out
+    assert images.read(tmp_path / "marked.jpg").shape[0] >= 120
+
+
+def test_app_many(app, folder, tmp_path, capsys):
+    out, table, found = (str(tmp_path / name) for name in ("out", "faces.csv", "faces.json"))
+    code = app.main([str(folder), "--output", out, "--csv", table, "--json", found])
+    printed = capsys.readouterr()
+    assert code == 1 and "1 of 4 photos could not be read" in printed.err and "c.jpg" in printed.err
+    assert sorted(os.listdir(out)) == ["a_expressions.png", "b_expressions.png", "d_expressions.png"]
+    rows = list(csv.DictReader(Path(table).read_text().splitlines()))
+    assert [row["expression"] for row in rows] == ["happiness", "", "sadness"] and "c.jpg" in rows[1]["error"]
+    assert float(rows[0]["happiness"]) + float(rows[0]["sadness"]) == pytest.approx(1, abs=1e-5)
+    plain = json.loads(Path(found).read_text())
+    assert [len(photo["faces"]) for photo in plain] == [1, 0, 0, 1] and len(plain[0]["faces"][0]["landmarks"]) == 68
+
+
+def test_app_never_overwrites_a_photo(app, folder):
+    before = (folder / "a.png").read_bytes()
+    with pytest.raises(images.ImageError, match="would overwrite"):
+        app.main([str(folder / "a.png"), "--output", str(folder / "a.png")])
+    with pytest.raises(images.ImageError, match="one file cannot hold"):
+        app.main([str(folder), "--output", str(folder / "all.png")])
+    assert (folder / "a.png").read_bytes() == before
+    assert app.main([str(folder / "a.png"), str(folder / "sub"), "--output", str(folder)]) == 0
+    assert app.main([str(folder), "--output", str(folder)]) == 1, "its own pictures are not taken for photos"
+    assert sorted(file.name for file in folder.glob("*_expressions*")) == [
+        "a_expressions.png",
+        "b_expressions.png",
+        "d_expressions.png",
+    ]
+
+
+def test_app_names_do_not_clash(app, folder, tmp_path):
+    images.write(folder / "sub" / "a.png", ASTRONAUT)
+    out = tmp_path / "out"
+    app.main([str(folder), "--output", str(out)])
+    assert sorted(os.listdir(out))[:2] == ["a_expressions.png", "a_expressions_2.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.png"], "gone.png: no such file"),
+        (["broken.jpg"], "broken.jpg"),
+        (["empty_folder"], "holds no images"),
+        (["*.gif"], "no file matches"),
+        (["good.png", "--detector", "dlib"], "unknown detector"),
+        (["good.png", "--output", "good.png/out"], "cannot be written"),
+        (["good.png", "--csv", "no/such/folder.csv"], "cannot be written"),
+    ],
+)
+def test_app_bad_input_is_one_line_and_exit_code_2(app, arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    images.write("good.png", ASTRONAUT)
+    Path("broken.jpg").write_bytes(b"broken")
+    Path("empty_folder").mkdir()
+    monkeypatch.setattr(sys, "argv", ["recognize.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        app.run_app(app.main)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and message in error and error.startswith("error: ") and error.count("\n") == 1
+    assert not [file for file in tmp_path.rglob("*") if file.suffix == ".tmp"]
+
+
+def test_app_help_and_ctrl_c(app, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as ended:
+        app.main(["--help"])
+    assert ended.value.code == 0 and "--detector" in capsys.readouterr().out
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        app.run_app(interrupted)
+    assert ended.value.code == 130
