@@ -308,6 +308,12 @@ def test_card(name: str) -> None:
         assert f"## {section}" in card, section
 
 
+def test_options_of_synthetic_are_its_own() -> None:
+    assert len(datasets.load("synthetic", count=4, identities=2, size=16)) == 4
+    with pytest.raises(DatasetError, match="colour"):
+        datasets.load("synthetic", colour="red")
+
+
 def test_unknown_name() -> None:
     for function in (datasets.load, datasets.card, datasets.reader):
         with pytest.raises(DatasetError, match="unknown data set 'ferminus'.*ferplus"):

@@ -65,9 +65,10 @@ def load(
         DatasetError: an unknown name or option, no root, or files that are not as the layout says.
     """
     read = reader(name)
-    known = [key for key in inspect.signature(read).parameters if key not in ("root", "split", "strict")]
+    parameters = inspect.signature(read).parameters.values()
+    known = [entry.name for entry in parameters if entry.name not in ("root", "split", "strict")]
     unknown = sorted(set(options) - set(known))
-    if unknown:
+    if unknown and not any(entry.kind is entry.VAR_KEYWORD for entry in parameters):
         raise DatasetError(f"{name}: no option {', '.join(unknown)}; options are: {', '.join(known) or 'none'}")
     if root is None and name != "synthetic":
         raise DatasetError(f"{name}: say where its folder or zip is; its card says where to get it")
