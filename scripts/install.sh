@@ -67,18 +67,24 @@ case "$done_before" in
 "$stamp ") [ "$extras" = "" ] && exit 0 ;;
 esac
 
-echo "Installing kerasfer and what it needs into $venv (1 GB of downloads, some minutes) ..."
-rm -f "$venv/kerasfer-stamp"
-"$python" -m pip install --quiet --disable-pip-version-check -c scripts/constraints.txt -e ".${extras:+[$extras]}"
+log=$venv/install.log
+pip() {
+    "$python" -m pip "$@" >>"$log" 2>&1 || {
+        tail -n 15 "$log" >&2
+        fail "pip $1 failed (the whole log is $log); see to its reason above and run this again"
+    }
+}
+echo "Installing kerasfer and what it needs into $venv (1 GB of downloads, some minutes; log: $log) ..."
+rm -f "$venv/kerasfer-stamp" "$log"
+pip install --disable-pip-version-check -c scripts/constraints.txt -e ".${extras:+[$extras]}"
 
 # mediapipe asks for opencv-contrib-python, which does not import on a machine without a display's libGL. The headless
 # build of the same version holds the same module without the windows.
 opencv=$("$python" -c 'from importlib.metadata import version; print(version("opencv-contrib-python"))' 2>/dev/null || true)
 if [ -n "$opencv" ]; then
     echo "Putting opencv-contrib-python-headless $opencv in the place of opencv-contrib-python (needs no libGL) ..."
-    "$python" -m pip uninstall --quiet --yes opencv-contrib-python
-    "$python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
-        "opencv-contrib-python-headless==$opencv"
+    pip uninstall --yes opencv-contrib-python
+    pip install --disable-pip-version-check --no-deps --force-reinstall "opencv-contrib-python-headless==$opencv"
 fi
 "$python" -c 'import cv2'
 echo "$stamp $extras" >"$venv/kerasfer-stamp"

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Installs kerasfer into .venv if that is not done yet, recognises the expression in a photo with the bundled TDGAN and
+# moves expressions onto faces with its generator. Everything is on this machine: nothing is downloaded but the packages.
+#
+#     scripts/demo.sh              scikit-image's photo of an astronaut (public domain)
+#     scripts/demo.sh PHOTO...     your own photos
+#
+# Writes out/astronaut.png (photo), out/<photo>_expressions.png (photo with its faces marked) and out/transfer.png.
+set -eu
+start=$(pwd)
+cd "$(dirname "$0")/.."
+scripts/install.sh
+python=$(pwd)/${KERASFER_VENV:-.venv}/bin/python
+case ${KERASFER_VENV:-} in /*) python=$KERASFER_VENV/bin/python ;; esac
+export TF_CPP_MIN_LOG_LEVEL=3
+out=$(pwd)/out
+apps=$(pwd)/apps
+mkdir -p "$out"
+
+if [ $# -eq 0 ]; then
+    "$python" - "$out/astronaut.png" <<'END'
+import sys
+
+import skimage.data
+
+from kerasfer import images
+
+images.write(sys.argv[1], skimage.data.astronaut())
+END
+    set -- "$out/astronaut.png"
+fi
+
+echo
+echo "1. Recognising the expressions in $* ..."
+(cd "$start" && "$python" "$apps/recognize.py" "$@" --model tdgan --output "$out")
+
+echo
+echo "2. Moving expressions onto synthetic faces with TDGAN's generator ..."
+"$python" "$apps/synthesize.py" --model tdgan --faces synthetic --output "$out/transfer.png"
+
+echo
+echo "Look at the pictures in $out:"
+ls -1 "$out"/*.png

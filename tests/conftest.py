@@ -1,0 +1,9 @@
+"""What every test needs: a quiet TensorFlow, Keras on TensorFlow, no window."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
