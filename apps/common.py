@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["run_app"]
+__all__ = ["locate", "run_app"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if importlib.util.find_spec("kerasfer") is None:
@@ -31,3 +31,14 @@ def run_app(main: Callable[[list[str] | None], int]) -> NoReturn:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
     sys.exit(code)
+
+
+def locate(name: str, data: str | None) -> Path | None:
+    """Where a data set lies: NAME or NAME.zip in the folder `data`, or `data` itself; None if `data` is not given."""
+    if data is None:
+        return None
+    folder = Path(data)
+    for candidate in (folder / name, folder / f"{name}.zip"):
+        if candidate.exists():
+            return candidate
+    return folder

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 __all__ = ["ConvUnit", "InstanceNormalization", "instance_moments", "scale_offset_relu"]
 
-_FUSED_ELEMENTS = 8192
+_FUSED_ELEMENTS = 2048
 """Feature maps of at least so many numbers an image are worth a fused XLA kernel in bfloat16."""
 
 
@@ -35,10 +35,9 @@ def _fused(function: Callable) -> Callable:
 def _spatial_mean(x: tf.Tensor) -> tf.Tensor:
     """Mean over height and width of (n, h, w, c), as float32 (n, c)."""
     if x.dtype == tf.bfloat16:
-        for window in (8, 4):
-            if x.shape[1] is not None and x.shape[1] % window == 0 and x.shape[2] % window == 0:
-                if x.shape[1] >= 4 * window:
-                    x = tf.nn.avg_pool2d(x, window, window, "VALID")
+        for window in (8, 4, 2):
+            if all(side is not None and side % window == 0 and side >= 3 * window for side in x.shape[1:3]):
+                x = tf.nn.avg_pool2d(x, window, window, "VALID")
                 break
     return tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))
 
@@ -53,6 +52,12 @@ def _scale_add(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
 
 
 @_fused
+def _squared_distance(x: tf.Tensor, center: tf.Tensor) -> tf.Tensor:
+    difference = x - center
+    return difference * difference
+
+
+@_fused
 def _scale_add_relu(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     return tf.maximum(x * scale + offset, tf.zeros([], x.dtype))
 
@@ -61,7 +66,7 @@ def _scale_add_relu(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Ten
 def _relu_gradients(
     x: tf.Tensor, y: tf.Tensor, gradient: tf.Tensor, scale: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    active = tf.where(y > 0, gradient, tf.zeros([], gradient.dtype))
+    active = tf.raw_ops.ReluGrad(gradients=gradient, features=y)
     return active * scale, active * x, active
 
 
@@ -73,10 +78,13 @@ def instance_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         x: float (n, h, w, c).
 
     Returns:
-        Two float32 tensors (n, c). The variance is the mean of squares minus the squared mean, not below zero.
+        Two float32 tensors (n, c). The variance is taken around the mean as rounded to the type of `x`, which keeps
+        bfloat16 from cancelling where the mean is much larger than the deviation.
     """
     mean = _spatial_mean(x)
-    variance = tf.maximum(_spatial_mean(x * x) - mean * mean, 0.0)
+    center = _per_image(mean, x.dtype)
+    shift = mean - tf.cast(center[:, 0, 0, :], tf.float32)
+    variance = tf.maximum(_spatial_mean(_squared_distance(x, center)) - shift * shift, 0.0)
 
     def gradient(mean_gradient: tf.Tensor, variance_gradient: tf.Tensor) -> tf.Tensor:
         count = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)

@@ -19,8 +19,9 @@ import tensorflow as tf
 
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import ImageSpec
+from kerasfer.optimizers import FusedAdam
 
-__all__ = ["BATCH_KINDS", "ConfigError", "FERModel", "ModelConfig", "OptimizerPlan", "precision_scope"]
+__all__ = ["BATCH_KINDS", "ConfigError", "FERModel", "ModelConfig", "OptimizerPlan", "copy_weights", "precision_scope"]
 
 BATCH_KINDS: dict[str, dict[str, str]] = {
     "images": {
@@ -175,7 +176,7 @@ class OptimizerPlan:
     """
 
     networks: tuple[str, ...]
-    make: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam
+    make: Callable[..., keras.optimizers.Optimizer] = FusedAdam
 
 
 @contextlib.contextmanager
@@ -187,6 +188,17 @@ def precision_scope(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copies every weight; `ConfigError` if the networks differ in shape."""
+    ours, theirs = target.weights, source.weights
+    if [tuple(weight.shape) for weight in ours] != [tuple(weight.shape) for weight in theirs]:
+        raise ConfigError(
+            f"network {source.name!r} has other shapes than {target.name!r}; use configs of the same size"
+        )
+    for weight, value in zip(ours, theirs):
+        weight.assign(value)
 
 
 class FERModel(keras.Model):
@@ -202,7 +214,6 @@ class FERModel(keras.Model):
     """
 
     Config: ClassVar[type[ModelConfig]]
-    batch_kind: ClassVar[str]
     frozen: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: ModelConfig) -> None:
@@ -215,12 +226,18 @@ class FERModel(keras.Model):
         keras.utils.set_random_seed(config.seed)
         with precision_scope(config.precision):
             self.networks: dict[str, keras.Model] = self.build_networks()
-        self.random = keras.random.SeedGenerator(config.seed)
-        self.step = self.add_weight((), initializer="zeros", dtype="int64", trainable=False, name="step")
+        self.step = self.add_weight(
+            (), initializer="zeros", dtype="int64", trainable=False, name="step", aggregation="only_first_replica"
+        )
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.loss_terms()}
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.phase: tuple[bool, ...] | None = None
         self.built = True
+
+    @classmethod
+    @abc.abstractmethod
+    def batch_kind_of(cls, config: ModelConfig) -> str:
+        """The kind of batch, a key of `BATCH_KINDS`, that `train_step` eats under a config."""
 
     @abc.abstractmethod
     def build_networks(self) -> dict[str, keras.Model]:
@@ -245,6 +262,14 @@ class FERModel(keras.Model):
     @abc.abstractmethod
     def weight_groups(self) -> dict[str, tuple[str, ...]]:
         """Networks by what they are needed for: "recognizer" first, then others such as "generator", "training"."""
+
+    def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Pictures that show what the model has learnt to generate, made from a training batch.
+
+        Returns:
+            Rows of a grid, each float32 (columns, h, w, c) in the model's range; none if it generates nothing.
+        """
+        return []
 
     def intervals(self) -> tuple[int, ...]:
         """For parts of the step that are not due at every step: every how many steps each is due."""
@@ -309,6 +334,35 @@ class FERModel(keras.Model):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         return tf.reduce_mean(tf.cast(per_example, tf.float32)) / replicas
 
+    def uniform(self, shape: tuple[int | tf.Tensor, ...], draw: int) -> tf.Tensor:
+        """Numbers uniform on [0, 1), float32, that depend on the seed, the step and the place in the global batch only.
+
+        Args:
+            shape: of this replica's part; the first entry is its number of examples.
+            draw: tells the draws of one step apart.
+        """
+        strategy = tf.distribute.get_strategy()
+        replicas = strategy.num_replicas_in_sync
+        count = shape[0]
+        seed = tf.stack([tf.constant(self.config.seed * 1009 + draw, tf.int64), tf.convert_to_tensor(self.step)])
+        numbers = tf.random.stateless_uniform((count * replicas, *shape[1:]), seed)
+        if replicas == 1:
+            return numbers
+        index = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return numbers[index * count : (index + 1) * count]
+
+    def start_from(self, other: FERModel) -> None:
+        """Copies the weights of the networks that both models have.
+
+        Raises:
+            ConfigError: no network is shared, or one has other shapes.
+        """
+        shared = [name for name in self.networks if name in other.networks]
+        if not shared:
+            raise ConfigError(f"{type(other).__name__} has no network that {type(self).__name__} could start from")
+        for name in shared:
+            copy_weights(other.networks[name], self.networks[name])
+
     def minimize(self, optimizer: str, loss: tf.Tensor, tape: tf.GradientTape) -> None:
         """Moves the networks of one optimizer, and no others, down the loss."""
         variables = self.variables_of(*self.optimizer_plans()[optimizer].networks)
@@ -358,7 +412,7 @@ class FERModel(keras.Model):
         Returns:
             name -> Keras variable; the names are the same in every run of the same config.
         """
-        variables = {"step": self.step, "random": self.random.state}
+        variables = {"step": self.step}
         for network, model in self.networks.items():
             for index, variable in enumerate(model.variables):
                 variables[f"network/{network}/{index:03d}/{variable.path}"] = variable

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasfer.layers import ConvUnit, InstanceNormalization, conv_norm_relu
-from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan
+from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights
 
 __all__ = ["TDGAN", "TDGANConfig"]
 
@@ -55,8 +55,6 @@ class TDGANConfig(ModelConfig):
         norm: "mean" or "sum" over the numbers of an image in the L1 norms of equations 7 and 8.
         face_discriminator_every: D_f learns at every so many steps.
         expression_discriminator_every: D_e learns at every so many steps.
-        warmup_epochs: how many of the epochs go, first, into D_e alone, whose encoder and head then start E_e and M_ER.
-            The paper starts all networks at random: 0.
     """
 
     variant: str = "tdgan"
@@ -81,7 +79,6 @@ class TDGANConfig(ModelConfig):
     norm: str = "mean"
     face_discriminator_every: int = 1
     expression_discriminator_every: int = 1
-    warmup_epochs: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,14 +96,11 @@ class TDGANConfig(ModelConfig):
             min(self.face_discriminator_every, self.expression_discriminator_every) >= 1,
             "the discriminators learn at every 1st step or more rarely",
         )
-        self._demand(0 <= self.warmup_epochs <= self.epochs, "warmup_epochs lies between 0 and epochs")
 
     @classmethod
     def released(cls) -> TDGANConfig:
         """The authors' released code: rarer discriminator updates, and its perceptual loss."""
-        return cls(
-            perceptual="face_discriminator_mse", face_discriminator_every=5, expression_discriminator_every=10
-        )
+        return cls(perceptual="face_discriminator_mse", face_discriminator_every=5, expression_discriminator_every=10)
 
     @classmethod
     def small(cls) -> TDGANConfig:
@@ -137,7 +131,7 @@ class TDGANConfig(ModelConfig):
 
     def cnn_base(self) -> TDGANConfig:
         """The paper's baseline of the same size: D_e alone."""
-        return dataclasses.replace(self, variant="cnn_base", warmup_epochs=0)
+        return dataclasses.replace(self, variant="cnn_base")
 
     def without_dic(self) -> TDGANConfig:
         """The paper's ablation TDGAN-D."""
@@ -196,11 +190,11 @@ class InceptionResidual(keras.layers.Layer):
         width = self.branch_channels
         first = ("branch0_0", "branch1_0", "branch2_0")
         x = self._unit(inputs, tf.concat([kernels[name] for name in first], -1), first, training)
-        branch0, rest = x[..., :width], x[..., width:]
+        branch0, rest = tf.split(x, [width, 2 * width], -1)
         upper = tf.pad(kernels["branch1_1"], [[0, 0], [0, 0], [0, width], [0, 0]])
         lower = tf.pad(kernels["branch2_1"], [[0, 0], [0, 0], [width, 0], [0, 0]])
         x = self._unit(rest, tf.concat([upper, lower], -1), ("branch1_1", "branch2_1"), training)
-        branch1, rest = x[..., :width], x[..., width:]
+        branch1, rest = tf.split(x, 2, -1)
         branch2 = self._unit(rest, kernels["branch2_2"], ("branch2_2",), training)
         x = tf.concat([branch0, branch1, branch2], -1)
         x = tf.nn.conv2d(x, tf.cast(self.kernel, x.dtype), 1, "SAME") + tf.cast(self.bias, x.dtype)
@@ -233,9 +227,9 @@ def build_encoder(config: TDGANConfig, name: str) -> keras.Model:
     x = ConvUnit(channels[0], 5, pool=True, epsilon=epsilon, name="conv1")(image)
     x = ConvUnit(channels[1], 5, pool=True, epsilon=epsilon, name="conv2")(x)
     for block in range(config.inception_blocks):
-        x = InceptionResidual(
-            config.inception_channels, config.inception_scale, epsilon, name=f"inception{block + 1}"
-        )(x)
+        x = InceptionResidual(config.inception_channels, config.inception_scale, epsilon, name=f"inception{block + 1}")(
+            x
+        )
     x = ConvUnit(channels[2], 5, pool=True, epsilon=epsilon, name="conv3")(x)
     x = ConvUnit(channels[3], 5, pool=True, epsilon=epsilon, name="conv4")(x)
     return keras.Model(image, x, name=name)
@@ -297,10 +291,9 @@ class TDGAN(FERModel):
         super().__init__(config)
         self._recognizer = self._build_recognizer()
 
-    @property
-    def batch_kind(self) -> str:
-        """The batches `train_step` eats: CNN-Base sees no faces but those with expressions."""
-        return "images" if self.config.variant == "cnn_base" else "expression_and_face"
+    @classmethod
+    def batch_kind_of(cls, config: TDGANConfig) -> str:
+        return "images" if config.variant == "cnn_base" else "expression_and_face"
 
     def build_networks(self) -> dict[str, keras.Model]:
         config = self.config
@@ -373,10 +366,10 @@ class TDGAN(FERModel):
 
     # -- the networks put together ------------------------------------------------------------------------------------
 
-    def noise(self, count: tf.Tensor | int) -> tf.Tensor:
-        """d_n: `count` draws, uniform on [0, 1), (count, h/16, w/16, noise channels)."""
+    def noise(self, count: tf.Tensor | int, draw: int = 0) -> tf.Tensor:
+        """d_n for one step, uniform on [0, 1), float32 (count, h/16, w/16, noise channels); `draw` tells calls apart."""
         side = self.config.image_size // 16
-        return keras.random.uniform((count, side, side, self.config.noise_channels), seed=self.random)
+        return self.uniform((count, side, side, self.config.noise_channels), draw)
 
     def decode(
         self, expression_code: tf.Tensor, face_code: tf.Tensor, noise: tf.Tensor, training: bool = False
@@ -447,7 +440,7 @@ class TDGAN(FERModel):
                 reconstructed = self.decode(
                     tf.concat([expression_code_of_face, expression_code_of_generated], 0),
                     tf.concat([face_code_of_generated, face_code_of_expression], 0),
-                    self.noise(2 * count),
+                    tf.concat([self.noise(count, 1), self.noise(count, 2)], 0),
                     training=True,
                 )
                 reconstructed_face, reconstructed_expression = tf.split(reconstructed, 2)
@@ -515,15 +508,21 @@ class TDGAN(FERModel):
         self.minimize("expression_classifier", loss, tape)
         self.report(expression_classifier=loss, accuracy=self.mean_over_batch(hits(labels, logits)))
 
-    def start_from_expression_discriminator(self) -> None:
-        """Copies D_e's encoder and head into E_e and M_ER: the end of a warm-up."""
-        pairs = (
-            ("expression_discriminator_encoder", "expression_encoder"),
-            ("expression_discriminator_head", "expression_classifier"),
-        )
-        for source, target in pairs:
-            for ours, theirs in zip(self.networks[target].variables, self.networks[source].variables, strict=True):
-                ours.assign(theirs)
+    def start_from(self, other: FERModel) -> None:
+        """Copies the networks that both have; from a CNN-Base, E_e and M_ER start as its encoder and head, too.
+
+        The paper starts every network at random.
+        """
+        super().start_from(other)
+        if "expression_encoder" in self.networks and "expression_encoder" not in other.networks:
+            copy_weights(other.networks["expression_discriminator_encoder"], self.networks["expression_encoder"])
+            copy_weights(other.networks["expression_discriminator_head"], self.networks["expression_classifier"])
+
+    def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
+        if self.config.variant == "cnn_base":
+            return []
+        faces, expressions = np.asarray(batch["face_image"])[:8], np.asarray(batch["expression_image"])[:8]
+        return [faces, expressions, self.synthesize(faces, expressions)]
 
     # -- synthesis -----------------------------------------------------------------------------------------------------
 
