@@ -22,7 +22,14 @@ from typing import Any
 import numpy as np
 
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable
-from kerasfer.expressions import ACTION_UNITS, EXPRESSION_ACTION_UNITS, Expression, LabelSpace, parse_expression
+from kerasfer.expressions import (
+    ACTION_UNITS,
+    EXPRESSION_ACTION_UNITS,
+    FERPLUS8,
+    Expression,
+    LabelSpace,
+    parse_expression,
+)
 
 __all__ = [
     "Factors",
@@ -65,8 +72,8 @@ class Factors:
         aus: intensity in [0, 1] of each unit of `ACTION_UNITS`, in that order.
         asymmetry: in [-1, 1]. AU 12 pulls both corners of the mouth at 0, only the one on the left of the picture at
             -1, only the one on the right at 1.
-        yaw, pitch, roll: head pose in degrees as in `HeadPose`. The head nods by pitch, then turns by yaw, then leans by
-            roll, so that yaw and pitch are azimuth and elevation of the direction in which the face looks.
+        yaw, pitch, roll: head pose in degrees as in `HeadPose`. The head nods by pitch, then turns by yaw, then leans
+            by roll, so that yaw and pitch are azimuth and elevation of the direction in which the face looks.
         light_azimuth, light_elevation: where the light comes from, in degrees; positive is right of the picture, above.
         light_strength: brightness of a fully lit surface, about 1.
         ambient: share of the light that comes from everywhere, in [0, 1].
@@ -145,7 +152,7 @@ def make_factors(
     """
     parsed = _known_expression(expression)
     if aus is None:
-        aus = {unit: intensity for unit in EXPRESSION_ACTION_UNITS[parsed]}
+        aus = dict.fromkeys(EXPRESSION_ACTION_UNITS[parsed], intensity)
         if parsed is Expression.CONTEMPT:
             others.setdefault("asymmetry", 1.0)
     if isinstance(aus, dict):
@@ -257,7 +264,10 @@ def _skin_motion(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     ax, side = np.abs(x), np.sign(x)
 
     def add(unit: int, dx: Any = 0.0, dy: Any = 0.0, dz: Any = 0.0) -> None:
-        motion[_AU_COLUMN[unit]] += np.stack(np.broadcast_arrays(dx * side, dy, dz), -1)
+        moved = motion[_AU_COLUMN[unit]].T
+        moved[0] += dx * side
+        moved[1] += dy
+        moved[2] += dz
 
     add(1, dy=9.0 * _gauss(ax, y, 13, 24, 12, 14))
     add(2, dy=8.0 * _gauss(ax, y, 47, 24, 14, 14))
@@ -286,7 +296,10 @@ def _lip_motion(x: np.ndarray, y: np.ndarray, upper: bool, inner: bool) -> np.nd
     middle, rounded = 1.0 - reach**2.2, np.sqrt(1.0 - reach**2)
 
     def add(unit: int, dx: Any = 0.0, dy: Any = 0.0, dz: Any = 0.0) -> None:
-        motion[_AU_COLUMN[unit]] += np.stack(np.broadcast_arrays(dx * side, dy, dz), -1)
+        moved = motion[_AU_COLUMN[unit]].T
+        moved[0] += dx * side
+        moved[1] += dy
+        moved[2] += dz
 
     add(9, dy=3.0 * middle if upper else 0.5 * middle)
     add(12, dx=8.0 * corner, dy=9.0 * corner, dz=-5.0 * corner)
@@ -354,15 +367,15 @@ def _mirror(points: np.ndarray) -> np.ndarray:
     return np.asarray(points, np.float64) * (-1.0, 1.0)
 
 
-_JAW_X = (71.5, 70.3, 67.5, 62.5, 54.0, 42.5, 29.0, 14.5)
-_JAW_Y = (0.0, -20.0, -40.0, -60.0, -79.0, -94.0, -105.0, -112.0)
+_JAW_X = (71.3, 70.3, 66.8, 61.3, 53.8, 44.3, 32.0, 17.5)
+_JAW_Y = (-1.0, -19.5, -42.5, -62.5, -79.5, -92.5, -102.5, -110.0)
 _BROW = ((-56.0, 19.0), (-48.0, 25.5), (-38.0, 28.0), (-27.0, 26.0), (-15.0, 21.5))
 _UPPER_LID = ((-46.0, 0.5), (-42.0, 3.4), (-36.5, 5.4), (-31.0, 6.1), (-25.5, 5.3), (-20.0, 2.6), (-16.0, -1.0))
 _LOWER_LID = ((-46.0, 0.5), (-41.5, -2.6), (-36.5, -4.2), (-31.0, -4.9), (-25.5, -4.5), (-20.5, -3.3), (-16.0, -1.0))
-_UPPER_OUTER = ((-25.0, -71.0), (-15.5, -66.6), (-6.0, -63.6), (0.0, -64.8))
-_UPPER_INNER = ((-21.5, -71.0), (-14.0, -70.3), (-7.5, -70.2), (0.0, -70.7))
-_LOWER_OUTER = ((-25.0, -71.0), (-15.5, -77.2), (-7.0, -80.2), (0.0, -80.8))
-_LOWER_INNER = ((-21.5, -71.0), (-14.0, -71.0), (-7.5, -71.1), (0.0, -71.5))
+_UPPER_OUTER = ((-25.0, -71.0), (-16.5, -66.9), (-6.5, -63.6), (0.0, -64.8))
+_UPPER_INNER = ((-21.5, -71.0), (-15.0, -70.4), (-9.0, -70.2), (0.0, -70.7))
+_LOWER_OUTER = ((-25.0, -71.0), (-17.0, -76.3), (-7.3, -80.1), (0.0, -80.8))
+_LOWER_INNER = ((-21.5, -71.0), (-15.0, -71.0), (-9.0, -71.1), (0.0, -71.5))
 
 
 def _both(half: Sequence[tuple[float, float]]) -> np.ndarray:
@@ -388,7 +401,9 @@ class _Points:
         """Adds points (n, 2), on the surface unless z is given; without motion (14, n, 3) they move as skin does."""
         points = np.asarray(points, np.float64)
         self.flat.append(points)
-        self.depth.append(np.stack(np.broadcast_arrays(z, lift, points[:, 0])[:2]))
+        depth = np.empty((2, len(points)))
+        depth[0], depth[1] = z, lift
+        self.depth.append(depth)
         run = slice(self.count, self.count + len(points))
         if motion is not None:
             self.moved.append((run, motion))
@@ -626,12 +641,14 @@ class Person:
         base = -50.0 - nose_length
 
         # The 68 landmarks
-        jaw = np.array([*zip(-np.array(_JAW_X), _JAW_Y), (0.0, -114.0)])
+        jaw = np.array([*zip(-np.array(_JAW_X), _JAW_Y), (0.0, -113.0)])
         jaw = np.concatenate([jaw, _mirror(jaw[:-1])[::-1]])
         points.add("jaw", jaw)
         right_brow = brow(_BROW)
-        points.add("right_brow", right_brow, lift=1.0)
-        points.add("left_brow", _mirror(right_brow)[::-1], lift=1.0)
+        brow_thickness = 5.2 * shape["brow_thickness"] * np.array([0.35, 0.85, 1.0, 1.05, 0.9])
+        upper_brow = right_brow + brow_thickness[:, None] * (0.0, 0.25)
+        points.add("right_brow", upper_brow, lift=1.0)
+        points.add("left_brow", _mirror(upper_brow)[::-1], lift=1.0)
         tip = -41.0 - nose_length
         points.add("nose_bridge", np.array([(0, 3.0), (0, 3 + (tip - 3) / 3), (0, 3 + (tip - 3) * 2 / 3), (0, tip)]))
         nose_base = np.array([(-14.0, 3.0), (-7.0, 0.3), (0.0, -1.5), (7.0, 0.3), (14.0, 3.0)])
@@ -669,7 +686,6 @@ class Person:
         lips("outer_lower", outer_lower[-2:0:-1], False, False)
         lips("inner_upper", inner_upper[[0, 2, 3, 4, 6]], True, True)
         lips("inner_lower", inner_lower[[4, 3, 2]], False, True)
-        # Keeps iBUG's five upper and five lower points between the corners
         self.landmark_rows = self._landmark_rows(points)
 
         # Fine curves for drawing
@@ -689,11 +705,11 @@ class Person:
                 )
                 placed = mirror(cover)
                 points.add(f"{name}_{part}_cover", placed, motion * 0.6, z=lid_z(curve) + 0.5)
-            crease = curve_above(fine_upper, 3.0, center[0], _EYE_HALF * wide)
+            crease = _curve_beside(fine_upper, 3.0, center[0], _EYE_HALF * wide)
             placed = mirror(crease)
             crease_motion = _lid_motion(placed[:, 0], placed[:, 1], True, shape) * 0.6
             points.add(f"{name}_crease", placed, crease_motion + 0.15 * _skin_motion(*placed.T), z=lid_z(crease) + 0.5)
-            bag = curve_above(fine_lower, -4.0 - 1.0 * shape["age"], center[0], _EYE_HALF * wide)[2:-1]
+            bag = _curve_beside(fine_lower, -4.0 - 1.0 * shape["age"], center[0], _EYE_HALF * wide)[2:-1]
             points.add(f"{name}_bag", mirror(bag))
             circle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
             ring = np.stack([np.cos(circle), np.sin(circle)], -1)
@@ -701,9 +717,8 @@ class Person:
             points.fixed(f"{name}_iris", mirror(place + 6.1 * ring), eye_z + 3.0)
             points.fixed(f"{name}_pupil", mirror(place + 2.5 * ring), eye_z + 3.4)
             points.fixed(f"{name}_glint", mirror(place) + 1.25 * ring + (-1.8, 2.2), eye_z + 3.6)
-            thick = 5.2 * shape["brow_thickness"] * np.array([0.35, 0.85, 1.0, 1.05, 0.9])
             spine = _smooth(right_brow, 15)
-            profile = np.interp(np.linspace(0, 4, 15), range(5), thick)[:, None] * (0.0, 0.5)
+            profile = np.interp(np.linspace(0, 4, 15), range(5), brow_thickness)[:, None] * (0.0, 0.5)
             points.add(f"{name}_brow_top", mirror(spine + profile), lift=1.0)
             points.add(f"{name}_brow_bottom", mirror(spine - profile), lift=1.0)
             nostril = np.stack([4.2 * nose_width * np.cos(circle), 1.7 * np.sin(circle)], -1)
@@ -774,11 +789,11 @@ class Person:
         self.points = np.ascontiguousarray(self._warp(flat, depth).T, np.float32)
         self.motion = np.ascontiguousarray(motion.transpose(0, 2, 1), np.float32)
         self.side = np.tanh(flat[:, 0] / 6.0).astype(np.float32)
-        self.shapes = self._shapes()
+        self.order, self.shapes = self._shapes()
         self.teeth = float(self._warp(np.array([(0.0, -74.6)]), np.zeros(1))[0, 1])
 
-    def _shapes(self) -> dict[str, list[np.ndarray]]:
-        """Name -> the polygons that one colour draws, as numbers of points."""
+    def _shapes(self) -> tuple[np.ndarray, dict[str, list[slice]]]:
+        """Numbers of the points in the order of drawing; name -> the polygons that one colour draws, as runs of it."""
 
         def rows(name: str) -> np.ndarray:
             return np.arange(self.runs[name].start, self.runs[name].stop)
@@ -801,22 +816,41 @@ class Person:
             "strands": list(rows("strands").reshape(7, 6)),
             "dark_strands": list(rows("strands").reshape(7, 6)[1::2]),
         }
-        for part in ("iris", "pupil", "glint", "upper_lid", "lower_lid", "crease", "wing", "nostril", "fold", "bag"):
+        for part in (
+            "ear",
+            "ear_hollow",
+            "iris",
+            "pupil",
+            "glint",
+            "upper_lid",
+            "lower_lid",
+            "crease",
+            "wing",
+            "nostril",
+            "fold",
+            "bag",
+        ):
             shapes[part] = [rows(f"{side}_{part}") for side in sides]
         for part in ("furrow", "lens"):
             shapes[part] = [rows(f"{side}_{part}") for side in sides]
         for side in sides:
             shapes[f"{side}_occluder"] = [between("ridge", f"{side}_bridge_side")]
-        for name in self.runs:
+        for name in self.runs.keys() - {"grid"}:
             shapes.setdefault(name, [rows(name)])
-        return shapes
+        order, runs, count = [], {}, 0
+        for name, polygons in shapes.items():
+            runs[name] = []
+            for polygon in polygons:
+                runs[name].append(slice(count, count + len(polygon)))
+                order.append(polygon)
+                count += len(polygon)
+        return np.concatenate(order), runs
 
     def _inks(self) -> dict[str, tuple[float, float, float]]:
         """Name -> RGB colour of what is drawn."""
         skin, hair, lips = self.colours["skin"], self.colours["hair"], self.colours["lips"]
         inks = {
             **self.colours,
-            "hair_behind": hair * 0.62,
             "bun": hair * 0.8,
             "strand": hair * 1.15,
             "dark_strand": hair * 0.8,
@@ -840,9 +874,7 @@ class Person:
     def _landmark_rows(points: _Points) -> np.ndarray:
         order = ("jaw", "right_brow", "left_brow", "nose_bridge", "nose_base", "right_eye", "left_eye")
         order += ("outer_upper", "outer_lower", "inner_upper", "inner_lower")
-        rows = np.concatenate([np.arange(points.runs[name].start, points.runs[name].stop) for name in order])
-        assert len(rows) == 68
-        return rows
+        return np.concatenate([np.arange(points.runs[name].start, points.runs[name].stop) for name in order])
 
     def _hair(self, points: _Points) -> None:
         """Adds the hairline, the shell of hair around the skull and the fringe."""
@@ -950,7 +982,7 @@ class Person:
         return np.ascontiguousarray(tint.T.reshape(3, len(_COLUMNS), len(_ROWS)), np.float32)
 
 
-def curve_above(curve: np.ndarray, distance: float, center: float, half: float) -> np.ndarray:
+def _curve_beside(curve: np.ndarray, distance: float, center: float, half: float) -> np.ndarray:
     """A curve that runs at a distance beside a lid and meets its corners."""
     weight = np.clip(1.1 - ((curve[:, 0] - center) / (half * 1.1)) ** 2, 0.0, 1.0)
     return curve + np.stack([np.zeros(len(curve)), distance * weight], -1)
@@ -1003,13 +1035,14 @@ class _Canvas:
         self._cv2 = cv2
         self.pixels = pixels
         self.points = points
+        self.strokes = points.take(who.order, axis=0)
         self.shapes = who.shapes
         self.inks = who.inks
         self.scale = scale
 
     def shape(self, name: str) -> list[np.ndarray]:
         """The polygons of a name, int32 (n, 2) each, in the canvas' fixed-point units."""
-        return [self.points.take(rows, axis=0) for rows in self.shapes[name]]
+        return [self.strokes[run] for run in self.shapes[name]]
 
     def hull(self, name: str) -> np.ndarray:
         return self._cv2.convexHull(self.shape(name)[0])
@@ -1065,7 +1098,7 @@ def render(factors: Factors, size: int = 64, channels: int = 1) -> Rendering:
 
     fixed_point = np.rint((placed + np.float32(0.25)) * np.float32(2 << _BITS)).astype(np.int32)
     canvas = _Canvas(_background(factors.background, size * 2), fixed_point, who, scale * 2)
-    _draw(canvas, who, factors, flat_x, _teeth_share(who, moved[1]))
+    _draw(canvas, who, factors, flat_x, moved[1])
     albedo = cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA)
     *colours, shading = cv2.split(albedo.astype(np.float32))
     shading *= np.float32(1 / 255)
@@ -1125,7 +1158,7 @@ def _background(seed: int, size: int) -> np.ndarray:
 
     grain = _grain(seed + 7919, 52)
     coarse = np.zeros((4, 4, 4), np.float32)
-    coarse[..., :3] = grain[4:].reshape(4, 4, 3) * np.float32(12) + (grain[0] * 42 + 125 + grain[1:4] * 14)
+    coarse[..., :3] = grain[4:].reshape(4, 4, 3) * np.float32(9) + (grain[0] * 42 + 125 + grain[1:4] * 11)
     np.clip(coarse, 0, 240, out=coarse)
     return cv2.resize(coarse.astype(np.uint8), (size, size), interpolation=cv2.INTER_LINEAR)
 
@@ -1139,24 +1172,31 @@ def _outline(canvas: _Canvas, start: int, shape: tuple[int, int], x: np.ndarray)
     return canvas.points[np.concatenate([left, right[::-1]])]
 
 
-def _draw(canvas: _Canvas, who: Person, factors: Factors, x: np.ndarray, teeth: np.ndarray) -> None:
-    """Draws the flat colours of the face, from back to front."""
+def _draw(canvas: _Canvas, who: Person, factors: Factors, x: np.ndarray, high: np.ndarray) -> None:
+    """Draws the flat colours of the face, from back to front.
+
+    Args:
+        canvas: where to, with the background on it.
+        who: the person.
+        factors: what to draw.
+        x: the points' x in the picture before the head leans, float32 (n,); it decides what is silhouette.
+        high: the points' y on the head, in millimetres, float32 (n,).
+    """
     runs, traits = who.runs, who.traits
     au = dict(zip(ACTION_UNITS, factors.aus))
     grid, shell = runs["grid"].start, runs["shell"].start
     low_hair = traits["hair_style"] in ("bob", "long")
     outline = _outline(canvas, shell, who.shell_shape, x)
-    if low_hair:
-        canvas.area(outline, "hair_behind", 90)
     if "bun" in runs:
         canvas.fill("bun", "bun", 60)
     _draw_neck(canvas, who)
     near, far = ("right", "left") if factors.yaw > 0 else ("left", "right")
     turned = abs(factors.yaw) >= 12
-    for side in (far,) if turned else (near, far):
-        canvas.area(f"{side}_ear", "ear")
-        canvas.area(f"{side}_ear_hollow", "ear_hollow")
-    canvas.area(_outline(canvas, grid, who.outside_skin.shape, x), "skin")
+    if not low_hair:
+        ears = f"{far}_" if turned else ""
+        canvas.area(f"{ears}ear", "ear")
+        canvas.area(f"{ears}ear_hollow", "ear_hollow")
+        canvas.area(_outline(canvas, grid, who.outside_skin.shape, x), "skin")
     if traits["hair_style"] != "shaved":
         canvas.area(outline, "hair", 170)
         if factors.pitch > 4:
@@ -1176,7 +1216,7 @@ def _draw(canvas: _Canvas, who: Person, factors: Factors, x: np.ndarray, teeth: 
     canvas.fill("nostril", "nostril")
     if traits["beard"] in ("moustache", "full"):
         canvas.fill("moustache", "hair", 200)
-    _draw_mouth(canvas, au, teeth)
+    _draw_mouth(canvas, who, au, high)
     if "fringe" in runs:
         canvas.area("fringe", "fringe", 150)
     if traits["glasses"] != "none":
@@ -1260,15 +1300,17 @@ def _draw_eyes(canvas: _Canvas) -> None:
     canvas.line("upper_lid", "lashes", 1.7, 120)
 
 
+_TEETH_ARCH = np.linspace(-1, 1, 25, dtype=np.float32) ** 2
+
+
 def _teeth_share(who: Person, y: np.ndarray) -> np.ndarray:
     """Share of the mouth's opening that the upper teeth, which no action unit moves, fill along the lips; (25,)."""
     upper, lower = y[who.runs["draw_inner_upper"]], y[who.runs["draw_inner_lower"]]
-    arch = np.linspace(-1, 1, len(upper)) ** 2
-    edge = who.teeth + 4.0 * arch
+    edge = who.teeth + 4.0 * _TEETH_ARCH
     return np.clip((upper - edge) / np.maximum(upper - lower, 0.5), 0.0, 1.0)
 
 
-def _draw_mouth(canvas: _Canvas, au: dict[int, float], teeth: np.ndarray) -> None:
+def _draw_mouth(canvas: _Canvas, who: Person, au: dict[int, float], high: np.ndarray) -> None:
     is_open = au[25] > 0.02 or au[27] > 0.02
     if is_open:
         canvas.fill("opening", (52.0, 18.0, 20.0), 90)
@@ -1277,7 +1319,7 @@ def _draw_mouth(canvas: _Canvas, au: dict[int, float], teeth: np.ndarray) -> Non
         if au[27] > 0.3:
             tongue = (upper + opening * 0.68)[6:19]
             canvas.fill(np.concatenate([tongue, lower[6:19][::-1]]).astype(np.int32), (150.0, 66.0, 68.0), 90)
-        edge = np.rint(upper + opening * teeth[:, None]).astype(np.int32)
+        edge = np.rint(upper + opening * _teeth_share(who, high)[:, None]).astype(np.int32)
         canvas.fill(np.concatenate([upper, edge[::-1]]), (226.0, 222.0, 212.0), 130)
     canvas.fill("upper_lip", "upper_lip")
     canvas.fill("lower_lip", "lower_lip")
@@ -1438,7 +1480,7 @@ class Options:
             object.__setattr__(self, name, _range(name, getattr(self, name), symmetric=False))
         names = self.expressions if not isinstance(self.expressions, str) else self.expressions.split(",")
         names = tuple(_known_expression(name).label for name in names)
-        object.__setattr__(self, "expressions", names or tuple(entry.label for entry in EXPRESSION_ACTION_UNITS))
+        object.__setattr__(self, "expressions", names or FERPLUS8.labels)
         for name, low, high in (
             ("count", 1, 10_000_000),
             ("identities", 1, 1_000_000),
@@ -1485,9 +1527,9 @@ def _range(name: str, value: Any, symmetric: bool) -> tuple[float, float]:
 
 
 def split_of(identity: int, identities: int) -> str:
-    """The split of a person: of each ten people in turn seven train, one or two validate, one or two test.
+    """The split of a person: of each ten people in turn eight train, one validates and one tests.
 
-    With fewer than three people there is no one to spare and everyone trains.
+    Of three to nine people one validates and one tests; of fewer everyone trains.
     """
     if identities < 3:
         return "train"
