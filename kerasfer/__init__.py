@@ -1,1 +1,57 @@
-"""kerasfer: facial expression recognition with Keras 3."""
+"""kerasfer: facial expression recognition with Keras 3.
+
+    kerasfer.recognize("photo.jpg")                  # the expression of every face in a photo
+    kerasfer.load("tdgan").recognizer()              # a trained Keras model: aligned faces to probabilities
+    kerasfer.create("tdgan", size="small")           # an untrained model
+
+Everything is imported when it is first used, so that `import kerasfer` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from kerasfer.version import __version__
+
+_PUBLIC = {
+    "create": "kerasfer.zoo",
+    "evaluate": "kerasfer.evaluation",
+    "list_models": "kerasfer.zoo",
+    "load": "kerasfer.zoo",
+    "recognize": "kerasfer.recognition",
+    "save": "kerasfer.zoo",
+}
+"""Public function -> the module that holds it."""
+
+_MODULES = (
+    "batches",
+    "datasets",
+    "detection",
+    "evaluation",
+    "export",
+    "images",
+    "lite",
+    "plots",
+    "splits",
+    "training",
+    "zoo",
+)
+"""Modules that are reached as attributes; `kerasfer.export` can itself be called."""
+
+__all__ = ["__version__", *_PUBLIC, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"kerasfer.{name}")
+    else:
+        raise AttributeError(f"module 'kerasfer' has no attribute {name!r}; it has: {', '.join(sorted(__all__))}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -17,6 +17,7 @@ FLOORS = {
     "kerasfer.expressions": 0,
     "kerasfer.faces": 0,
     "kerasfer.lite": 0,
+    "kerasfer.version": 0,
     "kerasfer.images": 1,
     "kerasfer.layers": 1,
     "kerasfer.losses": 1,

@@ -1,0 +1,488 @@
+"""The zoo: models by name, and trained models as folders that carry all one must know to use them.
+
+A saved model is a folder:
+
+    config.json               format, model, config, labels, image format, and each weight file with its checksum
+    recognizer.safetensors    weights of the networks that recognise
+    generator.safetensors     ... and of those that synthesise, and so on, one file a group of `weight_groups()`
+    README.md                 the model card
+    metrics.json history.csv  what was measured, and the course of the training
+
+Nothing in it is code, and nothing in it is taken on trust: a file that is missing, damaged or of another model raises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fnmatch
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasfer.models import MODELS, model_class
+from kerasfer.version import __version__
+
+if TYPE_CHECKING:
+    from kerasfer.models.base import FERModel, ModelConfig
+
+__all__ = ["FORMAT", "SIZES", "STORAGES", "ZooError", "create", "list_models", "load", "save"]
+
+FORMAT = 1
+"""Number of the folder format that this version writes; it reads this one and all before it."""
+
+SIZES = ("paper", "small", "tiny")
+"""Ready-made configs that every model has."""
+
+STORAGES = {"float32": np.float32, "float16": np.float16}
+"""Types that weights can be stored in; in memory they are float32."""
+
+CONTENTS = ("config.json", "README.md", "metrics.json", "history.csv", "parity.json", "saved_model")
+ENDINGS = (".safetensors", ".tflite")
+"""What a saved model's folder holds, by name or by ending, exports included."""
+
+_PACKAGE = Path(__file__).resolve().parent
+BUNDLES = (_PACKAGE / "saved_models", _PACKAGE.parent / "saved_models")
+"""Where the models that come with kerasfer are: in an installed package, and in a checkout."""
+
+
+class ZooError(ValueError):
+    """A model is unknown, or its folder is not as it was saved; the message names the file and the remedy."""
+
+
+def list_models(pattern: str = "*", trained: bool = False) -> list[str]:
+    """Names of models, sorted.
+
+    Args:
+        pattern: a shell pattern, such as "tdgan*".
+        trained: list what `load` takes by name, the trained models that come with kerasfer, instead of what `create`
+            takes.
+    """
+    names = _bundled() if trained else MODELS
+    return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
+
+
+def _bundled() -> dict[str, Path]:
+    """Name -> folder of the models that come with kerasfer."""
+    found: dict[str, Path] = {}
+    for bundle in BUNDLES:
+        for path in sorted(bundle.glob("*/config.json")):
+            found.setdefault(path.parent.name, path.parent)
+    return found
+
+
+def create(name: str, size: str = "paper", **config_overrides: Any) -> FERModel:
+    """Makes an untrained model.
+
+    Args:
+        name: one of `list_models()`.
+        size: "paper" for the paper's config, "small" for one that a CPU can train, "tiny" for tests.
+        **config_overrides: fields of the model's config to change.
+
+    Raises:
+        ZooError: an unknown name or size.
+        ConfigError: a field that the config does not have, or a value that it cannot have.
+    """
+    if name not in MODELS:
+        trained = " (a trained model: use load)" if name in _bundled() else ""
+        raise ZooError(f"unknown model {name!r}{trained}; known are: {', '.join(sorted(MODELS))}")
+    if size not in SIZES:
+        raise ZooError(f"unknown size {size!r}; known are: {', '.join(SIZES)}")
+    model = model_class(name)
+    return model(getattr(model.Config, size)().replace(**config_overrides))
+
+
+def model_name(model: FERModel) -> str:
+    """The name that `create` makes a model of this class by; `ZooError` if its class is not in the zoo."""
+    for name, (module, attribute) in MODELS.items():
+        if (type(model).__module__, type(model).__qualname__) == (module, attribute):
+            return name
+    raise ZooError(f"{type(model).__qualname__} is not a model of the zoo; add it to MODELS in kerasfer/models")
+
+
+# -- saving ------------------------------------------------------------------------------------------------------------
+
+
+def save(
+    model: FERModel,
+    folder: str | os.PathLike[str],
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    history: Sequence[Mapping[str, float]] | None = None,
+    card: str | None = None,
+    groups: Sequence[str] | None = None,
+    storage: str | Mapping[str, str] = "float32",
+) -> Path:
+    """Saves a model as a folder, which appears when it is complete and not before.
+
+    Args:
+        model: a model of the zoo. If it is in training with averaged weights, call this inside `averaged_weights()`.
+        folder: where to. A model saved there before is replaced as a whole; a folder with anything else in it is not
+            touched.
+        metrics: what was measured, as JSON values.
+        history: the training's epochs, as `training.fit` returns them.
+        card: the model card, Markdown; by default one is written from the config and the metrics.
+        groups: which weight groups to store; by default all that the model has. "recognizer" is always needed.
+        storage: "float32" or "float16" (half the size, about three decimals), for all groups or by group.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ZooError: an unknown group or storage, weights that are missing or not finite, or a folder that holds
+            something else.
+    """
+    folder = Path(folder)
+    name = model_name(model)
+    available = model.weight_groups()
+    groups = [group for group in available if _is_loaded(model, group)] if groups is None else list(groups)
+    unknown = [group for group in groups if group not in available]
+    if unknown or "recognizer" not in groups:
+        raise ZooError(f"{name}: groups are recognizer and any of {', '.join(available)}; got {', '.join(groups)}")
+    storages = {group: storage if isinstance(storage, str) else storage.get(group, "float32") for group in groups}
+    if set(storages.values()) - set(STORAGES):
+        raise ZooError(f"storage is {' or '.join(STORAGES)}, got {', '.join(storages.values())}")
+    _demand_replaceable(folder)
+    files = {group: _packed(model, group, storages[group]) for group in groups}
+    description = {
+        "format": FORMAT,
+        "kerasfer": __version__,
+        "model": name,
+        "config": model.config.to_dict(),
+        "labels": list(model.label_space.labels),
+        "image": _image_entry(model),
+        "files": {
+            group: {
+                "file": f"{group}.safetensors",
+                "networks": list(available[group]),
+                "storage": storages[group],
+                "bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+            for group, content in files.items()
+        },
+    }
+    with _written_aside(folder) as aside:
+        for group, content in files.items():
+            (aside / f"{group}.safetensors").write_bytes(content)
+        _write_json(aside / "config.json", description)
+        if metrics is not None:
+            _write_json(aside / "metrics.json", metrics)
+        if history:
+            _write_csv(aside / "history.csv", history)
+        text = _card(model, description, metrics) if card is None else card
+        (aside / "README.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    return folder
+
+
+def _demand_replaceable(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ZooError(f"{folder}: is a file; name a folder for the model")
+    if folder.is_dir():
+        entries = sorted(path.name for path in folder.iterdir())
+        foreign = [name for name in entries if name not in CONTENTS and not name.endswith(ENDINGS)]
+        if foreign:
+            raise ZooError(f"{folder}: holds something else ({foreign[0]}); name an empty or a new folder")
+
+
+def _packed(model: FERModel, group: str, storage: str) -> bytes:
+    """A group's weights as the content of a safetensors file; `ZooError` if they are not finite as stored."""
+    from safetensors.numpy import save as pack
+
+    arrays = {}
+    for key, variable in _variables(model, group).items():
+        with np.errstate(over="ignore"):
+            value = np.asarray(variable.numpy(), np.float32).astype(STORAGES[storage])
+        if not np.isfinite(value).all():
+            raise ZooError(f"weights {key} are not finite as {storage}; nothing was saved")
+        arrays[key] = np.ascontiguousarray(value)
+    return pack(arrays)
+
+
+def _variables(model: FERModel, group: str) -> dict[str, Any]:
+    """Name -> variable of the networks of a group; the names are those in its file."""
+    found: dict[str, Any] = {}
+    for network in model.weight_groups()[group]:
+        for variable in model.networks[network].weights:
+            key = f"{network}/{variable.path}"
+            if key in found:
+                raise ZooError(f"{key}: two weights have this name; give the layers of {network} names of their own")
+            found[key] = variable
+    return found
+
+
+def _image_entry(model: FERModel) -> dict[str, Any]:
+    spec = model.image_spec
+    return {"size": spec.size, "channels": spec.channels, "pixel_range": spec.pixel_range}
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@contextlib.contextmanager
+def _written_aside(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`, which takes its place if all goes well."""
+    folder = folder.absolute()
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    replaced = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        yield aside
+        if folder.exists():
+            os.replace(folder, replaced)
+        os.replace(aside, folder)
+    except OSError as error:
+        if replaced.exists() and not folder.exists():
+            os.replace(replaced, folder)
+        raise ZooError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _card(model: FERModel, description: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str:
+    """A model card from what is known: the config, the files, the metrics."""
+    image = description["image"]
+    colour = "grey" if image["channels"] == 1 else "RGB"
+    lines = [
+        f"# {description['model']}",
+        "",
+        f"Written by kerasfer {description['kerasfer']}; load it with `kerasfer.load(...)`.",
+        "",
+        f"- Input: aligned faces, {image['size']} x {image['size']}, {colour}, pixel range {image['pixel_range']}",
+        f"- Output: probabilities of {', '.join(description['labels'])}",
+    ]
+    for entry in description["files"].values():
+        lines.append(f"- {entry['file']}: {', '.join(entry['networks'])} ({entry['storage']}, {entry['bytes']} bytes)")
+    if metrics:
+        lines += ["", "## Measured", ""]
+        lines += [f"- {key}: {value}" for key, value in metrics.items() if not isinstance(value, (dict, list))]
+    lines += ["", "## Deviations from the paper", ""]
+    lines += _deviations(model.config) or ["None in the config."]
+    return "\n".join(lines)
+
+
+def _deviations(config: ModelConfig) -> list[str]:
+    """One line for each field whose value is not the paper's."""
+    ours, paper = config.to_dict(), type(config).paper().to_dict()
+    return [f"- {name}: {ours[name]} (paper: {paper[name]})" for name in ours if ours[name] != paper[name]]
+
+
+# -- loading -----------------------------------------------------------------------------------------------------------
+
+
+def load(source: str | os.PathLike[str], *, precision: str = "float32") -> FERModel:
+    """Loads a trained model.
+
+    Weight groups other than "recognizer" may be absent; what needs them, such as `synthesize`, then raises.
+
+    Args:
+        source: a name of `list_models(trained=True)`; or the path of a folder of `save`, of a training run (its newest
+            checkpoint is taken, with the averaged weights if it keeps them), or of one checkpoint of a run. A string
+            that is both a name and a path means the name; write "./tdgan" for the folder.
+        precision: the dtype policy that the model computes in. Models are trained in bfloat16 for speed and used in
+            float32; give "mixed_bfloat16" for a model that is to be trained on.
+
+    Raises:
+        ZooError: there is no such model, or a file of it is missing, damaged or of another model.
+        ConfigError: an unknown precision.
+    """
+    if isinstance(source, str) and source in _bundled():
+        return _load_saved(_bundled()[source], precision)
+    path = Path(source)
+    if path.name in ("config.json", "state.safetensors") and path.is_file():
+        path = path.parent
+    if path.is_dir() and path.parent.name == "checkpoints":
+        return _load_run(path.parent.parent, path, precision)
+    if (path / "checkpoints").is_dir():
+        return _load_run(path, _newest_checkpoint(path), precision)
+    if path.is_dir():
+        return _load_saved(path, precision)
+    trained = list_models(trained=True)
+    known = f"trained models are: {', '.join(trained)}" if trained else "no trained models come with this installation"
+    if path.exists():
+        raise ZooError(f"{path}: not a saved model; name the folder that holds its config.json")
+    hint = f"; kerasfer.create({str(source)!r}) makes an untrained one" if str(source) in MODELS else ""
+    raise ZooError(f"{source}: neither a trained model nor a folder; {known}{hint}")
+
+
+def _load_saved(folder: Path, precision: str) -> FERModel:
+    path = folder / "config.json"
+    description = _read_description(path)
+    if description.get("format") is None:
+        raise ZooError(f"{path}: is of a training run without checkpoints; train first, or name a saved model")
+    if description["format"] not in range(1, FORMAT + 1):
+        raise ZooError(
+            f"{path}: has format {description['format']!r}, this kerasfer reads up to {FORMAT}; install a newer one"
+        )
+    model = _model_of(description, path, precision)
+    for key, ours in (("labels", list(model.label_space.labels)), ("image", _image_entry(model))):
+        if description.get(key) != ours:
+            raise ZooError(
+                f"{path}: {key} {description.get(key)} contradicts the config's {ours}; restore the file as saved"
+            )
+    files = description.get("files")
+    if not isinstance(files, dict) or set(files) - set(model.weight_groups()):
+        known = ", ".join(model.weight_groups())
+        raise ZooError(f"{path}: lists other weight files than those of {known}; restore the file as saved")
+    for group in model.weight_groups():
+        entry = files.get(group)
+        if entry is None and group != "recognizer":
+            _mark_missing(model, group, f"{folder} was saved without its {group} weights")
+            continue
+        file = folder / f"{group}.safetensors"
+        if not isinstance(entry, dict) or entry.get("file") != file.name:
+            raise ZooError(f"{path}: has no valid entry of {file.name}; restore the file as saved")
+        if group != "recognizer" and not file.exists():
+            _mark_missing(model, group, f"{file} is missing")
+        else:
+            _fill(_variables(model, group), _read_weights(file, entry), file)
+    return model
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ZooError(f"{path}: no such file; name the folder of a saved model or of a training run") from error
+    except (OSError, ValueError) as error:
+        raise ZooError(f"{path}: not a readable JSON file ({error}); copy the folder again") from error
+    if not isinstance(description, dict) or not isinstance(description.get("config"), dict):
+        raise ZooError(f"{path}: does not describe a model; name the folder of a saved model or of a training run")
+    if description.get("model") not in MODELS:
+        raise ZooError(
+            f"{path}: is of model {description.get('model')!r}, which this kerasfer does not have "
+            f"({', '.join(sorted(MODELS))}); install a newer one"
+        )
+    return description
+
+
+def _model_of(description: Mapping[str, Any], path: Path, precision: str | None = None) -> FERModel:
+    model = model_class(description["model"])
+    try:
+        config = model.Config.from_dict(description["config"])
+    except (TypeError, ValueError) as error:
+        raise ZooError(f"{path}: {error}; restore the file as saved, or install the kerasfer that wrote it") from error
+    return model(config if precision is None else config.replace(precision=precision))
+
+
+def _read_weights(path: Path, entry: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a weight file; `ZooError` if it is missing or not the one that was saved."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be read ({error.strerror}); copy the model's folder again") from error
+    if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
+        raise ZooError(
+            f"{path}: damaged, or of another model: its checksum is not that in config.json "
+            f"({len(content)} bytes, saved with {entry.get('bytes')}); copy the model's folder again"
+        )
+    return _unpack(content, path)
+
+
+def _unpack(content: bytes, path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as unpack
+
+    try:
+        return unpack(content)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ZooError(f"{path}: not a readable safetensors file ({error}); copy it again") from error
+
+
+def _fill(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Assigns arrays to variables of the same names and shapes; `ZooError` if they do not match, one by one."""
+    wrong = [f"no {name}" for name in variables if name not in arrays]
+    wrong += [f"unknown {name}" for name in arrays if name not in variables]
+    wrong += [
+        f"{name} has shape {arrays[name].shape} instead of {tuple(variable.shape)}"
+        for name, variable in variables.items()
+        if name in arrays and tuple(variable.shape) != arrays[name].shape
+    ]
+    if wrong:
+        raise ZooError(
+            f"{path}: weights of another model or size ({len(wrong)} of {len(variables)} differ, first: {wrong[0]}); "
+            "use the file that belongs to config.json"
+        )
+    for name, variable in variables.items():
+        if not np.isfinite(arrays[name].astype(np.float64)).all():
+            raise ZooError(f"{path}: {name} holds values that are not finite; use another file")
+        variable.assign(arrays[name].astype(variable.dtype))
+
+
+class _MissingNetwork:
+    """Stands for a network whose weights were not saved: any use raises."""
+
+    def __init__(self, network: str, reason: str) -> None:
+        self._message = f"no {network}: {reason}; put the file there, or load a model that was saved with all groups"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ZooError(self._message)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        raise ZooError(self._message)
+
+
+def _mark_missing(model: FERModel, group: str, reason: str) -> None:
+    """Makes every use of a group's networks raise, and every trace of their random weights NaN."""
+    for network in model.weight_groups()[group]:
+        for variable in model.networks[network].weights:
+            variable.assign(np.full(variable.shape, math.nan, variable.dtype))
+        model.networks[network] = _MissingNetwork(network, reason)
+
+
+def _is_loaded(model: FERModel, group: str) -> bool:
+    return not any(isinstance(model.networks[network], _MissingNetwork) for network in model.weight_groups()[group])
+
+
+def _newest_checkpoint(run: Path) -> Path:
+    found = []
+    for path in (run / "checkpoints").glob("[0-9]*-[0-9]*/state.safetensors"):
+        epoch, _, step = path.parent.name.partition("-")
+        if epoch.isdecimal() and step.isdecimal():
+            found.append((int(epoch), int(step), path.parent))
+    if not found:
+        raise ZooError(f"{run / 'checkpoints'}: holds no checkpoint; train longer, or name another folder")
+    return max(found)[2]
+
+
+def _load_run(run: Path, checkpoint: Path, precision: str) -> FERModel:
+    """The model of a training run at one of its checkpoints."""
+    description = _read_description(run / "config.json")
+    path = checkpoint / "state.safetensors"
+    try:
+        arrays = _unpack(path.read_bytes(), path)
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be read ({error.strerror}); name a complete checkpoint") from error
+    model = _model_of(description, run / "config.json", precision)
+    if not model.config.average:
+        state = {name: variable for name, variable in model.state().items() if name.startswith("network/")}
+        _fill(state, {name: value for name, value in arrays.items() if name.startswith("network/")}, path)
+        return model
+    trained = _model_of(description, run / "config.json")
+    trained.compile(total_steps=1)
+    _fill(trained.state(), arrays, path)
+    with trained.averaged_weights():
+        for name, network in trained.networks.items():
+            for variable, value in zip(model.networks[name].weights, network.weights):
+                variable.assign(value.numpy())
+    return model
