@@ -1,0 +1,301 @@
+"""What is installed, by which scripts, and what the pages say of it."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLED = sorted(path.parent.name for path in ROOT.glob("saved_models/*/config.json"))
+
+DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-contrib-python", "sklearn": "scikit-learn", "skimage": "scikit-image"}
+DISTRIBUTIONS |= {"ai_edge_litert": "ai-edge-litert", "google": "protobuf"}
+"""Name of an import -> name of the package that brings it, where the two differ."""
+
+
+@pytest.fixture(scope="module")
+def setup() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def lines(text: str) -> list[str]:
+    return [line for line in text.strip().splitlines() if line]
+
+
+def required(text: str) -> set[str]:
+    return {re.match(r"[\w.-]+", line).group().lower() for line in lines(text)}
+
+
+def third_party_imports(folder: str) -> set[str]:
+    found = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module)
+    own = {"kerasfer", *(path.stem for path in (ROOT / folder).glob("*.py"))}
+    return {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - own
+
+
+def test_every_package_is_installed(setup):
+    packages = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "kerasfer").rglob("__init__.py")}
+    assert set(lines(setup["options"]["packages"])) == packages | {"kerasfer.saved_models"}
+
+
+def test_every_import_is_required(setup):
+    imports = third_party_imports("kerasfer") | third_party_imports("apps")
+    needed = {DISTRIBUTIONS.get(name, name) for name in imports}
+    optional = required(setup["options.extras_require"]["convert"])
+    assert needed - optional <= required(setup["options"]["install_requires"])
+
+
+def test_mediapipe_decides_numpy_and_protobuf(setup):
+    requirements = lines(setup["options"]["install_requires"])
+    for line in ("mediapipe ==0.10.21", "numpy >=1.26,<2", "protobuf >=4.25.3,<5", "tensorflow >=2.19,<2.20"):
+        assert line in requirements
+
+
+def test_constraints_fit_the_requirements(setup):
+    from packaging.requirements import Requirement
+
+    pins = {}
+    for line in lines((ROOT / "scripts" / "constraints.txt").read_text(encoding="utf-8")):
+        if not line.startswith("#"):
+            pin = Requirement(line)
+            pins.setdefault(pin.name.lower(), []).append(pin)
+    for python in ("3.10", "3.11", "3.12"):
+        environment = {"python_version": python}
+        for line in lines(setup["options"]["install_requires"]):
+            if line.startswith("#"):
+                continue
+            requirement = Requirement(line)
+            fitting = [pin for pin in pins[requirement.name] if not pin.marker or pin.marker.evaluate(environment)]
+            assert len(fitting) == 1, f"{requirement.name} is pinned {len(fitting)} times on Python {python}"
+            (version,) = [clause.version for clause in fitting[0].specifier]
+            assert requirement.specifier.contains(version), f"{fitting[0]} does not fit {requirement}"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel of what git would hold, built aside so that no build folder is left in the checkout."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("kerasfer", "saved_models"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    code = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(target)], cwd=source, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    return next(target.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_code_the_cards_and_the_models(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "kerasfer").rglob("*.py")}
+    expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "kerasfer/datasets/cards").glob("*.md")}
+    models = [path for path in (ROOT / "saved_models").rglob("*") if path.is_file()]
+    expected |= {f"kerasfer/{path.relative_to(ROOT).as_posix()}" for path in models}
+    assert not expected - names
+    extra = {name for name in names - expected if ".dist-info/" not in name}
+    assert not extra, f"does not belong into the wheel: {sorted(extra)}"
+
+
+def test_the_wheel_is_under_60_megabytes(wheel):
+    assert wheel.stat().st_size < 60e6
+
+
+def test_installed_models_load_outside_the_checkout(wheel, tmp_path):
+    assert "tdgan" in BUNDLED
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    code = """
+import json, sys
+import numpy as np
+import kerasfer
+names = kerasfer.list_models(trained=True)
+answers = {}
+for name in names:
+    model = kerasfer.load(name)
+    faces = np.zeros((2, *model.image_spec.shape), "float32")
+    answers[name] = np.asarray(model.recognizer()(faces)).sum(axis=1).tolist()
+print(json.dumps([kerasfer.__file__, kerasfer.__version__, answers]))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    place, version, answers = json.loads(result.stdout.splitlines()[-1])
+    assert Path(place).is_relative_to(tmp_path)
+    assert f"kerasfer-{version}-" in wheel.name
+    assert sorted(answers) == BUNDLED
+    for sums in answers.values():
+        assert sums == pytest.approx([1, 1], abs=1e-4)
+
+
+# The scripts, with a Python that a stub stands for.
+
+
+def tools(folder: Path, **stubs: str) -> Path:
+    """A folder for PATH with the few tools that the scripts use, and stubs of others."""
+    folder.mkdir()
+    for name in ("sh", "cat", "rm", "dirname", "tail", "env"):
+        (folder / name).symlink_to(shutil.which(name))
+    for name, text in stubs.items():
+        stub = folder / name
+        stub.write_text(f"#!/bin/sh\n{text}\n")
+        stub.chmod(0o755)
+    return folder
+
+
+def run_script(name: str, path: Path, venv: Path) -> subprocess.CompletedProcess:
+    environment = {"PATH": str(path), "KERASFER_VENV": str(venv)}
+    return subprocess.run([str(ROOT / "scripts" / name)], env=environment, capture_output=True, text=True, check=False)
+
+
+BROKEN = {
+    "no ensurepip": 'case "$2" in *ensurepip*) exit 1;; *print*) echo 3.11;; esac',
+    "venv fails half way": 'case "$1 $2" in "-m venv") mkdir="$3"; /bin/mkdir -p "$3/bin"; echo "no ensurepip"; '
+    "exit 1;; *print*) echo 3.11;; esac",
+}
+
+
+@pytest.mark.parametrize("script", ["test.sh", "demo.sh"])
+@pytest.mark.parametrize("stub", BROKEN.values(), ids=BROKEN.keys())
+def test_a_python_without_venv_gets_one_line(tmp_path, script, stub):
+    result = run_script(script, tools(tmp_path / "bin", python3=stub), tmp_path / "venv")
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ") and "apt-get install python3.11-venv" in line
+    assert not (tmp_path / "venv").exists()
+
+
+def test_no_python_that_fits_gets_one_line(tmp_path):
+    result = run_script("install.sh", tools(tmp_path / "bin", python3="exit 1"), tmp_path / "venv")
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "no Python 3.10, 3.11 or 3.12 found" in line and "apt-get install" in line
+
+
+def test_the_headless_opencv_takes_the_other_ones_place(tmp_path):
+    """The stub is a venv's Python with opencv-contrib-python 4.11.0.86; it writes down what pip is asked to do."""
+    log = tmp_path / "asked"
+    stub = (
+        'case "$*" in *importlib.metadata*) echo 4.11.0.86;; *hashlib*) echo stamp;; "-m pip"*) echo "$*" >>LOG;; esac'
+    )
+    stub = stub.replace("LOG", str(log))
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    tools(tmp_path / "tools", python=stub)
+    (venv / "bin" / "python").symlink_to(tmp_path / "tools" / "python")
+    result = run_script("install.sh", tmp_path / "tools", venv)
+    assert result.returncode == 0, result.stderr
+    assert "opencv-contrib-python-headless 4.11.0.86 in the place of opencv-contrib-python" in result.stdout
+    asked = log.read_text().splitlines()
+    assert "uninstall --yes opencv-contrib-python" in asked[-2]
+    assert "--no-deps --force-reinstall opencv-contrib-python-headless==4.11.0.86" in asked[-1]
+    log.unlink()
+    again = run_script("install.sh", tmp_path / "tools", venv)
+    assert again.returncode == 0 and not again.stdout
+    assert "install" not in log.read_text(), "installed again though nothing changed"
+
+
+# The pages.
+
+
+def figures_tree(root: Path, **metrics: list[dict]) -> Path:
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        import results_table
+    finally:
+        sys.path.remove(str(ROOT / "scripts"))
+    page = f"# Title\n\n{results_table.BEGIN}\nold\n{results_table.END}\n\nend\n"
+    (root / "README.md").write_text(page)
+    for name, figures in metrics.items():
+        folder = root / "saved_models" / name
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps({"figures": figures}))
+        (folder / "README.md").write_text(page)
+    return root
+
+
+FIGURES = [
+    {
+        "key": "ferplus_valid_accuracy",
+        "what": "accuracy",
+        "value": 0.8125,
+        "unit": "share",
+        "command": "python apps/evaluate.py --model toy",
+    },
+    {"key": "recognizer_weights", "what": "weights", "value": 1234567, "unit": "count", "command": "x"},
+    {"key": "tflite_int8_bytes", "what": "size", "value": 512_000, "unit": "bytes", "command": "x"},
+]
+
+
+def test_figures_are_written_between_the_markers(tmp_path, capsys):
+    root = figures_tree(tmp_path, toy=FIGURES)
+    import results_table
+
+    assert results_table.main(["--check"], root) == 1
+    assert "old" in (root / "README.md").read_text()
+    assert results_table.main([], root) == 0
+    page = (root / "README.md").read_text()
+    assert "| [`toy`](saved_models/toy/README.md) | 81.2 % | 1,234,567 | – | 0.5 MB | – |" in page
+    assert page.startswith("# Title\n") and page.endswith("\n\nend\n") and "old" not in page
+    card = (root / "saved_models/toy/README.md").read_text()
+    assert "| accuracy | 81.2 % | `python apps/evaluate.py --model toy` |" in card
+    assert results_table.main(["--check"], root) == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"figures": [{"key": "a"}]}', "{}", "no json", '{"figures": 1}'],
+    ids=["fields", "none", "text", "number"],
+)
+def test_bad_figures_are_one_line(tmp_path, capsys, content):
+    root = figures_tree(tmp_path, toy=FIGURES)
+    import results_table
+
+    (root / "saved_models/toy/metrics.json").write_text(content)
+    before = (root / "README.md").read_text()
+    assert results_table.main([], root) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "metrics.json" in line
+    assert (root / "README.md").read_text() == before
+
+
+def test_readme_shows_the_measured_figures():
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/results_table.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_pages_name_only_files_that_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    named = re.findall(
+        r"\b((?:apps|scripts|tests|docs|kerasfer|saved_models)/[\w./-]+\.(?:py|sh|md|png|gif|json))", text
+    )
+    missing = {name for name in {*links, *named} if not (ROOT / name).exists()}
+    assert not missing
+
+
+def test_pictures_are_small():
+    for path in (ROOT / "docs").glob("*"):
+        assert path.stat().st_size < 1_500_000, f"{path.name} is too large"
