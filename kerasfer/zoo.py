@@ -202,7 +202,7 @@ def _packed(model: FERModel, group: str, storage: str) -> bytes:
             value = np.asarray(variable.numpy(), np.float32).astype(STORAGES[storage])
         if not np.isfinite(value).all():
             raise ZooError(f"weights {key} are not finite as {storage}; nothing was saved")
-        arrays[key] = np.ascontiguousarray(value)
+        arrays[key] = np.asarray(value, order="C")
     return pack(arrays)
 
 
