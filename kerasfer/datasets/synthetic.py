@@ -337,30 +337,25 @@ def _lid_motion(x: np.ndarray, y: np.ndarray, upper: bool, shape: dict[str, floa
 
 def _smooth(points: np.ndarray, count: int, closed: bool = False) -> np.ndarray:
     """`count` points of the Catmull-Rom spline through some points, float64 (count, d)."""
-    points = np.asarray(points, np.float64)
-    number = len(points)
-    if closed:
-        position = np.arange(count) * number / count
-    else:
-        position = np.linspace(0, number - 1, count)
+    return _spline(len(points), count, closed) @ np.asarray(points, np.float64)
+
+
+@functools.lru_cache(maxsize=64)
+def _spline(number: int, count: int, closed: bool) -> np.ndarray:
+    """Weights of `number` control points in `count` points of their Catmull-Rom spline, float64 (count, number)."""
+    position = np.arange(count) * number / count if closed else np.linspace(0, number - 1, count)
     start = np.minimum(position.astype(int), number - (1 if closed else 2))
     t = (position - start)[:, None]
-
-    def at(offset: int) -> np.ndarray:
-        index = start + offset
-        return points[index % number] if closed else _extended(points, index)
-
-    before, here, there, after = at(-1), at(0), at(1), at(2)
+    # One more control point at either end: the next of a closed curve, else one on the straight line through the last
+    unit = np.eye(number)
+    if closed:
+        padded = np.concatenate([unit[-1:], unit, unit[:2]])
+    else:
+        padded = np.concatenate([2 * unit[:1] - unit[1:2], unit, 2 * unit[-1:] - unit[-2:-1]])
+    before, here, there, after = (padded[start + offset] for offset in range(4))
     return here + 0.5 * t * (
         there - before + t * (2 * before - 5 * here + 4 * there - after + t * (3 * (here - there) + after - before))
     )
-
-
-def _extended(points: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Points by index, where the ends go on in a straight line."""
-    inside = points[np.clip(index, 0, len(points) - 1)]
-    inside = np.where((index < 0)[:, None], 2 * points[0] - points[1], inside)
-    return np.where((index >= len(points))[:, None], 2 * points[-1] - points[-2], inside)
 
 
 def _mirror(points: np.ndarray) -> np.ndarray:
