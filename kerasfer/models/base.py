@@ -37,8 +37,17 @@ BATCH_KINDS: dict[str, dict[str, str]] = {
     "identity_pairs": {
         "image": "float32 (n, h, w, c) in the model's range",
         "label": "float32 (n, K), a distribution over the expressions",
+        "identity_label": "int32 (n,), number of the person",
         "other_image": "float32 (n, h, w, c), another image of the same person",
         "other_label": "float32 (n, K), its distribution over the expressions",
+    },
+    "triplets": {
+        "image": "float32 (n, h, w, c) in the model's range",
+        "label": "float32 (n, K), a distribution over the expressions",
+        "positive_image": "float32 (n, h, w, c), another image of the same expression",
+        "positive_label": "float32 (n, K), its distribution over the expressions",
+        "negative_image": "float32 (n, h, w, c), an image of another expression",
+        "negative_label": "float32 (n, K), its distribution over the expressions",
     },
 }
 """The kinds of batch that models eat: kind -> key -> type and meaning. `kerasfer.batches` makes them."""
