@@ -86,7 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
     batch_kind = Model.batch_kind_of(config)
     tables = [train]
     if batch_kind == "expression_and_face":
-        tables.append(face_table(options, train, config.identities))
+        faces = face_table(options, train, config.identities)
+        tables.append(aligned(faces, config, folder / "aligned") if options.align_faces else faces)
     make = BATCH_MAKERS[batch_kind]
     with strategy.scope():
         model = Model(config)
@@ -154,6 +155,13 @@ def face_table(options: argparse.Namespace, expressions: Any, people: int) -> An
         return splits.top_identities(expressions, people)
     table = datasets.load(name, locate(name, options.data), **({"split": "train"} if name in OFFICIAL else {}))
     return splits.top_identities(table, people)
+
+
+def aligned(faces: Any, config: Any, cache: Path) -> Any:
+    """The faces cut out by their landmarks, a third larger than the model takes them, kept in a folder."""
+    from kerasfer.detection import align_table
+
+    return align_table(faces, config.image_size * 4 // 3, config.channels, cache=cache)
 
 
 if __name__ == "__main__":
