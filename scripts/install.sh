@@ -4,7 +4,9 @@
 #     scripts/install.sh          what recognising, training and exporting need
 #     scripts/install.sh dev      pytest and ruff too
 #
-# Needs Python 3.10 to 3.12 with venv, 4 GB of disk and a Python package index. PYTHON=/path/to/python chooses the Python.
+# Needs Python 3.10 to 3.12 with venv, 2.5 GB of disk and a Python package index. PYTHON=/path/to/python chooses the
+# Python. On 64-bit Intel and AMD it takes TensorFlow's wheel without GPU code, which is 250 MB instead of 645 MB, unless
+# the other one is there already. The versions are those of scripts/constraints.txt.
 set -eu
 cd "$(dirname "$0")/.."
 venv=${KERASFER_VENV:-.venv}
@@ -50,7 +52,9 @@ make_venv() {
     rm -f "$venv.log"
 }
 
-"$venv/bin/python" -m pip --version >/dev/null 2>&1 && fits "$venv/bin/python" || make_venv
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 || ! fits "$venv/bin/python"; then
+    make_venv
+fi
 python=$venv/bin/python
 
 # The stamp says what was installed: it changes with the dependencies, the extras, the checkout's place and the Python.
@@ -74,9 +78,26 @@ pip() {
         fail "pip $1 failed (the whole log is $log); see to its reason above and run this again"
     }
 }
-echo "Installing kerasfer and what it needs into $venv (1 GB of downloads, some minutes; log: $log) ..."
+echo "Installing kerasfer and what it needs into $venv (700 MB of downloads, some minutes; log: $log) ..."
 rm -f "$venv/kerasfer-stamp" "$log"
-pip install --disable-pip-version-check -c scripts/constraints.txt -e ".${extras:+[$extras]}"
+"$python" - "$extras" >"$venv/requirements.txt" <<'END'
+import configparser
+import platform
+import sys
+from importlib.metadata import distributions
+
+setup = configparser.ConfigParser()
+setup.read("setup.cfg", encoding="utf-8")
+lines = setup["options"]["install_requires"].splitlines()
+for extra in sys.argv[1].split():
+    lines += setup["options.extras_require"][extra].splitlines()
+present = {distribution.metadata["Name"] for distribution in distributions()}
+if (sys.platform, platform.machine()) == ("linux", "x86_64") and "tensorflow" not in present:
+    lines = [line.replace("tensorflow ", "tensorflow-cpu ") for line in lines]
+print("\n".join(lines))
+END
+pip install --disable-pip-version-check -c scripts/constraints.txt -r "$venv/requirements.txt"
+pip install --disable-pip-version-check --no-deps -e .
 
 # mediapipe asks for opencv-contrib-python, which does not import on a machine without a display's libGL. The headless
 # build of the same version holds the same module without the windows.
