@@ -24,13 +24,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = {
-    "ferplus_valid_accuracy": "FERPlus valid, 8 classes",
+    "ferplus_valid_accuracy": "FERPlus valid, 8 classes: accuracy",
+    "ferplus_valid_balanced": "mean recall of the classes",
     "recognizer_weights": "weights of the recogniser",
-    "tflite_float32_bytes": "TFLite float32",
-    "tflite_int8_bytes": "TFLite int8",
-    "lite_int8_milliseconds": "a face, int8, one thread",
+    "model.tflite": "TFLite float32",
+    "model_int8.tflite": "TFLite int8",
+    "lite_int8_milliseconds": "one face, int8, one thread",
 }
-"""README's columns: key of a figure -> heading."""
+"""README's columns: key of a figure, or a file of the model whose size is shown -> heading."""
 
 BEGIN, END = "<!-- figures: begin (scripts/results_table.py writes this) -->", "<!-- figures: end -->"
 
@@ -70,11 +71,13 @@ def shown(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".strip()
 
 
-def overview(models: dict[str, list[dict[str, Any]]]) -> str:
-    """README's table: one row a model."""
+def overview(root: Path, models: dict[str, list[dict[str, Any]]]) -> str:
+    """README's table: one row a model; a figure that is not there is a dash."""
     lines = [f"| model | {' | '.join(COLUMNS.values())} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
     for name, figures in models.items():
-        values = {figure["key"]: shown(figure["value"], figure["unit"]) for figure in figures}
+        files = (root / "saved_models" / name).glob("*.tflite")
+        values = {path.name: shown(path.stat().st_size, "bytes") for path in files}
+        values |= {figure["key"]: shown(figure["value"], figure["unit"]) for figure in figures}
         cells = [f"[`{name}`](saved_models/{name}/README.md)", *(values.get(key, "–") for key in COLUMNS)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -101,7 +104,7 @@ def pages(root: Path) -> dict[Path, str]:
     models = {path.parent.name: read_figures(path) for path in sorted(root.glob("saved_models/*/metrics.json"))}
     if not models:
         raise FiguresError(f"{root / 'saved_models'}: no model with a metrics.json there")
-    wanted = {root / "README.md": overview(models)}
+    wanted = {root / "README.md": overview(root, models)}
     wanted |= {root / "saved_models" / name / "README.md": details(figures) for name, figures in models.items()}
     return {path: filled(path, table) for path, table in wanted.items()}
 

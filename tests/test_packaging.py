@@ -242,7 +242,7 @@ FIGURES = [
         "command": "python apps/evaluate.py --model toy",
     },
     {"key": "recognizer_weights", "what": "weights", "value": 1234567, "unit": "count", "command": "x"},
-    {"key": "tflite_int8_bytes", "what": "size", "value": 512_000, "unit": "bytes", "command": "x"},
+    {"key": "lite_int8_milliseconds", "what": "time", "value": 1.23456, "unit": "ms", "command": "x"},
 ]
 
 
@@ -250,11 +250,12 @@ def test_figures_are_written_between_the_markers(tmp_path, capsys):
     root = figures_tree(tmp_path, toy=FIGURES)
     import results_table
 
+    (root / "saved_models/toy/model_int8.tflite").write_bytes(b"0" * 512_000)
     assert results_table.main(["--check"], root) == 1
     assert "old" in (root / "README.md").read_text()
     assert results_table.main([], root) == 0
     page = (root / "README.md").read_text()
-    assert "| [`toy`](saved_models/toy/README.md) | 81.2 % | 1,234,567 | – | 0.5 MB | – |" in page
+    assert "| [`toy`](saved_models/toy/README.md) | 81.2 % | – | 1,234,567 | – | 0.5 MB | 1.235 ms |" in page
     assert page.startswith("# Title\n") and page.endswith("\n\nend\n") and "old" not in page
     card = (root / "saved_models/toy/README.md").read_text()
     assert "| accuracy | 81.2 % | `python apps/evaluate.py --model toy` |" in card
