@@ -352,7 +352,7 @@ def test_pytorch_files_that_hold_something_else_are_refused(tmp_path):
         torch.save(network.state_dict(), tmp_path / file)
     for content, message in (
         (lambda path: path.write_bytes(b"not a checkpoint"), "not a readable PyTorch file"),
-        (lambda path: torch.save(networks["dec.pkl"], path), "not a readable PyTorch file"),
+        (lambda path: torch.save(torch.nn.Linear(2, 2), path), "not a readable PyTorch file"),
         (lambda path: torch.save([1, 2], path), "holds no state dict"),
     ):
         content(tmp_path / "dec.pkl")
