@@ -474,15 +474,22 @@ def _load_run(run: Path, checkpoint: Path, precision: str) -> FERModel:
     except OSError as error:
         raise ZooError(f"{path}: cannot be read ({error.strerror}); name a complete checkpoint") from error
     model = _model_of(description, run / "config.json", precision)
-    if not model.config.average:
-        state = {name: variable for name, variable in model.state().items() if name.startswith("network/")}
-        _fill(state, {name: value for name, value in arrays.items() if name.startswith("network/")}, path)
-        return model
     trained = _model_of(description, run / "config.json")
-    trained.compile(total_steps=1)
-    _fill(trained.state(), arrays, path)
+    if trained.config.average:
+        trained.compile(total_steps=1)
+    # Counters and random states matter to a training that goes on, not to a trained model.
+    state = {name: value for name, value in trained.state().items() if len(value.shape) and _is_kept(name, trained)}
+    kept = {
+        name: value for name, value in arrays.items() if name in state or value.size > 1 and _is_kept(name, trained)
+    }
+    _fill(state, kept, path)
     with trained.averaged_weights():
         for name, network in trained.networks.items():
             for variable, value in zip(model.networks[name].weights, network.weights):
                 variable.assign(value.numpy())
     return model
+
+
+def _is_kept(name: str, model: FERModel) -> bool:
+    """Tells whether an entry of a checkpoint is a weight, or a slot of an optimizer that the model has."""
+    return name.startswith(("network/", "optimizer/") if model.optimizers else "network/") and "seed_gen" not in name
