@@ -289,7 +289,8 @@ def test_readme_shows_the_measured_figures():
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_pages_name_only_files_that_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", prose)
     named = re.findall(
         r"\b((?:apps|scripts|tests|docs|kerasfer|saved_models)/[\w./-]+\.(?:py|sh|md|png|gif|json))", text
     )
