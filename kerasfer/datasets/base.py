@@ -258,7 +258,7 @@ class FaceTable:
         unknown = set(columns) - set(COLUMNS)
         if unknown or "path" not in columns:
             raise DatasetError(
-                f"{name}: a table has a path column and others of {', '.join(COLUMNS)}; not {', '.join(sorted(unknown))}"
+                f"{name}: a table has a path column, others of {', '.join(COLUMNS)}; not {', '.join(sorted(unknown))}"
             )
         size = len(columns["path"])
         columns = {"expression": np.full(size, UNKNOWN, np.int8), **columns}

@@ -176,7 +176,7 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray, block_size: int = 1
     fewest = min(len(real), len(generated))
     if fewest // blocks < 2:
         raise ScoreError(
-            f"{fewest} rows do not fill {blocks} blocks of at least 2: take more images or a block_size above {block_size}"
+            f"{fewest} rows do not fill {blocks} blocks of at least 2: take more images or block_size over {block_size}"
         )
     estimates = [
         _squared_discrepancy(first, second)
@@ -431,7 +431,7 @@ def _feature_pair(real: np.ndarray, generated: np.ndarray) -> tuple[np.ndarray, 
     real, generated = _matrix("real features", real), _matrix("generated features", generated)
     if real.shape[1] != generated.shape[1] or not real.shape[1]:
         raise ScoreError(
-            f"real features are {real.shape[1]} wide and generated ones {generated.shape[1]}: both must come from one network"
+            f"real features are {real.shape[1]} wide, generated ones {generated.shape[1]}: take both from one network"
         )
     return real, generated
 
