@@ -1,0 +1,432 @@
+"""Export: a recogniser as SavedModel and as TFLite in float32, float16 and int8, each checked against the model.
+
+    report = kerasfer.export(model, "exported", calibration=faces, parity=other_faces)
+    print(report.table())
+
+Whatever dtype a model was trained in, its inference graph is exported in float32, and the smaller formats are made from
+that. Every file carries its labels, image size, colour and pixel range.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import tempfile
+import types
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasfer import images, lite
+from kerasfer.datasets.base import FaceTable
+from kerasfer.datasets.reading import prepare_faces
+from kerasfer.faces import PIXEL_RANGES, ImageSpec
+from kerasfer.version import __version__
+from kerasfer.zoo import model_name
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from kerasfer.models.base import FERModel
+
+__all__ = ["FILES", "FORMATS", "LIMITS", "ExportError", "Parity", "Report", "export"]
+
+FORMATS = ("saved_model", "float32", "float16", "int8")
+
+FILES = {
+    "saved_model": "saved_model",
+    "float32": "model.tflite",
+    "float16": "model_float16.tflite",
+    "int8": "model_int8.tflite",
+}
+"""Format -> name of its file or folder."""
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "saved_model": (1e-4, 1.0),
+    "saved_model, encoded images": (1e-4, 1.0),
+    "float32": (1e-4, 1.0),
+    "float16": (1.0, 0.995),
+    "int8": (1.0, 0.97),
+}
+"""What is compared -> largest difference in probability and least share of equal labels that are good enough."""
+
+CALIBRATION_FACES = 200
+PARITY_FACES = 500
+
+Faces = np.ndarray | Sequence[np.ndarray] | FaceTable
+"""Aligned faces: uint8 (n, h, w[, c]) of any size, a list of faces, or a table."""
+
+
+class ExportError(ValueError):
+    """A model cannot be exported as asked; the message says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parity:
+    """How far one exported format is from the Keras model in float32.
+
+    Attributes:
+        format: what was compared, a key of `LIMITS`.
+        faces: number of faces compared on.
+        max_difference: largest difference of a probability.
+        mean_difference: mean absolute difference of the probabilities.
+        same_label: share of the faces that get the same label.
+        bytes: size of the file or folder.
+    """
+
+    format: str
+    faces: int
+    max_difference: float
+    mean_difference: float
+    same_label: float
+    bytes: int
+
+    @property
+    def good(self) -> bool:
+        """Whether the figures keep to `LIMITS`."""
+        difference, same = LIMITS[self.format]
+        return self.max_difference <= difference and self.same_label >= same
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What was exported, and how near it is to the model.
+
+    Attributes:
+        files: format -> file or folder.
+        parity: one entry for each thing compared.
+        calibration: what int8 was calibrated on.
+        compared_on: what the parity figures were measured on.
+    """
+
+    files: dict[str, Path]
+    parity: tuple[Parity, ...]
+    calibration: str
+    compared_on: str
+
+    @property
+    def good(self) -> bool:
+        """Whether every figure keeps to `LIMITS`."""
+        return all(entry.good for entry in self.parity)
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as JSON values."""
+        return {
+            "calibration": self.calibration,
+            "compared_on": self.compared_on,
+            "formats": [{**dataclasses.asdict(entry), "good": entry.good} for entry in self.parity],
+        }
+
+    def table(self) -> str:
+        """The figures as lines of text."""
+        lines = [f"{'format':28} {'size':>10} {'same label':>11} {'largest diff.':>14} {'mean diff.':>11}  target"]
+        for entry in self.parity:
+            difference, same = LIMITS[entry.format]
+            target = f"difference at most {difference:g}" if difference < 1 else f"same label on {same:.1%}"
+            lines.append(
+                f"{entry.format:28} {entry.bytes / 1e6:7.2f} MB {entry.same_label:11.2%} {entry.max_difference:14.2e} "
+                f"{entry.mean_difference:11.2e}  {target}: {'kept' if entry.good else 'MISSED'}"
+            )
+        lines.append(f"compared on {self.compared_on}; int8 calibrated on {self.calibration}")
+        return "\n".join(lines)
+
+
+def export(
+    model: FERModel,
+    folder: str | os.PathLike[str],
+    formats: Sequence[str] = FORMATS,
+    calibration: Faces | None = None,
+    parity: Faces | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """Exports a model's recogniser.
+
+    The SavedModel has two signatures: "aligned_faces" (also "serving_default") takes `faces`, float32 (n, h, w, c) in
+    the model's range; "encoded_images" takes `images`, the contents of PNG, JPEG, GIF or BMP files of aligned faces,
+    of any size and colour, and brings them to the model's format as `images.prepare` does. Both give `probabilities`,
+    float32 (n, K). Labels and image format are in its assets.extra/kerasfer.json.
+
+    The TFLite files take one face, (1, h, w, c), and give (1, K). float32 and float16 (weights in half precision) take
+    float32 in the model's range. int8 computes in integers throughout; it takes uint8 pixels and gives uint8, 256ths
+    of a probability. Labels and image format are in a metadata buffer that `lite.read_metadata` reads.
+
+    Args:
+        model: a model of the zoo.
+        folder: where to; files of an earlier export are replaced when the new ones are complete and measured. Beside
+            them parity.json is written.
+        formats: any of `FORMATS`.
+        calibration: aligned faces that the model was trained on or the like, for the ranges of int8; the first 200 are
+            used. By default synthetic faces, which real ones may not resemble enough.
+        parity: aligned faces to compare on; the first 500 are used. By default synthetic ones.
+        progress: called with the name of each format before it is made.
+
+    Returns:
+        The files and their parity figures. Files whose figures miss `LIMITS` are written all the same: look at `good`.
+
+    Raises:
+        ExportError: an unknown format, no faces, or a folder that cannot be written.
+        DatasetError: a table's images are missing or damaged.
+    """
+    folder = Path(folder)
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise ExportError(f"formats are {', '.join(FORMATS)}; got {', '.join(unknown) or 'none'}")
+    if folder.exists() and not folder.is_dir():
+        raise ExportError(f"{folder}: is a file; name a folder")
+    spec = model.image_spec
+    parity_name, parity_faces = _faces(parity, spec, PARITY_FACES, seed=1)
+    calibration_name, calibration_faces = "nothing", None
+    if "int8" in formats:
+        calibration_name, calibration_faces = _faces(calibration, spec, CALIBRATION_FACES, seed=0)
+    description = {
+        "kerasfer": __version__,
+        "model": model_name(model),
+        "part": "recognizer",
+        "labels": list(model.label_space.labels),
+        "image": {
+            "size": spec.size,
+            "channels": spec.channels,
+            "pixel_range": spec.pixel_range,
+            "range": list(PIXEL_RANGES[spec.pixel_range]),
+        },
+    }
+    network = _recognizer_in_float32(model)
+    expected = _answers(network, spec.scale(parity_faces))
+    entries: list[Parity] = []
+    with _written_aside(folder) as aside:
+        one_face = None
+        for name in formats:
+            if progress is not None:
+                progress(name)
+            target = aside / FILES[name]
+            if name == "saved_model":
+                _write_saved_model(network, spec, target, description)
+                answers = _saved_model_answers(target, spec, parity_faces)
+            else:
+                if one_face is None:
+                    one_face = aside / "one_face"
+                    _write_one_face(network, spec, one_face)
+                content = _converted(one_face, name, spec, calibration_faces)
+                target.write_bytes(_with_metadata(content, {**description, "storage": name}))
+                answers = {name: lite.Recognizer(target).recognize(parity_faces)}
+            entries += [_compared(key, value, expected, _size(target)) for key, value in answers.items()]
+        report = Report({name: folder / FILES[name] for name in formats}, tuple(entries), calibration_name, parity_name)
+        (aside / "parity.json").write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+        if one_face is not None:
+            shutil.rmtree(one_face)
+    return report
+
+
+def _faces(faces: Faces | None, spec: ImageSpec, count: int, seed: int) -> tuple[str, np.ndarray]:
+    """What the faces are, and at most `count` of them in the model's format, uint8 (n, h, w, c)."""
+    if faces is None:
+        from kerasfer.datasets import load
+
+        faces = load("synthetic", count=count, size=max(spec.size, 32), channels=spec.channels, seed=seed)
+    if not len(faces):
+        raise ExportError("there are no faces to calibrate or compare on; give at least one")
+    if isinstance(faces, FaceTable):
+        splits = "+".join(sorted(set(faces["split"]) - {""})) if "split" in faces else ""
+        prepared = prepare_faces(faces, spec, np.arange(min(len(faces), count)))
+        return f"{len(prepared)} faces of {faces.name}{f' {splits}' if splits else ''}", prepared
+    chosen = [np.asarray(face) for face in faces[:count]]
+    if any(face.dtype != np.uint8 or face.ndim not in (2, 3) for face in chosen):
+        raise ExportError("faces are uint8 (h, w) or (h, w, c); scale them to 0..255 and convert them")
+    return f"{len(chosen)} faces", np.stack([images.prepare_uint8(face, spec) for face in chosen])
+
+
+def _recognizer_in_float32(model: FERModel) -> keras.Model:
+    """The model's recogniser, or one with the same weights that computes in float32."""
+    from kerasfer.models.base import copy_weights
+
+    if model.config.precision == "float32":
+        return model.recognizer()
+    exact = type(model)(model.config.replace(precision="float32"))
+    for network in model.weight_groups()["recognizer"]:
+        copy_weights(model.networks[network], exact.networks[network])
+    return exact.recognizer()
+
+
+def _answers(network: Callable[[np.ndarray], Any], faces: np.ndarray, size: int = 100) -> np.ndarray:
+    parts = [np.asarray(network(faces[start : start + size])) for start in range(0, len(faces), size)]
+    return np.concatenate(parts)
+
+
+def _compared(name: str, answers: np.ndarray, expected: np.ndarray, size: int) -> Parity:
+    difference = np.abs(answers.astype(np.float64) - expected)
+    same = (answers.argmax(1) == expected.argmax(1)).mean()
+    return Parity(name, len(expected), float(difference.max()), float(difference.mean()), float(same), size)
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+
+
+@contextlib.contextmanager
+def _written_aside(folder: Path) -> Iterator[Path]:
+    """A folder inside `folder`, whose entries take their places in it if all goes well."""
+    made = not folder.exists()
+    aside = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".export.", suffix=".tmp", dir=folder))
+        yield aside
+        for entry in sorted(aside.iterdir()):
+            target = folder / entry.name
+            if target.is_dir():
+                os.replace(target, aside / f".{entry.name}.old")
+            os.replace(entry, target)
+        made = False
+    except OSError as error:
+        raise ExportError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+        if made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+# -- SavedModel --------------------------------------------------------------------------------------------------------
+
+
+def _write_saved_model(network: keras.Model, spec: ImageSpec, path: Path, description: dict[str, Any]) -> None:
+    import keras
+    import tensorflow as tf
+
+    def aligned_faces(faces: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": network(faces, training=False)}
+
+    def encoded_images(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        pixels = tf.map_fn(
+            lambda content: _decoded(content, spec), images, fn_output_signature=tf.TensorSpec(spec.shape, tf.float32)
+        )
+        return aligned_faces(spec.scale(pixels))
+
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    archive.add_endpoint("aligned_faces", aligned_faces, [tf.TensorSpec((None, *spec.shape), tf.float32, "faces")])
+    archive.add_endpoint("encoded_images", encoded_images, [tf.TensorSpec((None,), tf.string, "images")])
+    archive.write_out(str(path), verbose=False)
+    extra = path / "assets.extra"
+    extra.mkdir()
+    (extra / "kerasfer.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def _decoded(content: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
+    """An image file's content in a model's colour and size, as `images.prepare_uint8`: float32 of `spec.shape`."""
+    import tensorflow as tf
+
+    image = tf.io.decode_image(content, channels=3, expand_animations=False)
+    image.set_shape((None, None, 3))
+    if spec.channels == 1:
+        luma = tf.reduce_sum(tf.cast(image, tf.int32) * [19595, 38470, 7471], -1, keepdims=True) + 0x8000
+        image = tf.bitwise.right_shift(luma, 16)
+    values = tf.cast(image, tf.float32)
+    values = tf.einsum("oi,iwc->owc", _resize_weights(tf.shape(image)[0], spec.size), values)
+    values = tf.einsum("oi,hic->hoc", _resize_weights(tf.shape(image)[1], spec.size), values)
+    return tf.ensure_shape(tf.clip_by_value(tf.round(values), 0.0, 255.0), spec.shape)
+
+
+def _resize_weights(length: tf.Tensor, size: int) -> tf.Tensor:
+    """How much each old pixel of an axis counts in each new one, as in `images.resize`: float32 (size, length)."""
+    import tensorflow as tf
+
+    ratio = tf.cast(length, tf.float32) / size
+    new = tf.range(size, dtype=tf.float32)[:, tf.newaxis]
+    old = tf.range(tf.cast(length, tf.float32))[tf.newaxis]
+    overlap = tf.minimum((new + 1) * ratio, old + 1) - tf.maximum(new * ratio, old)
+    center = tf.clip_by_value((new + 0.5) * ratio - 0.5, 0.0, tf.cast(length, tf.float32) - 1)
+    return tf.where(ratio > 1, tf.maximum(overlap, 0) / ratio, tf.maximum(1 - tf.abs(center - old), 0))
+
+
+def _saved_model_answers(path: Path, spec: ImageSpec, faces: np.ndarray) -> dict[str, np.ndarray]:
+    """Answers of both signatures to faces, uint8 (n, h, w, c)."""
+    import tensorflow as tf
+
+    signatures = tf.saved_model.load(str(path)).signatures
+    contents = np.array([images.encode(face) for face in faces], object)
+    aligned, encoded = (
+        lambda batch, signature=signatures[name], key=key: signature(**{key: tf.constant(batch)})["probabilities"]
+        for name, key in (("aligned_faces", "faces"), ("encoded_images", "images"))
+    )
+    return {
+        "saved_model": _answers(aligned, spec.scale(faces)),
+        "saved_model, encoded images": _answers(encoded, contents),
+    }
+
+
+# -- TFLite ------------------------------------------------------------------------------------------------------------
+
+
+def _write_one_face(network: keras.Model, spec: ImageSpec, path: Path) -> None:
+    """A SavedModel that takes one face at a time, as devices do; the converter reads it."""
+    import keras
+    import tensorflow as tf
+
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    signature = [tf.TensorSpec((1, *spec.shape), tf.float32, "face")]
+    archive.add_endpoint("recognize", lambda face: {"probabilities": network(face, training=False)}, signature)
+    archive.write_out(str(path), verbose=False)
+
+
+def _converted(one_face: Path, storage: str, spec: ImageSpec, calibration: np.ndarray | None) -> bytes:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(one_face), signature_keys=["recognize"])
+    if storage != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if storage == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if storage == "int8":
+        converter.representative_dataset = lambda: _calibration_steps(calibration, spec)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.uint8
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return converter.convert()
+
+
+def _calibration_steps(faces: np.ndarray, spec: ImageSpec) -> Iterator[list[np.ndarray]]:
+    """Each face, and the first once more with its contrast stretched, so that the input's range is that of bytes."""
+    first = faces[0].astype(np.float32)
+    stretched = (first - first.min()) * (255.0 / max(float(np.ptp(first)), 1.0))
+    stretched.flat[0], stretched.flat[-1] = 0.0, 255.0
+    for pixels in (stretched, *faces):
+        yield [spec.scale(np.asarray(pixels, np.float32))[np.newaxis]]
+
+
+def _with_metadata(content: bytes, description: dict[str, Any]) -> bytes:
+    """A TFLite file with a description in it, for `lite.read_metadata`."""
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model.description = f"{description['model']} of kerasfer {description['kerasfer']}".encode()
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    entry.name, entry.buffer = lite.METADATA.encode(), len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+class _CallableModule(types.ModuleType):
+    """`kerasfer.export` is this module, and by the package's interface the function too: the module can be called."""
+
+    @staticmethod
+    def __call__(*arguments: Any, **options: Any) -> Report:
+        return export(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule

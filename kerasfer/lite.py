@@ -1,0 +1,244 @@
+"""Recognition on a device: numpy and the LiteRT interpreter, never TensorFlow.
+
+    recognizer = Recognizer("saved_models/tdgan/model_int8.tflite")
+    probabilities = recognizer.recognize(face)
+    print(recognizer.labels[probabilities.argmax()])
+
+The files are those of `kerasfer.export`. What must be known to use one (labels, image size, colour, pixel range) is in
+the file itself, as JSON in a metadata buffer named "kerasfer".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasfer.faces import ImageSpec
+
+__all__ = ["METADATA", "LiteError", "Recognizer", "prepare", "read_metadata", "resize"]
+
+METADATA = "kerasfer"
+"""Name of the metadata buffer."""
+
+_LUMA = np.array([19595, 38470, 7471], np.uint32)
+"""Weights of R, G and B in the luma of ITU-R BT.601, in 65536ths."""
+
+
+class LiteError(ValueError):
+    """A model file cannot be used, or an image has another type or shape; the message says what to do."""
+
+
+class Recognizer:
+    """Runs an exported recogniser.
+
+    Args:
+        path: a .tflite file written by `kerasfer.export`: float32, float16 or int8.
+        threads: number of threads.
+
+    Attributes:
+        labels: names of the expressions, in the order of the probabilities.
+        image_spec: the model's size, channels and pixel range.
+        image_size: height and width that faces are brought to, in pixels.
+        metadata: all that the file says of itself.
+
+    Raises:
+        LiteError: the file is missing, damaged or not one of kerasfer's recognisers, or LiteRT is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
+        path = Path(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise LiteError(f"{path}: cannot be read ({error.strerror}); name a .tflite file") from error
+        self.metadata = read_metadata(content, str(path))
+        if self.metadata.get("part") != "recognizer":
+            raise LiteError(f"{path}: is a {self.metadata.get('part')}, not a recogniser; name another file")
+        self.labels: tuple[str, ...] = tuple(self.metadata["labels"])
+        image = self.metadata["image"]
+        self.image_spec = ImageSpec(image["size"], image["channels"], image["pixel_range"])
+        self.image_size: int = self.image_spec.size
+        self._interpreter = _interpreter(content, str(path), threads)
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]
+        shapes = (tuple(self._input["shape"]), tuple(self._output["shape"]))
+        if shapes != ((1, *self.image_spec.shape), (1, len(self.labels))):
+            raise LiteError(f"{path}: its tensors {shapes} contradict its metadata; export the model again")
+
+    def recognize(self, faces: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Probabilities of the expressions of one aligned face or of several.
+
+        Args:
+            faces: one face, uint8 grey (h, w) or (h, w, 1) or RGB (h, w, 3), of any size; or several: uint8 (n, h, w),
+                (n, h, w, 1) or (n, h, w, 3), or a list of faces.
+
+        Returns:
+            float32 (K,) for one face, (n, K) for several, in the order of `labels`; each row adds up to 1.
+
+        Raises:
+            LiteError: another type or shape.
+        """
+        if isinstance(faces, np.ndarray) and (faces.ndim == 2 or (faces.ndim == 3 and faces.shape[2] in (1, 3))):
+            return self._recognize_one(faces)
+        if isinstance(faces, np.ndarray) and faces.ndim not in (3, 4):
+            raise LiteError(f"faces have shape (h, w), (h, w, 3), (n, h, w) or (n, h, w, 3), got {faces.shape}")
+        answers = [self._recognize_one(np.asarray(face)) for face in faces]
+        return np.stack(answers) if answers else np.zeros((0, len(self.labels)), np.float32)
+
+    def _recognize_one(self, face: np.ndarray) -> np.ndarray:
+        values = self.image_spec.scale(prepare(face, self.image_spec))[np.newaxis]
+        if self._input["dtype"] != np.float32:
+            scale, zero = self._input["quantization"]
+            limits = np.iinfo(self._input["dtype"])
+            values = np.clip(np.rint(values / scale + zero), limits.min, limits.max).astype(self._input["dtype"])
+        self._interpreter.set_tensor(self._input["index"], values)
+        self._interpreter.invoke()
+        answer = self._interpreter.get_tensor(self._output["index"])[0]
+        if answer.dtype == np.float32:
+            return answer
+        scale, zero = self._output["quantization"]
+        probabilities = (answer.astype(np.float32) - zero) * np.float32(scale)
+        return probabilities / probabilities.sum()
+
+
+def _interpreter(content: bytes, origin: str, threads: int) -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise LiteError("the LiteRT interpreter is missing: pip install ai-edge-litert") from error
+    try:
+        interpreter = Interpreter(model_content=content, num_threads=threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise LiteError(f"{origin}: cannot be run ({' '.join(str(error).split())}); copy or export it again") from error
+    return interpreter
+
+
+# -- faces -------------------------------------------------------------------------------------------------------------
+
+
+def prepare(face: np.ndarray, spec: ImageSpec) -> np.ndarray:
+    """Brings a face to a model's colour and size, like `kerasfer.images.prepare_uint8` within one grey level.
+
+    Args:
+        face: uint8, grey (h, w) or (h, w, 1) or RGB (h, w, 3).
+        spec: the model's image format.
+
+    Returns:
+        uint8 of `spec.shape`.
+
+    Raises:
+        LiteError: another type or shape.
+    """
+    if (
+        face.dtype != np.uint8
+        or 0 in face.shape
+        or not (face.ndim == 2 or (face.ndim == 3 and face.shape[2] in (1, 3)))
+    ):
+        raise LiteError(f"a face is uint8 (h, w) or (h, w, 3), got {face.dtype} {face.shape}; scale it to 0..255")
+    if face.ndim == 2:
+        face = face[:, :, np.newaxis]
+    if spec.channels == 1 and face.shape[2] == 3:
+        face = ((face @ _LUMA + 0x8000) >> 16).astype(np.uint8)[:, :, np.newaxis]
+    elif spec.channels == 3 and face.shape[2] == 1:
+        face = np.repeat(face, 3, axis=2)
+    return resize(face, spec.size)
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """Mean over the covered area along an axis that shrinks, linear along one that grows.
+
+    Args:
+        image: uint8 (h, w, c).
+        size: new height and width.
+
+    Returns:
+        uint8 (size, size, c).
+    """
+    values = image.astype(np.float32)
+    for axis in (0, 1):
+        if image.shape[axis] != size:
+            weights = _weights(image.shape[axis], size)
+            values = np.moveaxis(np.tensordot(weights, values, (1, axis)), 0, axis)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _weights(length: int, size: int) -> np.ndarray:
+    """How much each of `length` pixels counts in each of `size` new ones, float32 (size, length); rows add up to 1."""
+    ratio = length / size
+    new, old = np.arange(size)[:, np.newaxis], np.arange(length)[np.newaxis]
+    if ratio > 1:
+        overlap = np.minimum((new + 1) * ratio, old + 1) - np.maximum(new * ratio, old)
+        return (np.clip(overlap, 0, None) / ratio).astype(np.float32)
+    center = np.clip((new + 0.5) * ratio - 0.5, 0, length - 1)
+    return np.clip(1 - np.abs(center - old), 0, None).astype(np.float32)
+
+
+# -- metadata ----------------------------------------------------------------------------------------------------------
+
+
+def read_metadata(content: bytes, origin: str = "model") -> dict[str, Any]:
+    """What a .tflite file written by kerasfer says of itself.
+
+    Args:
+        content: the file's bytes.
+        origin: what a message calls the file.
+
+    Raises:
+        LiteError: not a TFLite file, a damaged one, or one without kerasfer's metadata.
+    """
+    if content[4:8] != b"TFL3":
+        raise LiteError(f"{origin}: not a TFLite file; name a .tflite file written by kerasfer.export")
+    try:
+        for name, data in _metadata_buffers(content):
+            if name == METADATA.encode():
+                return json.loads(data)
+    except (struct.error, IndexError, ValueError) as error:
+        raise LiteError(f"{origin}: damaged ({error}); copy or export it again") from error
+    raise LiteError(
+        f"{origin}: carries no kerasfer metadata, so its labels are unknown; export it with kerasfer.export"
+    )
+
+
+def _metadata_buffers(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of each metadata buffer.
+
+    Reads as much of the FlatBuffers format as that takes. In the schema of TFLite a Model has its buffers as field 4
+    and its metadata as field 6, a Metadata its name as field 0 and the number of its buffer as field 1, and a Buffer
+    its data as field 0.
+    """
+
+    def number(kind: str, position: int) -> int:
+        return struct.unpack_from(f"<{kind}", content, position)[0]
+
+    def field(table: int, index: int) -> int:
+        """Where a field of a table is, or 0 if the table leaves it out."""
+        layout = table - number("i", table)
+        entry = 4 + 2 * index
+        offset = number("H", layout + entry) if entry < number("H", layout) else 0
+        return table + offset if offset else 0
+
+    def target(position: int) -> int:
+        return position + number("I", position)
+
+    def tables(position: int) -> list[int]:
+        start = target(position)
+        return [target(start + 4 + 4 * index) for index in range(number("I", start))]
+
+    def data(position: int) -> bytes:
+        start = target(position)
+        return content[start + 4 : start + 4 + number("I", start)]
+
+    model = target(0)
+    buffers = tables(field(model, 4))
+    listed = field(model, 6)
+    for entry in tables(listed) if listed else ():
+        place = field(entry, 1)
+        contained = field(buffers[number("I", place) if place else 0], 0)
+        yield data(field(entry, 0)), data(contained) if contained else b""
