@@ -33,7 +33,7 @@ from kerasfer.version import __version__
 if TYPE_CHECKING:
     from kerasfer.models.base import FERModel, ModelConfig
 
-__all__ = ["FORMAT", "SIZES", "STORAGES", "ZooError", "create", "list_models", "load", "save"]
+__all__ = ["FORMAT", "SIZES", "STORAGES", "ZooError", "create", "folder_of", "list_models", "load", "save"]
 
 FORMAT = 1
 """Number of the folder format that this version writes; it reads this one and all before it."""
@@ -76,6 +76,14 @@ def _bundled() -> dict[str, Path]:
         for path in sorted(bundle.glob("*/config.json")):
             found.setdefault(path.parent.name, path.parent)
     return found
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a trained model that comes with kerasfer; `ZooError` if there is none of that name."""
+    bundled = _bundled()
+    if name not in bundled:
+        raise ZooError(f"no trained model {name!r} comes with kerasfer; there are: {', '.join(bundled) or 'none'}")
+    return bundled[name]
 
 
 def create(name: str, size: str = "paper", **config_overrides: Any) -> FERModel:
