@@ -45,6 +45,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="faces with names, for models that need them; default: the data set, if it has names",
     )
     parser.add_argument(
+        "--align-faces", action="store_true", help="align the faces with names by their landmarks first"
+    )
+    parser.add_argument(
         "--data", metavar="DIR", help="folder with the data sets' folders or zips (or the data set itself)"
     )
     parser.add_argument(
