@@ -103,7 +103,7 @@ class Report:
     Attributes:
         files: format -> file or folder.
         parity: one entry for each thing compared.
-        calibration: what int8 was calibrated on.
+        calibration: what int8 was calibrated on; empty without int8.
         compared_on: what the parity figures were measured on.
     """
 
@@ -135,7 +135,8 @@ class Report:
                 f"{entry.format:28} {entry.bytes / 1e6:7.2f} MB {entry.same_label:11.2%} {entry.max_difference:14.2e} "
                 f"{entry.mean_difference:11.2e}  {target}: {'kept' if entry.good else 'MISSED'}"
             )
-        lines.append(f"compared on {self.compared_on}; int8 calibrated on {self.calibration}")
+        calibration = f"; int8 calibrated on {self.calibration}" if self.calibration else ""
+        lines.append(f"compared on {self.compared_on}{calibration}")
         return "\n".join(lines)
 
 
@@ -183,7 +184,7 @@ def export(
         raise ExportError(f"{folder}: is a file; name a folder")
     spec = model.image_spec
     parity_name, parity_faces = _faces(parity, spec, PARITY_FACES, seed=1)
-    calibration_name, calibration_faces = "nothing", None
+    calibration_name, calibration_faces = "", None
     if "int8" in formats:
         calibration_name, calibration_faces = _faces(calibration, spec, CALIBRATION_FACES, seed=0)
     description = {
@@ -298,8 +299,20 @@ def _written_aside(folder: Path) -> Iterator[Path]:
 # -- SavedModel --------------------------------------------------------------------------------------------------------
 
 
+def _write_signatures(network: keras.Model, signatures: dict[str, tuple[Callable, tf.TensorSpec]], path: Path) -> None:
+    """Writes a SavedModel of functions that call a network; the first is also "serving_default"."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.weights = [variable.value for variable in network.variables]
+    module.functions = {
+        name: tf.function(function, input_signature=[spec]) for name, (function, spec) in signatures.items()
+    }
+    first = next(iter(module.functions.values()))
+    tf.saved_model.save(module, str(path), signatures={**module.functions, "serving_default": first})
+
+
 def _write_saved_model(network: keras.Model, spec: ImageSpec, path: Path, description: dict[str, Any]) -> None:
-    import keras
     import tensorflow as tf
 
     def aligned_faces(faces: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -311,11 +324,11 @@ def _write_saved_model(network: keras.Model, spec: ImageSpec, path: Path, descri
         )
         return aligned_faces(spec.scale(pixels))
 
-    archive = keras.export.ExportArchive()
-    archive.track(network)
-    archive.add_endpoint("aligned_faces", aligned_faces, [tf.TensorSpec((None, *spec.shape), tf.float32, "faces")])
-    archive.add_endpoint("encoded_images", encoded_images, [tf.TensorSpec((None,), tf.string, "images")])
-    archive.write_out(str(path), verbose=False)
+    signatures = {
+        "aligned_faces": (aligned_faces, tf.TensorSpec((None, *spec.shape), tf.float32, "faces")),
+        "encoded_images": (encoded_images, tf.TensorSpec((None,), tf.string, "images")),
+    }
+    _write_signatures(network, signatures, path)
     extra = path / "assets.extra"
     extra.mkdir()
     (extra / "kerasfer.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
@@ -369,14 +382,12 @@ def _saved_model_answers(path: Path, spec: ImageSpec, faces: np.ndarray) -> dict
 
 def _write_one_face(network: keras.Model, spec: ImageSpec, path: Path) -> None:
     """A SavedModel that takes one face at a time, as devices do; the converter reads it."""
-    import keras
     import tensorflow as tf
 
-    archive = keras.export.ExportArchive()
-    archive.track(network)
-    signature = [tf.TensorSpec((1, *spec.shape), tf.float32, "face")]
-    archive.add_endpoint("recognize", lambda face: {"probabilities": network(face, training=False)}, signature)
-    archive.write_out(str(path), verbose=False)
+    def recognize(face: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": network(face, training=False)}
+
+    _write_signatures(network, {"recognize": (recognize, tf.TensorSpec((1, *spec.shape), tf.float32, "face"))}, path)
 
 
 def _converted(one_face: Path, storage: str, spec: ImageSpec, calibration: np.ndarray | None) -> bytes:

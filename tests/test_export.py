@@ -1,0 +1,244 @@
+"""Exported files answer as the model does, say what they are, and appear complete or not at all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from safetensors.numpy import load_file
+from toy_model import Toy, ToyConfig
+
+import kerasfer
+from kerasfer import datasets, images, lite, zoo
+from kerasfer.export import FILES, FORMATS, ExportError, Parity, Report, export
+from kerasfer.faces import ImageSpec
+from kerasfer.models import MODELS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toy_in_zoo():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "toy", ("toy_model", "Toy"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Two classes that bright and dark faces divide, in colour and in the range [-1, 1], made for bfloat16."""
+    model = Toy(
+        ToyConfig(
+            channels=3, pixel_range="signed", expressions=("neutral", "happiness"), precision="mixed_bfloat16", units=2
+        )
+    )
+    network = model.recognizer()
+    for variable, value in zip(network.weights, (1 / 27, 0, 0, 0)):
+        variable.assign(np.full(variable.shape, value))
+    network.weights[2].assign(np.tile([[0.0, 0.1]], (72, 1)))
+    network.weights[3].assign([0.0, -0.5])
+    return model
+
+
+def some_faces(count=30, seed=0):
+    """Faces of 16 x 16, from dark to bright."""
+    noise = np.random.default_rng(seed).integers(-20, 21, (count, 16, 16, 3))
+    return np.clip(np.linspace(20, 235, count).reshape(-1, 1, 1, 1) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    return folder, export(model, folder, calibration=some_faces(), parity=some_faces(seed=1))
+
+
+def expected(model, faces):
+    """What the model answers in float32, worked out by hand: two equal means of 3 x 3 x 3 boxes, a ReLU, a sum."""
+    values = np.stack([images.prepare(face, model.image_spec) for face in faces]).mean(-1)
+    boxes = np.lib.stride_tricks.sliding_window_view(values, (3, 3), (1, 2)).mean((3, 4))
+    logit = 0.2 * np.maximum(boxes, 0).sum((1, 2)) - 0.5
+    return np.stack([1 / (1 + np.exp(logit)), 1 / (1 + np.exp(-logit))], 1)
+
+
+def test_every_format_is_written_and_keeps_its_target(exported):
+    folder, report = exported
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES.values(), "parity.json"])
+    assert set(report.files) == set(FORMATS)
+    assert all(path.exists() for path in report.files.values())
+    assert [entry.format for entry in report.parity] == [
+        "saved_model",
+        "saved_model, encoded images",
+        "float32",
+        "float16",
+        "int8",
+    ]
+    assert report.good
+    assert all(entry.faces == 30 and entry.bytes > 0 for entry in report.parity)
+    assert json.loads((folder / "parity.json").read_text()) == report.to_json()
+    assert report.table().count("kept") == 5
+
+
+def test_a_model_made_for_bfloat16_is_exported_in_float32(model, exported):
+    faces = [images.prepare_uint8(face, model.image_spec) for face in some_faces(10, seed=2)]
+    answers = lite.Recognizer(exported[0] / "model.tflite").recognize(faces)
+    assert 0.2 < answers[:, 1].min() < 0.45 and answers[:, 1].max() > 0.9
+    np.testing.assert_allclose(answers, expected(model, faces), atol=1e-5)
+    assert model.recognizer().get_layer("conv").compute_dtype == "bfloat16"
+
+
+def test_signatures_of_the_saved_model(model, exported):
+    signatures = tf.saved_model.load(str(exported[0] / "saved_model")).signatures
+    assert set(signatures) == {"aligned_faces", "encoded_images", "serving_default"}
+    faces = some_faces(4, seed=3)
+    tensors = np.stack([images.prepare(face, model.image_spec) for face in faces])
+    for name in ("aligned_faces", "serving_default"):
+        answers = signatures[name](faces=tf.constant(tensors))["probabilities"]
+        np.testing.assert_allclose(answers, expected(model, faces), atol=1e-5)
+    contents = [images.encode(face) for face in faces]
+    answers = signatures["encoded_images"](images=tf.constant(contents))["probabilities"]
+    np.testing.assert_allclose(answers, expected(model, faces), atol=2e-3)
+    description = json.loads((exported[0] / "saved_model" / "assets.extra" / "kerasfer.json").read_text())
+    assert description["labels"] == ["neutral", "happiness"]
+    assert description["image"] == {"size": 8, "channels": 3, "pixel_range": "signed", "range": [-1.0, 1.0]}
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (30, 20, 3), (5, 11), (8, 7, 3), (64, 64)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_encoded_images_are_prepared_as_for_training(shape, channels):
+    from kerasfer.export import _decoded
+
+    face = np.random.default_rng(4).integers(0, 256, shape, np.uint8)
+    spec = ImageSpec(8, channels)
+    difference = _decoded(tf.constant(images.encode(face)), spec).numpy() - images.prepare_uint8(face, spec)
+    assert np.abs(difference).max() <= 1
+
+
+def test_int8_computes_in_integers_on_bytes(exported):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(exported[0] / "model_int8.tflite"))
+    interpreter.allocate_tensors()
+    kinds = {np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details()}
+    assert kinds <= {"uint8", "int8", "int32", "int64"}
+    face, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    assert face["dtype"] == answer["dtype"] == np.uint8
+    assert face["quantization"][0] == pytest.approx(2 / 255, rel=1e-4)
+    assert face["quantization"][1] in (127, 128)
+    assert answer["quantization"] == (1 / 256, 0)
+
+
+def test_bytes_go_into_a_unit_range_model_as_they_are(tmp_path):
+    faces = np.full((3, 8, 8), 90, np.uint8) + np.arange(64, dtype=np.uint8).reshape(8, 8)
+    export(Toy(ToyConfig()), tmp_path, ["int8"], calibration=faces, parity=faces)
+    recognizer = lite.Recognizer(tmp_path / "model_int8.tflite")
+    scale, zero = recognizer._input["quantization"]
+    assert scale == pytest.approx(1 / 255, rel=1e-6) and zero == 0
+
+
+def test_a_figure_that_misses_its_target_is_shown():
+    report = Report(
+        {}, (Parity("int8", 500, 0.4, 0.05, 0.969, 10), Parity("float32", 500, 1e-5, 1e-6, 1, 20)), "x", "y"
+    )
+    assert [entry.good for entry in report.parity] == [False, True]
+    assert not report.good
+    assert "same label on 97.0%: MISSED" in report.table()
+    assert not Parity("float32", 500, 2e-4, 1e-6, 1.0, 20).good
+    assert Parity("float16", 500, 2e-4, 1e-6, 0.995, 20).good
+
+
+def test_faces_come_from_a_table_or_from_the_synthetic_set(tmp_path):
+    model = Toy(ToyConfig())
+    table = datasets.load("synthetic", count=12, size=32)
+    report = export(model, tmp_path / "table", ["float32"], parity=table)
+    assert report.compared_on.startswith("12 faces of synthetic")
+    assert report.calibration == ""
+    report = kerasfer.export(model, tmp_path / "synthetic", ["float32"])
+    assert report.compared_on.startswith("500 faces of synthetic")
+    assert isinstance(report, Report)
+
+
+def test_what_cannot_be_exported(tmp_path):
+    model = Toy(ToyConfig())
+    with pytest.raises(ExportError, match="formats are saved_model, float32, float16, int8; got onnx"):
+        export(model, tmp_path / "out", ["float32", "onnx"])
+    with pytest.raises(ExportError, match="got none"):
+        export(model, tmp_path / "out", [])
+    with pytest.raises(ExportError, match="no faces"):
+        export(model, tmp_path / "out", ["float32"], parity=np.zeros((0, 8, 8), np.uint8))
+    with pytest.raises(ExportError, match="faces are uint8"):
+        export(model, tmp_path / "out", ["float32"], parity=np.zeros((2, 8, 8), np.float32))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="file: is a file; name a folder"):
+        export(model, tmp_path / "file", ["float32"])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_failed_export_leaves_the_files_before(tmp_path, monkeypatch):
+    model = Toy(ToyConfig())
+    (tmp_path / "model.tflite").write_bytes(b"before")
+    (tmp_path / "notes.txt").write_text("mine")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kerasfer.export._compared", fail)
+    with pytest.raises(ExportError, match="cannot be written .No space left on device."):
+        export(model, tmp_path, ["float32"], parity=np.zeros((1, 8, 8), np.uint8))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.tflite", "notes.txt"]
+    assert (tmp_path / "model.tflite").read_bytes() == b"before"
+    with pytest.raises(ExportError):
+        export(model, tmp_path / "new", ["float32"], parity=np.zeros((1, 8, 8), np.uint8))
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_export_may_lie_in_a_saved_models_folder(tmp_path):
+    model = Toy(ToyConfig())
+    folder = zoo.save(model, tmp_path / "toy")
+    export(model, folder, ["saved_model", "float32"], parity=np.zeros((2, 8, 8), np.uint8))
+    export(model, folder, ["saved_model"], parity=np.zeros((2, 8, 8), np.uint8))
+    assert zoo.load(folder).config == model.config
+    assert load_file(folder / "recognizer.safetensors")
+    zoo.save(model, folder)
+    assert not (folder / "model.tflite").exists()
+
+
+@pytest.mark.slow
+def test_tdgan_keeps_its_targets_in_every_format(tmp_path):
+    model = zoo.create("tdgan", "tiny", precision="mixed_bfloat16", seed=2)
+    table = datasets.load("synthetic", count=100, size=32)
+    report = export(model, tmp_path, calibration=table, parity=table)
+    assert {entry.format: entry.good for entry in report.parity if entry.format != "int8"} == {
+        "saved_model": True,
+        "saved_model, encoded images": True,
+        "float32": True,
+        "float16": True,
+    }
+    assert next(entry for entry in report.parity if entry.format == "int8").mean_difference < 0.01
+
+
+def app(*arguments, cwd):
+    command = [sys.executable, str(ROOT / "apps" / "export.py"), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_the_app_exports_and_says_what_is_wrong(tmp_path):
+    folder = zoo.save(zoo.create("tdgan", "tiny"), tmp_path / "mine", groups=["recognizer"])
+    result = app("--model", str(folder), "--formats", "float32", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "compared on 500 faces of synthetic" in result.stdout
+    assert (tmp_path / "exported" / "mine" / "model.tflite").is_file()
+    for arguments, message in (
+        (("--model", "nobody"), "nobody: neither a trained model nor a folder"),
+        (("--model", str(folder), "--data", "nowhere"), "nowhere: no such folder"),
+        (("--formats", "onnx"), "invalid choice: 'onnx'"),
+    ):
+        result = app(*arguments, "--output", "new", cwd=tmp_path)
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert not (tmp_path / "new").exists()
