@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from common import locate, run_app
 
 from kerasfer import datasets
@@ -53,8 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     calibration = parity = None
     if options.data is not None:
-        calibration = some(options, "train", 200)
-        parity = some(options, "valid", 500)
+        root = locate(options.dataset, options.data)
+        calibration = datasets.load(options.dataset, root, split="train")
+        parity = datasets.load(options.dataset, root, split="valid")
 
     from kerasfer import export, zoo
 
@@ -67,12 +66,6 @@ def main(arguments: list[str] | None = None) -> int:
     if not report.good:
         print("a figure misses its target; calibrate on faces like those the model was trained on", file=sys.stderr)
     return 0 if report.good else 1
-
-
-def some(options: argparse.Namespace, split: str, count: int) -> Any:
-    """So many faces of a split, spread over it."""
-    table = datasets.load(options.dataset, locate(options.dataset, options.data), split=split)
-    return table.select(np.linspace(0, len(table) - 1, min(count, len(table))).astype(int))
 
 
 def _say(name: str) -> None:

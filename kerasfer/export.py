@@ -164,9 +164,9 @@ def export(
         folder: where to; files of an earlier export are replaced when the new ones are complete and measured. Beside
             them parity.json is written.
         formats: any of `FORMATS`.
-        calibration: aligned faces that the model was trained on or the like, for the ranges of int8; the first 200 are
-            used. By default synthetic faces, which real ones may not resemble enough.
-        parity: aligned faces to compare on; the first 500 are used. By default synthetic ones.
+        calibration: aligned faces that the model was trained on or the like, for the ranges of int8; of more than 200,
+            200 spread evenly over them are used. By default synthetic faces, which real ones may not resemble enough.
+        parity: aligned faces to compare on; of more than 500, 500 spread evenly. By default synthetic ones.
         progress: called with the name of each format before it is made.
 
     Returns:
@@ -227,18 +227,19 @@ def export(
 
 
 def _faces(faces: Faces | None, spec: ImageSpec, count: int, seed: int) -> tuple[str, np.ndarray]:
-    """What the faces are, and at most `count` of them in the model's format, uint8 (n, h, w, c)."""
+    """What the faces are, and at most `count` of them, spread evenly, in the model's format, uint8 (n, h, w, c)."""
     if faces is None:
         from kerasfer.datasets import load
 
         faces = load("synthetic", count=count, size=max(spec.size, 32), channels=spec.channels, seed=seed)
     if not len(faces):
         raise ExportError("there are no faces to calibrate or compare on; give at least one")
+    rows = np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)
     if isinstance(faces, FaceTable):
         splits = "+".join(sorted(set(faces["split"]) - {""})) if "split" in faces else ""
-        prepared = prepare_faces(faces, spec, np.arange(min(len(faces), count)))
+        prepared = prepare_faces(faces, spec, rows)
         return f"{len(prepared)} faces of {faces.name}{f' {splits}' if splits else ''}", prepared
-    chosen = [np.asarray(face) for face in faces[:count]]
+    chosen = [np.asarray(faces[row]) for row in rows]
     if any(face.dtype != np.uint8 or face.ndim not in (2, 3) for face in chosen):
         raise ExportError("faces are uint8 (h, w) or (h, w, c); scale them to 0..255 and convert them")
     return f"{len(chosen)} faces", np.stack([images.prepare_uint8(face, spec) for face in chosen])

@@ -162,6 +162,15 @@ def test_faces_come_from_a_table_or_from_the_synthetic_set(tmp_path):
     assert isinstance(report, Report)
 
 
+def test_many_faces_are_thinned_evenly():
+    from kerasfer.export import _faces
+
+    faces = np.tile(np.arange(250, dtype=np.uint8).reshape(-1, 1, 1), (1, 4, 4))
+    name, chosen = _faces(faces, ImageSpec(4), 3, seed=0)
+    assert name == "3 faces"
+    np.testing.assert_array_equal(chosen[:, 0, 0, 0], [0, 124, 249])
+
+
 def test_what_cannot_be_exported(tmp_path):
     model = Toy(ToyConfig())
     with pytest.raises(ExportError, match="formats are saved_model, float32, float16, int8; got onnx"):
