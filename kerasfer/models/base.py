@@ -10,7 +10,8 @@ import abc
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import keras
@@ -208,6 +209,17 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
         )
     for weight, value in zip(ours, theirs):
         weight.assign(value)
+
+
+def _seed_paths(paths: Iterable[str]) -> dict[str, str]:
+    """Keras numbers seed generators through the process; path -> path as if they were the process's first."""
+    numbers = {path: int(found[1] or 0) for path in paths if (found := _SEED_PATH.fullmatch(path))}
+    ordered = sorted(numbers, key=numbers.__getitem__)
+    return {path: f"seed_generator{f'_{rank}' if rank else ''}/{_SEED}" for rank, path in enumerate(ordered)}
+
+
+_SEED = "seed_generator_state"
+_SEED_PATH = re.compile(rf"seed_generator(?:_(\d+))?/{_SEED}")
 
 
 class FERModel(keras.Model):
@@ -422,9 +434,12 @@ class FERModel(keras.Model):
             name -> Keras variable; the names are the same in every run of the same config.
         """
         variables = {"step": self.step}
-        for network, model in self.networks.items():
-            for index, variable in enumerate(model.variables):
-                variables[f"network/{network}/{index:03d}/{variable.path}"] = variable
+        in_networks = {name: model.variables for name, model in self.networks.items()}
+        seeds = _seed_paths([variable.path for part in in_networks.values() for variable in part])
+        for network, part in in_networks.items():
+            for index, variable in enumerate(part):
+                path = seeds.get(variable.path, variable.path)
+                variables[f"network/{network}/{index:03d}/{path}"] = variable
         for name, optimizer in self.optimizers.items():
             for index, variable in enumerate(optimizer.variables):
                 variables[f"optimizer/{name}/{index:03d}"] = variable
