@@ -3,6 +3,11 @@
 `fit` runs `model.train_step` under a `tf.distribute` strategy, writes checkpoints that hold everything a run needs to
 go on (weights, optimizer slots, random states, the place in the epoch), reports every loss term, stops at the first
 that is not finite and saves when it is interrupted.
+
+Several processes, on one machine or on several, train together under `tf.distribute.MultiWorkerMirroredStrategy`: each
+is started with the same command, a `TF_CONFIG` of its own and the same run folder, which only the chief writes to. For
+the same global batch every number of replicas gives the same losses and weights up to rounding. Dropout is the
+exception: the masks are repeatable, but each replica draws the same one for its own examples.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import math
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +30,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from kerasfer import images
 from kerasfer.batches import Batches
@@ -44,6 +50,7 @@ __all__ = [
     "Validation",
     "deterministic",
     "fit",
+    "is_chief",
     "load_state",
     "local_strategy",
     "save_state",
@@ -96,17 +103,16 @@ def local_strategy(replicas: int) -> tf.distribute.Strategy:
     """
     if replicas <= 1:
         return tf.distribute.get_strategy()
-    for kind in ("GPU", "CPU"):
-        devices = tf.config.list_logical_devices(kind)
-        if len(devices) >= replicas:
-            return tf.distribute.MirroredStrategy([device.name for device in devices[:replicas]])
-    try:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
-    except RuntimeError as error:
-        raise TrainingError(
-            f"{replicas} replicas need as many devices; ask for them before TensorFlow is used ({error})"
-        ) from error
+    if len(tf.config.list_physical_devices("GPU")) >= replicas:
+        return tf.distribute.MirroredStrategy([f"/gpu:{index}" for index in range(replicas)])
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or ()) < replicas:
+        try:
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+        except RuntimeError as error:
+            raise TrainingError(
+                f"{replicas} replicas need as many devices; ask for them before TensorFlow is used ({error})"
+            ) from error
     return tf.distribute.MirroredStrategy([f"/cpu:{index}" for index in range(replicas)])
 
 
@@ -117,12 +123,36 @@ def strategy_for(replicas: int = 1) -> tf.distribute.Strategy:
     return local_strategy(replicas)
 
 
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Tells whether this process writes the run's files: of several workers only the first does."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or resolver.task_type in (None, "", "chief") or resolver.task_id == 0
+
+
 def save_state(model: FERModel, path: Path) -> None:
-    """Writes every variable of `model.state()` to a safetensors file, aside first."""
-    arrays = {name: np.asarray(variable.numpy()) for name, variable in model.state().items()}
+    """Writes every variable of `model.state()` to a safetensors file, aside first.
+
+    Raises:
+        NonFiniteLossError: a variable is NaN or infinite; nothing is written.
+    """
+    _write_state(_arrays(model), model, path)
+
+
+def _arrays(model: FERModel) -> dict[str, np.ndarray]:
+    """The values of `model.state()`. Every worker has to ask for them: the running means are summed over all."""
+    return {name: np.array(variable.numpy(), order="C") for name, variable in model.state().items()}
+
+
+def _write_state(arrays: dict[str, np.ndarray], model: FERModel, path: Path) -> None:
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise NonFiniteLossError(f"{name} is no longer finite")
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, aside)
-    os.replace(aside, path)
+    try:
+        save_file(arrays, aside, metadata={"config": json.dumps(model.config.to_dict())})
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def load_state(model: FERModel, path: Path) -> None:
@@ -132,22 +162,37 @@ def load_state(model: FERModel, path: Path) -> None:
         TrainingError: the file is damaged, or is of another model or config.
     """
     try:
-        arrays = load_file(path)
-    except (OSError, SafetensorError) as error:
+        with safe_open(path, framework="numpy") as file:
+            config = json.loads((file.metadata() or {}).get("config", "null"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    except (OSError, ValueError, SafetensorError) as error:
         raise TrainingError(
             f"{path}: not a readable checkpoint ({error}); delete its folder to use the one before"
         ) from error
+    remedy = "train into an empty folder, or with the config.json beside it"
+    changed = _changed(config, model.config.to_dict()) if config else []
+    if changed:
+        raise TrainingError(f"{path}: is of a run with another {', '.join(changed)}; {remedy}")
     state = model.state()
     wrong = sorted(set(arrays) ^ set(state)) or [
-        name for name, variable in state.items() if tuple(variable.shape) != arrays[name].shape
+        name for name, variable in state.items() if not _fits(arrays[name], tuple(variable.shape))
     ]
     if wrong:
         raise TrainingError(
-            f"{path}: is of another model or config ({len(wrong)} variables differ, first {wrong[0]}); "
-            "train into an empty folder, or with the config.json beside it"
+            f"{path}: is of another model or config ({len(wrong)} variables differ, first {wrong[0]}); {remedy}"
         )
     for name, variable in state.items():
-        variable.assign(arrays[name])
+        variable.assign(arrays[name].reshape(variable.shape))
+
+
+def _fits(array: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether an array is of a shape; a single number may be stored with an axis."""
+    return array.shape == shape or array.size == 1 and not shape
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Fields that two configs do not share or that differ."""
+    return [key for key in {**before, **after} if key not in before or key not in after or before[key] != after[key]]
 
 
 class Checkpoints:
@@ -173,21 +218,38 @@ class Checkpoints:
         return sorted(found, key=lambda entry: dataclasses.astuple(entry[0]))
 
     def save(self, model: FERModel, place: Place) -> None:
-        """Writes a checkpoint aside, renames it, and removes those that are no longer kept."""
+        """Writes a checkpoint aside, renames it, and removes those that are no longer kept.
+
+        Raises:
+            NonFiniteLossError: a variable is NaN or infinite; the checkpoints stay as they are.
+        """
+        arrays = _arrays(model)
         if not self.writes:
             return
         target = self.folder / f"{place.epoch:05d}-{place.step:07d}"
         aside = self.folder / f".{target.name}.{os.getpid()}.tmp"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        save_state(model, aside / "state.safetensors")
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(aside, target)
+        try:
+            _write_state(arrays, model, aside / "state.safetensors")
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(aside, target)
+        except OSError as error:
+            raise TrainingError(f"{target}: cannot be written ({error.strerror}); make room, then run again") from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
         for _, path in self.places()[: -self.keep]:
             shutil.rmtree(path, ignore_errors=True)
 
     def restore(self, model: FERModel) -> Place:
-        """Loads the newest checkpoint, if there is one, and returns the place it was written at."""
+        """Loads the newest checkpoint, if there is one, and returns the place it was written at.
+
+        Raises:
+            TrainingError: it is damaged, or of another model or config.
+        """
+        if self.writes:
+            for left_over in self.folder.glob(".*.tmp"):
+                shutil.rmtree(left_over, ignore_errors=True)
         places = self.places()
         if not places:
             return Place()
@@ -197,7 +259,7 @@ class Checkpoints:
 
 
 class _Interrupt:
-    """Notes SIGINT and SIGTERM inside a `with`, so that the loop can save before it stops."""
+    """Notes SIGINT and SIGTERM inside a `with`, so that the loop can save before it stops; a second stops at once."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -210,11 +272,39 @@ class _Interrupt:
         return self
 
     def _note(self, number: int, frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
         self.asked = True
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+class _Workers:
+    """What the processes of one training have to agree on; a single process agrees with itself."""
+
+    def __init__(self, strategy: tf.distribute.Strategy) -> None:
+        self._strategy = strategy
+        self._many = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+        def total(values: tf.Tensor) -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(values))
+
+        self._total = tf.function(lambda values: strategy.run(total, (values,)), autograph=False)
+
+    def _mean(self, values: Sequence[float]) -> np.ndarray:
+        sums = self._strategy.experimental_local_results(self._total(tf.constant(values, tf.float64)))[0]
+        return sums.numpy() / self._strategy.num_replicas_in_sync
+
+    def any(self, *wishes: bool) -> tuple[bool, ...]:
+        """For each wish, whether any worker has it."""
+        return tuple(value > 0 for value in self._mean(wishes)) if self._many else wishes
+
+    def demand_same(self, place: Place, folder: Path) -> None:
+        """`TrainingError` if the workers would start at different places."""
+        if self._many and not np.array_equal(self._mean(dataclasses.astuple(place)), dataclasses.astuple(place)):
+            raise TrainingError(f"{folder}: the workers see different checkpoints; give all of them one shared folder")
 
 
 class _StepFunctions:
@@ -226,21 +316,23 @@ class _StepFunctions:
         self._traced: dict[tuple[bool, ...], Callable] = {}
 
     def __call__(self, batch: Any, step: int) -> dict[str, float]:
+        """Trains on a batch; returns the running means of the loss terms."""
         phase = self.model.phase_at(step)
         if phase not in self._traced:
             self._traced[phase] = self._trace()
         self.model.phase = phase
         try:
-            self._traced[phase](batch)
+            means = self._traced[phase](batch).numpy()
         finally:
             self.model.phase = None
-        return {name: float(tracker.result()) for name, tracker in self.model.trackers.items()}
+        return dict(zip(self.model.trackers, means.tolist()))
 
     def _trace(self) -> Callable:
-        def step(batch: Any) -> None:
+        def step(batch: Any) -> tf.Tensor:
             self.strategy.run(self._one_replica, (batch,))
+            return tf.stack([tracker.result() for tracker in self.model.trackers.values()])
 
-        return tf.function(step, reduce_retracing=True)
+        return tf.function(step, reduce_retracing=True, autograph=False)
 
     def _one_replica(self, batch: Any) -> None:
         self.model.train_step(batch)
@@ -266,77 +358,109 @@ def fit(
         batches: of the model's `batch_kind`.
         folder: of the run: checkpoints/, history.csv, logs/ for TensorBoard. A run in it goes on.
         epochs: passes over the batches; by default as the config says.
-        strategy: by default the one that the model was made under.
-        on_epoch_end: functions that are called with the averaged weights in place; numbers they return are logged.
-        callbacks: Keras callbacks; they get epochs, batches and logs as from `Model.fit`.
+        strategy: by default that of the scope this is called in.
+        on_epoch_end: functions that are called with the averaged weights in place; numbers they return are logged. Of
+            several workers only the chief calls them.
+        callbacks: Keras callbacks; they get epochs, batches and logs as from `Model.fit`, and may set
+            `model.stop_training`.
         save_every: seconds between checkpoints inside an epoch; each epoch ends with one in any case.
-        verbose: 1 for a progress bar, 2 for a line an epoch, 0 for silence.
+        verbose: 1 to show how each epoch goes, 2 for its outcome only, 0 for silence.
         stop_after: seconds after which to save and stop as if interrupted; None for never.
 
     Returns:
-        One dict an epoch: every loss term, seconds, and what `on_epoch_end` returned.
+        One dict an epoch: its number, every loss term, seconds, and what `on_epoch_end` returned.
 
     Raises:
-        NonFiniteLossError: a loss term is NaN or infinite.
+        NonFiniteLossError: a loss term, or with it a weight, is NaN or infinite.
         Interrupted: SIGINT or SIGTERM arrived; the state is saved.
-        TrainingError: the folder holds a run of another model or config.
+        TrainingError: the folder holds a run of another model or config, or the batch cannot be divided by the
+            replicas.
     """
     folder = Path(folder)
     strategy = strategy or tf.distribute.get_strategy()
     epochs = model.config.epochs if epochs is None else epochs
-    chief = _is_chief(strategy)
+    if batches.batch_size % strategy.num_replicas_in_sync:
+        raise TrainingError(
+            f"a batch of {batches.batch_size} cannot be shared by {strategy.num_replicas_in_sync} replicas; "
+            "choose a batch_size that divides by their number"
+        )
     if not model.optimizers:
         with strategy.scope():
             model.compile(total_steps=epochs * batches.steps_per_epoch)
+    chief = is_chief(strategy)
     checkpoints = Checkpoints(folder, writes=chief)
     place = checkpoints.restore(model)
+    workers = _Workers(strategy)
+    workers.demand_same(place, checkpoints.folder)
     history = _read_history(folder / "history.csv")[: place.epoch]
     steps = _StepFunctions(model, strategy)
-    verbose = verbose if chief else 0
-    keras_callbacks = keras.callbacks.CallbackList(
-        list(callbacks), model=model, epochs=epochs, verbose=0, steps=batches.steps_per_epoch
-    )
-    keras_callbacks.on_train_begin()
+    model.stop_training = False
+    for callback in callbacks:
+        callback.set_model(model)
+        callback.set_params({"epochs": epochs, "steps": batches.steps_per_epoch, "verbose": 0})
+    _notify(callbacks, "on_train_begin")
     started = saved = time.monotonic()
+
+    def stop_is_wanted() -> bool:
+        return interrupt.asked or (stop_after is not None and time.monotonic() - started > stop_after)
+
     with _Interrupt() as interrupt, _summary_writer(folder, chief) as writer:
         for epoch in range(place.epoch, epochs):
             first = place.step if epoch == place.epoch else 0
             if first == 0:
                 for tracker in model.trackers.values():
                     tracker.reset_state()
-            keras_callbacks.on_epoch_begin(epoch)
-            epoch_started = time.monotonic()
-            bar = _progress_bar(batches.steps_per_epoch, model, verbose, epoch, epochs)
-            logs: dict[str, float] = {}
+            _notify(callbacks, "on_epoch_begin", epoch)
+            progress = _Progress(epoch, epochs, first, batches.steps_per_epoch, verbose if chief else 0)
+            logs = _means(model)
             for step, batch in enumerate(_distributed(batches, epoch, first, strategy), start=first):
-                keras_callbacks.on_train_batch_begin(step)
+                _notify(callbacks, "on_train_batch_begin", step)
                 logs = steps(batch, epoch * batches.steps_per_epoch + step)
                 _check_finite(logs, epoch, step, checkpoints)
-                keras_callbacks.on_train_batch_end(step, logs)
-                if bar:
-                    bar.update(step + 1, list(logs.items()), finalize=False)
-                timed_out = stop_after is not None and time.monotonic() - started > stop_after
-                if interrupt.asked or timed_out:
-                    checkpoints.save(model, Place(epoch, step + 1))
-                    raise Interrupted(f"stopped in epoch {epoch + 1} after step {step + 1}; saved in {folder}")
-                if time.monotonic() - saved > save_every and step + 1 < batches.steps_per_epoch:
-                    checkpoints.save(model, Place(epoch, step + 1))
+                _notify(callbacks, "on_train_batch_end", step, logs)
+                progress.show(step + 1, logs)
+                stop, save = workers.any(stop_is_wanted(), time.monotonic() - saved > save_every)
+                if (stop or save) and step + 1 < batches.steps_per_epoch:
+                    _save(checkpoints, model, Place(epoch, step + 1))
                     saved = time.monotonic()
-            logs["seconds"] = round(time.monotonic() - epoch_started, 3)
+                    if stop:
+                        raise Interrupted(f"stopped in epoch {epoch + 1} after step {step + 1}; saved in {folder}")
+            logs["seconds"] = round(progress.seconds, 3)
             with model.averaged_weights():
-                for function in on_epoch_end:
+                for function in on_epoch_end if chief else ():
                     logs.update(function(EpochEnd(model, epoch, dict(logs), folder)) or {})
             history.append({"epoch": epoch + 1, **logs})
-            if bar:
-                bar.update(batches.steps_per_epoch, list(logs.items()), finalize=True)
+            progress.end(logs)
             if chief:
                 _write_history(folder / "history.csv", history)
                 _write_summaries(writer, logs, epoch)
-            keras_callbacks.on_epoch_end(epoch, logs)
-            checkpoints.save(model, Place(epoch + 1, 0))
+            _notify(callbacks, "on_epoch_end", epoch, logs)
+            _save(checkpoints, model, Place(epoch + 1, 0))
             saved = time.monotonic()
-    keras_callbacks.on_train_end()
+            stop, enough = workers.any(stop_is_wanted(), model.stop_training)
+            if enough:
+                break
+            if stop and epoch + 1 < epochs:
+                raise Interrupted(f"stopped after epoch {epoch + 1}; saved in {folder}")
+    _notify(callbacks, "on_train_end")
     return history
+
+
+def _notify(callbacks: Sequence[keras.callbacks.Callback], event: str, *arguments: Any) -> None:
+    for callback in callbacks:
+        getattr(callback, event)(*arguments)
+
+
+def _means(model: FERModel) -> dict[str, float]:
+    """The running means of the loss terms, as a run that goes on finds them."""
+    return {name: float(tracker.result()) for name, tracker in model.trackers.items()}
+
+
+def _save(checkpoints: Checkpoints, model: FERModel, place: Place) -> None:
+    try:
+        checkpoints.save(model, place)
+    except NonFiniteLossError as error:
+        raise _not_finite(str(error), place.epoch, place.step, checkpoints) from error
 
 
 class Validation:
@@ -365,11 +489,6 @@ class Preview:
             images.write(end.folder / "samples" / f"epoch-{end.epoch + 1:05d}.png", pixels)
 
 
-def _is_chief(strategy: tf.distribute.Strategy) -> bool:
-    resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_type in (None, "", "chief") or resolver.task_id == 0
-
-
 def _distributed(batches: Batches, epoch: int, first: int, strategy: tf.distribute.Strategy) -> Iterator[Any]:
     dataset = batches.epoch(epoch, first)
     if strategy.num_replicas_in_sync == 1 and not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -380,22 +499,85 @@ def _distributed(batches: Batches, epoch: int, first: int, strategy: tf.distribu
 def _check_finite(logs: dict[str, float], epoch: int, step: int, checkpoints: Checkpoints) -> None:
     for name, value in logs.items():
         if not math.isfinite(value):
-            kept = checkpoints.places()
-            last = f"the last good checkpoint is {kept[-1][1]}" if kept else "no checkpoint was written yet"
-            raise NonFiniteLossError(
-                f"{name} is {value} in epoch {epoch + 1}, step {step + 1}; {last}. "
-                "A smaller learning_rate, or precision=float32, usually helps"
-            )
+            raise _not_finite(f"{name} is {value}", epoch, step + 1, checkpoints)
 
 
-def _progress_bar(steps: int, model: FERModel, verbose: int, epoch: int, epochs: int) -> keras.utils.Progbar | None:
-    if not verbose:
-        return None
-    if verbose == 1:
-        print(f"Epoch {epoch + 1}/{epochs}", flush=True)
-    return keras.utils.Progbar(
-        steps, verbose=verbose, stateful_metrics=[*model.trackers, "seconds"], unit_name="step", interval=1.0
+def _not_finite(what: str, epoch: int, step: int, checkpoints: Checkpoints) -> NonFiniteLossError:
+    kept = checkpoints.places()
+    last = f"the last good checkpoint is {kept[-1][1]}" if kept else "no checkpoint was written yet"
+    return NonFiniteLossError(
+        f"{what} in epoch {epoch + 1}, step {step}; {last}. "
+        "A smaller learning_rate, or precision=float32, usually helps"
     )
+
+
+class _Progress:
+    """Shows an epoch on standard output: where it stands and every loss term, within the width of a terminal.
+
+    A terminal shows one block of lines that changes in place; anything else gets a block a minute.
+    """
+
+    def __init__(self, epoch: int, epochs: int, first: int, steps: int, verbose: int) -> None:
+        self._title = f"epoch {epoch + 1}/{epochs}"
+        self._first = first
+        self._steps = steps
+        self._verbose = verbose
+        self._terminal = sys.stdout.isatty()
+        self._started = self._shown = time.monotonic()
+        self._height = 0
+
+    @property
+    def seconds(self) -> float:
+        """Time since the epoch, or its part that this process trains, began."""
+        return time.monotonic() - self._started
+
+    def show(self, step: int, logs: dict[str, float]) -> None:
+        """Tells that a number of steps are done, if it is time for it."""
+        now = time.monotonic()
+        if self._verbose != 1 or now - self._shown < (0.5 if self._terminal else 60.0):
+            return
+        self._shown = now
+        rate = (step - self._first) / max(now - self._started, 1e-9)
+        speed = f"{rate:.1f} steps/s" if rate >= 1 else f"{1 / max(rate, 1e-9):.1f} s/step"
+        left = _clock((self._steps - step) / max(rate, 1e-9))
+        self._print([f"{step / self._steps:4.0%}", f"step {step}/{self._steps}", speed, f"{left} left"], logs)
+
+    def end(self, logs: dict[str, float]) -> None:
+        """Shows the outcome of the epoch."""
+        if self._verbose:
+            terms = {name: value for name, value in logs.items() if name != "seconds"}
+            self._print([_clock(logs["seconds"])], terms)
+
+    def _print(self, facts: list[str], logs: dict[str, float]) -> None:
+        width = max(shutil.get_terminal_size((100, 24)).columns - 1, 20)
+        terms = [
+            f"{name} {value:.4f}" if 1e-3 <= abs(value) < 1e4 or not value else f"{name} {value:.3e}"
+            for name, value in logs.items()
+        ]
+        lines = [*_wrapped([self._title, *facts], width), *_wrapped(terms, width, "  ")]
+        if self._terminal:
+            up = f"\x1b[{self._height}A" if self._height else ""
+            print(up + "".join(f"\x1b[2K{line[:width]}\n" for line in lines), end="\x1b[J", flush=True)
+            self._height = len(lines)
+        else:
+            print("\n".join(lines), flush=True)
+
+
+def _wrapped(parts: Sequence[str], width: int, indent: str = "") -> list[str]:
+    """Lines of whole parts, two spaces between them."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + 2 + len(part) <= width:
+            lines[-1] += f"  {part}"
+        else:
+            lines.append(indent + part)
+    return lines
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def _read_history(path: Path) -> list[dict[str, float]]:
@@ -403,7 +585,7 @@ def _read_history(path: Path) -> list[dict[str, float]]:
         return []
     with path.open(newline="") as file:
         return [
-            {name: float(value) for name, value in row.items() if value not in ("", None)}
+            {name: int(float(value)) if name == "epoch" else float(value) for name, value in row.items() if value}
             for row in csv.DictReader(file)
         ]
 
@@ -446,16 +628,17 @@ def write_run(folder: Path, name: str, model: FERModel, **facts: Any) -> None:
     path = folder / "config.json"
     content = {"model": name, "config": model.config.to_dict(), **facts}
     if path.is_file():
-        before = json.loads(path.read_text())
-        if (before.get("model"), before.get("config")) != (content["model"], content["config"]):
-            changed = [
-                key
-                for key in {**before.get("config", {}), **content["config"]}
-                if before.get("config", {}).get(key) != content["config"].get(key)
-            ]
+        try:
+            before = json.loads(path.read_text())
+            changed = _changed(before["config"], content["config"]) + _changed(
+                {"model": before["model"]}, {"model": name}
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(f"{path}: not readable ({error}); give another output folder") from error
+        if changed:
             raise TrainingError(
-                f"{path}: holds another run (other {', '.join(changed) or 'model'}); give another output folder, "
-                "or the same settings to go on"
+                f"{path}: holds a run with another {', '.join(changed)}; give another output folder, or the same "
+                "settings to go on"
             )
     folder.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(".config.json.tmp")

@@ -21,6 +21,7 @@ FLOORS = {
     "kerasfer.images": 1,
     "kerasfer.layers": 1,
     "kerasfer.losses": 1,
+    "kerasfer.optimizers": 1,
     "kerasfer.backbones": 1,
     "kerasfer.models": 2,
     "kerasfer.datasets": 2,
