@@ -10,7 +10,7 @@ The figures come from saved_models/<name>/metrics.json and from nowhere else:
                   "value": 0.8312, "unit": "share", "command": "python apps/evaluate.py ..."}, ...]}
 
 `unit` is "share" (shown in percent), "count", "bytes" or any word, which is shown behind the number; `command` prints
-the figure. README shows the keys of `COLUMNS` by model, a model card shows all.
+the figure. README shows the keys of `COLUMNS` by model, a model card shows all; a card without markers gets them at its end.
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ def details(figures: list[dict[str, Any]]) -> str:
 def filled(path: Path, table: str) -> str:
     """The page with the table between its markers."""
     text = path.read_text(encoding="utf-8")
+    if BEGIN not in text and END not in text and path.parent.parent.name == "saved_models":
+        text = f"{text.rstrip()}\n\n## Measured\n\n{BEGIN}\n{END}\n"
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise FiguresError(f"{path}: needs one line '{BEGIN}' and below it one line '{END}'")
     return f"{text[: text.index(BEGIN)]}{BEGIN}\n{table}\n{text[text.index(END) :]}"
@@ -106,6 +108,9 @@ def pages(root: Path) -> dict[Path, str]:
         raise FiguresError(f"{root / 'saved_models'}: no model with a metrics.json there")
     wanted = {root / "README.md": overview(root, models)}
     wanted |= {root / "saved_models" / name / "README.md": details(figures) for name, figures in models.items()}
+    for path in wanted:
+        if not path.is_file():
+            raise FiguresError(f"{path}: missing; write the page first")
     return {path: filled(path, table) for path, table in wanted.items()}
 
 
