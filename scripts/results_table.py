@@ -10,7 +10,7 @@ The figures come from saved_models/<name>/metrics.json and from nowhere else:
                   "value": 0.8312, "unit": "share", "command": "python apps/evaluate.py ..."}, ...]}
 
 `unit` is "share" (shown in percent), "count", "bytes" or any word, which is shown behind the number; `command` prints
-the figure. README shows the keys of `COLUMNS` by model, a model card shows all; a card without markers gets them at its end.
+the figure. README shows the keys of `COLUMNS` by model, a model card all; one without markers gets them at its end.
 """
 
 from __future__ import annotations
