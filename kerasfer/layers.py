@@ -164,6 +164,9 @@ class InstanceNormalization(keras.layers.Layer):
             return scale_offset_relu(inputs, scale, offset)
         return inputs * _per_image(scale, inputs.dtype) + _per_image(offset, inputs.dtype)
 
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
     def get_config(self) -> dict:
         return {**super().get_config(), "epsilon": self.epsilon, "affine": self.affine, "relu": self.relu}
 
@@ -204,6 +207,12 @@ class ConvUnit(keras.layers.Layer):
         return conv_norm_relu(
             inputs, self.kernel, self.gamma, self.beta, self.epsilon, pool=self.pool, training=training
         )
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        count, height, width, _ = input_shape
+        if self.pool:
+            height, width = -(-height // 2), -(-width // 2)
+        return (count, height, width, self.filters)
 
     def get_config(self) -> dict:
         config = {"filters": self.filters, "kernel_size": self.kernel_size, "pool": self.pool, "epsilon": self.epsilon}

@@ -200,6 +200,9 @@ class InceptionResidual(keras.layers.Layer):
         x = tf.nn.conv2d(x, tf.cast(self.kernel, x.dtype), 1, "SAME") + tf.cast(self.bias, x.dtype)
         return tf.nn.relu(inputs + x * self.scale)
 
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
     def get_config(self) -> dict:
         config = {"branch_channels": self.branch_channels, "scale": self.scale, "epsilon": self.epsilon}
         return {**super().get_config(), **config}
@@ -217,6 +220,9 @@ class ResidualBlock(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs + self.conv(inputs)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
 
 
 def build_encoder(config: TDGANConfig, name: str) -> keras.Model:
