@@ -128,29 +128,39 @@ def benchmark_input(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def benchmark_lite(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Milliseconds of one aligned face through each TFLite recogniser of a bundled model."""
+def lite_rows(folder: Path, runs: int) -> list[dict[str, Any]]:
+    """Milliseconds of one aligned face through each TFLite recogniser in a folder, on one and on two threads."""
     import numpy as np
 
-    from kerasfer import lite, zoo
+    from kerasfer import lite
 
     rows = []
-    for path in sorted(zoo.folder_of(options.model).glob("*.tflite")):
+    for path in sorted(folder.glob("*.tflite")):
         for threads in (1, 2):
             recognizer = lite.Recognizer(path, threads=threads)
             face = np.random.default_rng(0).integers(0, 256, (recognizer.image_size,) * 2, np.uint8)
-            times = seconds_each(lambda recognizer=recognizer, face=face: recognizer.recognize(face), options.runs, 20)
+            times = seconds_each(lambda recognizer=recognizer, face=face: recognizer.recognize(face), runs, 20)
             rows.append(
                 {
-                    "what": f"lite {options.model}/{path.name}",
+                    "what": f"lite {path.name}",
+                    "storage": path.stem.partition("_")[2] or "float32",
                     "threads": threads,
                     "ms/face": round(1000 * statistics.median(times), 3),
                     "MB": round(path.stat().st_size / 1e6, 2),
-                    "runs": options.runs,
+                    "runs": runs,
                 }
             )
+    return rows
+
+
+def benchmark_lite(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Milliseconds a face of a bundled model's TFLite recognisers."""
+    from kerasfer import zoo
+
+    folder = Path(options.model) if Path(options.model).is_dir() else zoo.folder_of(options.model)
+    rows = lite_rows(folder, options.runs)
     if not rows:
-        raise ValueError(f"{options.model}: its folder holds no TFLite file; python apps/export.py writes them")
+        raise ValueError(f"{folder}: holds no TFLite file; python apps/export.py writes them")
     return rows
 
 
