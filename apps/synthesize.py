@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Puts expressions on faces with a trained model, and draws what comes out.
+
+    python apps/synthesize.py --model tdgan                                   # synthetic faces, all expressions
+    python apps/synthesize.py --faces me.jpg you.jpg --expressions laugh.jpg frown.jpg --output grid.png
+    python apps/synthesize.py --interpolate expression --faces me.jpg --expressions calm.jpg laugh.jpg --gif me.gif
+
+The grid shows each face (left) with each expression (top). --interpolate goes from the first expression to the second
+on each face, or from the first face to the second with each expression. Exit code 2: bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common import run_app
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kerasfer.datasets.synthetic import Rendering
+    from kerasfer.faces import ImageSpec
+
+SYNTHETIC = "synthetic"
+PICTURES = (".png", ".jpg", ".jpeg")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tdgan", help="name of a bundled model, or a folder (default: tdgan)")
+    parser.add_argument(
+        "--faces",
+        nargs="+",
+        default=[SYNTHETIC],
+        metavar="PHOTO",
+        help="photos, folders or patterns, of each photo the largest face; or 'synthetic' for people (default)",
+    )
+    parser.add_argument(
+        "--expressions",
+        nargs="+",
+        default=[SYNTHETIC],
+        metavar="PHOTO",
+        help="the same for the expressions; 'synthetic' is one person with each expression (default)",
+    )
+    parser.add_argument(
+        "--output", default="synthesized.png", metavar="FILE", help="PNG or JPEG (default: %(default)s)"
+    )
+    parser.add_argument("--interpolate", choices=("expression", "face"), help="draw the way between two of these")
+    parser.add_argument("--steps", type=int, default=8, help="images of an interpolation (default: 8)")
+    parser.add_argument("--gif", metavar="FILE", help="write the interpolation as an animation too")
+    parser.add_argument("--people", type=int, default=4, help="number of synthetic faces (default: 4)")
+    parser.add_argument("--aligned", action="store_true", help="the photos are faces already: do not look for them")
+    parser.add_argument("--detector", default="mediapipe", help="mediapipe, mtcnn or haar (default: mediapipe)")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise and of the synthetic people (default: 0)")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the app; returns its exit code."""
+    options = parser().parse_args(arguments)
+    check(options)
+    from kerasfer import plots, zoo
+
+    model = zoo.load(options.model)
+    method = f"interpolate_{options.interpolate}" if options.interpolate else "synthesize"
+    if not hasattr(model, method):
+        raise ValueError(f"{options.model}: a {type(model).__name__} does not {method.replace('_', ' ')}; use another")
+    spec = model.image_spec
+    faces, face_names = inputs(options.faces, spec, options, lambda: synthetic_people(options))
+    expressions, expression_names = inputs(
+        options.expressions, spec, options, lambda: synthetic_expressions(options, model.label_space.labels)
+    )
+    if options.interpolate:
+        between, others, names = (
+            (expressions, faces, face_names)
+            if options.interpolate == "expression"
+            else (faces, expressions, expression_names)
+        )
+        first, last = ends(between, options)
+        frames = [
+            spec.unscale(getattr(model, method)(other, first, last, steps=options.steps, seed=options.seed))
+            for other in others
+        ]
+        sides = [spec.unscale(side)[None].repeat(len(others), 0) for side in (first, last)]
+        plots.save(plots.interpolation_strip(frames, *sides, row_names=names), options.output)
+        if options.gif:
+            plots.write_gif(options.gif, enlarged(frames))
+            print(f"animation: {options.gif}")
+    else:
+        count = len(expressions)
+        every_face, every_expression = faces.repeat(count, 0), expressions[list(range(count)) * len(faces)]
+        generated = model.synthesize(every_face, every_expression, seed=options.seed)
+        cells = spec.unscale(generated).reshape(len(faces), count, *spec.shape)
+        grid = plots.transfer_grid(spec.unscale(faces), spec.unscale(expressions), cells, face_names, expression_names)
+        plots.save(grid, options.output)
+    print(f"{len(faces)} faces, {len(expressions)} expressions: {options.output}")
+    return 0
+
+
+def check(options: argparse.Namespace) -> None:
+    """`ValueError` for options that cannot work, before anything is loaded."""
+    if Path(options.output).suffix.lower() not in PICTURES:
+        raise ValueError(f"{options.output}: cannot tell the image's format; let the name end in {', '.join(PICTURES)}")
+    if options.gif and not options.interpolate:
+        raise ValueError("--gif shows an interpolation: add --interpolate expression or --interpolate face")
+    if options.gif and Path(options.gif).suffix.lower() != ".gif":
+        raise ValueError(f"{options.gif}: an animation is a GIF; let the name end in .gif")
+    if options.steps < 2 or options.people < 1 or options.seed < 0:
+        raise ValueError("--steps is at least 2, --people at least 1 and --seed not negative")
+
+
+def inputs(
+    paths: list[str], spec: ImageSpec, options: argparse.Namespace, render: Callable[[], list[tuple[str, Rendering]]]
+) -> tuple[np.ndarray, list[str]]:
+    """The aligned faces of photos or renderings, float32 (n, h, w, c) in the model's range, and their names."""
+    import numpy as np
+
+    from kerasfer import images
+    from kerasfer.detection import align, detect
+    from kerasfer.faces import Landmarks
+    from kerasfer.recognition import find_photos
+
+    found, names = [], []
+    if paths == [SYNTHETIC]:
+        for name, rendering in render():
+            found.append(align(rendering.image, Landmarks(rendering.landmarks), spec.size))
+            names.append(name)
+    else:
+        for photo in find_photos(paths):
+            image = images.read(photo)
+            if not options.aligned:
+                detected = detect(image, options.detector, pose=False)
+                if not detected:
+                    raise ValueError(f"{photo}: no face found; use another photo, or --aligned if it is one face alone")
+                image = align(image, detected[0], spec.size)
+            found.append(image)
+            names.append(Path(photo).stem)
+    return np.stack([images.prepare(image, spec) for image in found]), names
+
+
+def synthetic_people(options: argparse.Namespace) -> list[tuple[str, Rendering]]:
+    """Names and renderings of people with a neutral face."""
+    from kerasfer.datasets.synthetic import make_factors, render
+
+    return [
+        (f"person {number + 1}", render(make_factors(number, zoom=0.8, background=number, seed=options.seed), 256, 3))
+        for number in range(max(options.people, 2 if options.interpolate == "face" else 1))
+    ]
+
+
+def synthetic_expressions(options: argparse.Namespace, labels: tuple[str, ...]) -> list[tuple[str, Rendering]]:
+    """Names and renderings of one more person with each of the model's expressions that can be rendered."""
+    from kerasfer.datasets.synthetic import make_factors, render
+    from kerasfer.expressions import FERPLUS8
+
+    return [
+        (label, render(make_factors(1000, label, zoom=0.8, seed=options.seed), 256, 3))
+        for label in labels
+        if label in FERPLUS8.labels
+    ]
+
+
+def ends(images: np.ndarray, options: argparse.Namespace) -> np.ndarray:
+    """The two images to go between."""
+    given = getattr(options, f"{options.interpolate}s")
+    if len(images) != 2 and given != [SYNTHETIC]:
+        raise ValueError(f"--interpolate {options.interpolate} goes between two: give two photos, not {len(images)}")
+    return images[:2]
+
+
+def enlarged(frames: list[np.ndarray]) -> list[np.ndarray]:
+    """The frames of an animation, all rows side by side, large enough to see."""
+    import numpy as np
+
+    from kerasfer import images
+
+    scale = max(1, -(-128 // frames[0].shape[1]))
+    side_by_side = np.concatenate(frames, axis=2)
+    size = (side_by_side.shape[1] * scale, side_by_side.shape[2] * scale)
+    return [images.resize(frame, size) for frame in side_by_side]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    run_app(main)

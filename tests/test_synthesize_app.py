@@ -1,0 +1,158 @@
+"""apps/synthesize.py, from its options to the pictures, with a small untrained model."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from kerasfer import images, plots, zoo
+from kerasfer.datasets.synthetic import render_image
+from kerasfer.models.tdgan import TDGAN, TDGANConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def app():
+    sys.path.insert(0, str(ROOT / "apps"))
+    try:
+        specification = importlib.util.spec_from_file_location("synthesize_app", ROOT / "apps" / "synthesize.py")
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        return module
+    finally:
+        sys.path.remove(str(ROOT / "apps"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return TDGAN(TDGANConfig.tiny().replace(inception_blocks=1, residual_blocks=1))
+
+
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory):
+    return str(zoo.save(model, tmp_path_factory.mktemp("zoo") / "tiny", groups=("recognizer", "generator")))
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What the app gives to the functions that draw."""
+    calls = {}
+    for name in ("transfer_grid", "interpolation_strip", "write_gif"):
+        original = getattr(plots, name)
+
+        def noting(*arguments, _name=name, _original=original, **options):
+            calls[_name] = (arguments, options)
+            return _original(*arguments, **options)
+
+        monkeypatch.setattr(plots, name, noting)
+    return calls
+
+
+def test_default_is_synthetic_people_with_all_eight_expressions(app, model, saved, drawn, tmp_path, capsys):
+    path = tmp_path / "grid.png"
+    assert app.main(["--model", saved, "--output", str(path)]) == 0
+    (faces, expressions, cells, face_names, expression_names), _ = drawn["transfer_grid"]
+    assert faces.shape == (4, 32, 32, 1) and cells.shape == (4, 8, 32, 32, 1) and cells.dtype == np.uint8
+    assert expression_names == list(model.label_space.labels)
+    assert face_names == ["person 1", "person 2", "person 3", "person 4"]
+    assert len({image.tobytes() for image in [*faces, *expressions]}) == 12
+    spec = model.image_spec
+    noise = np.random.default_rng(0).random((32, 2, 2, 4), np.float32)[17:18]
+    one = model.synthesize(spec.scale(faces[2:3]), spec.scale(expressions[1:2]), noise)
+    np.testing.assert_allclose(cells[2, 1], spec.unscale(one)[0], atol=1)
+    assert images.read(path).shape[0] > 5 * 96
+    assert str(path) in capsys.readouterr().out
+
+
+def test_seeds_repeat_and_differ(app, saved, tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, seed in zip(paths, ("3", "3", "4")):
+        assert app.main(["--model", saved, "--people", "1", "--seed", seed, "--output", str(path)]) == 0
+    first, again, other = (path.read_bytes() for path in paths)
+    assert first == again != other
+
+
+def test_photos_are_detected_and_aligned(app, saved, drawn, tmp_path):
+    images.write(tmp_path / "astronaut.png", skimage.data.astronaut())
+    arguments = ["--model", saved, "--faces", str(tmp_path / "astronaut.png"), "--output", str(tmp_path / "grid.jpg")]
+    assert app.main(arguments) == 0
+    (faces, _, _, names, _), _ = drawn["transfer_grid"]
+    assert names == ["astronaut"] and faces.shape == (1, 32, 32, 1)
+    assert app.main([*arguments, "--aligned"]) == 0
+    (whole, *_), _ = drawn["transfer_grid"]
+    np.testing.assert_array_equal(whole[0, :, :, 0], images.resize(images.to_grey(skimage.data.astronaut()), 32))
+    assert np.abs(whole.astype(int) - faces).mean() > 20
+
+
+@pytest.mark.parametrize("kind", ["expression", "face"])
+def test_interpolation_writes_a_strip_and_an_animation(app, model, saved, drawn, tmp_path, kind):
+    arguments = ["--model", saved, "--interpolate", kind, "--steps", "3", "--people", "2"]
+    arguments += ["--output", str(tmp_path / "strip.png"), "--gif", str(tmp_path / "way.gif"), "--seed", "1"]
+    assert app.main(arguments) == 0
+    (frames, first, last), options = drawn["interpolation_strip"]
+    rows = 2 if kind == "expression" else 8
+    assert np.shape(frames) == (rows, 3, 32, 32, 1) and len(options["row_names"]) == rows
+    assert (first[0] == first[-1]).all() and (first[0] != last[0]).any()
+    spec = model.image_spec
+    with Image.open(tmp_path / "way.gif") as gif:
+        assert gif.n_frames == 4 and gif.size == (rows * 128, 128)
+    if kind == "face":
+        options = app.parser().parse_args(["--seed", "1"])
+        expressions, _ = app.inputs(["synthetic"], spec, options, lambda: app.synthetic_expressions(options, ["fear"]))
+        row = model.label_space.index("fear")
+        noise = np.random.default_rng(1).random((1, 2, 2, 4), np.float32)
+        for number, end in ((0, first), (-1, last)):
+            expected = model.synthesize(spec.scale(end[:1]), expressions, noise)
+            np.testing.assert_allclose(frames[row][number], spec.unscale(expected)[0], atol=1)
+
+
+def bad(tmp_path: Path) -> dict[str, tuple[list[str], str]]:
+    images.write(tmp_path / "wall.png", np.full((100, 100, 3), 90, np.uint8))
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no image")
+    (tmp_path / "none").mkdir()
+    return {
+        "unknown model": (["--model", str(tmp_path / "nothing")], "nothing"),
+        "no such photo": (["--faces", str(tmp_path / "me.jpg")], "me.jpg: no such file"),
+        "no face": (["--faces", str(tmp_path / "wall.png")], "wall.png: no face found"),
+        "broken photo": (["--expressions", str(tmp_path / "broken.jpg")], "broken.jpg"),
+        "empty folder": (["--faces", str(tmp_path / "none")], "holds no images"),
+        "output": (["--output", str(tmp_path / "grid.bmp")], "grid.bmp: cannot tell"),
+        "gif alone": (["--gif", str(tmp_path / "way.gif")], "add --interpolate"),
+        "gif ending": (["--interpolate", "face", "--gif", "way.png"], "way.png: an animation is a GIF"),
+        "steps": (["--interpolate", "face", "--steps", "1"], "--steps is at least 2"),
+        "one photo": (["--interpolate", "face", "--aligned", "--faces", str(tmp_path / "wall.png")], "give two photos"),
+        "detector": (["--detector", "eyes", "--faces", str(tmp_path / "wall.png")], "eyes"),
+    }
+
+
+def test_bad_input_is_one_line_and_exit_code_2(app, saved, tmp_path, monkeypatch, capsys):
+    for name, (arguments, message) in bad(tmp_path).items():
+        first = [] if name == "unknown model" else ["--model", saved]
+        last = [] if name == "output" else ["--output", str(tmp_path / "grid.png")]
+        monkeypatch.setattr(sys, "argv", ["synthesize.py", *first, *arguments, *last])
+        with pytest.raises(SystemExit) as exit:
+            app.run_app(app.main)
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert exit.value.code == 2 and line.startswith("error: ") and message in line, name
+        assert not list(tmp_path.glob("*grid*")) and not list(tmp_path.glob("*.gif")), name
+
+
+def test_a_model_that_generates_nothing_is_refused(app, tmp_path):
+    base = TDGAN(TDGANConfig.tiny().replace(inception_blocks=1).cnn_base())
+    folder = zoo.save(base, tmp_path / "base")
+    with pytest.raises(ValueError, match="CNN-Base"):
+        app.main(["--model", str(folder), "--output", str(tmp_path / "grid.png")])
+    assert not (tmp_path / "grid.png").exists()
+
+
+def test_synthetic_renderings_are_faces_the_detector_knows():
+    from kerasfer.detection import detect
+
+    assert len(detect(render_image(0, zoom=0.8), pose=False)) == 1
