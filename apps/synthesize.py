@@ -76,10 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
         options.expressions, spec, options, lambda: synthetic_expressions(options, model.label_space.labels)
     )
     if options.interpolate:
-        between, others, names = (
-            (expressions, faces, face_names)
+        between, others, names, kept = (
+            (expressions, faces, face_names, "face")
             if options.interpolate == "expression"
-            else (faces, expressions, expression_names)
+            else (faces, expressions, expression_names, "expression")
         )
         first, last = ends(between, options)
         frames = [
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
             for other in others
         ]
         sides = [spec.unscale(side)[None].repeat(len(others), 0) for side in (first, last)]
-        plots.save(plots.interpolation_strip(frames, *sides, row_names=names), options.output)
+        plots.save(plots.interpolation_strip(frames, *sides, names, spec.unscale(others), kept), options.output)
         if options.gif:
             plots.write_gif(options.gif, enlarged(frames))
             print(f"animation: {options.gif}")

@@ -189,7 +189,8 @@ def learning_curves(history: str | os.PathLike[str] | Sequence[Mapping[str, floa
             points = [(row["epoch"], row[name]) for row in rows if row.get(name) is not None]
             label = "validation" if name.startswith("valid_") else "training"
             axes.plot(*zip(*points), marker="." if len(points) < 30 else None, color=color, label=label)
-        axes.set_title(title.replace("_", " "), fontsize=9)
+        axes.set_title((title if len(members) > 1 else members[0]).replace("_", " "), fontsize=9)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
         if len(members) > 1:
@@ -243,7 +244,7 @@ def transfer_grid(
     rows = [[None, *expressions], *([face, *row] for face, row in zip(faces, generated))]
     row_names = ["", *_names(face_names, len(faces))]
     column_names = ["", *_names(expression_names, len(expressions))]
-    return _grid(rows, row_names, column_names, border=True)
+    return _grid(rows, row_names, column_names, column_apart=True, row_apart=True)
 
 
 def interpolation_strip(
@@ -251,6 +252,8 @@ def interpolation_strip(
     first: Sequence[np.ndarray] | None = None,
     last: Sequence[np.ndarray] | None = None,
     row_names: Sequence[str] | None = None,
+    kept: Sequence[np.ndarray] | None = None,
+    kept_name: str = "",
 ) -> np.ndarray:
     """Rows of interpolated faces under the values of alpha from 0 to 1 (TDGAN, equations 11 and 12).
 
@@ -259,6 +262,8 @@ def interpolation_strip(
         first: one more image left of each row, such as the input that alpha = 0 stands for.
         last: the same on the right.
         row_names: r names for the left border.
+        kept: the input of each row that stays the same, drawn left of everything.
+        kept_name: what stands above these.
 
     Returns:
         uint8 RGB.
@@ -267,7 +272,7 @@ def interpolation_strip(
         PlotError: numbers of images or names that do not fit.
     """
     count = len(frames[0]) if len(frames) else 0
-    sides = [side for side in (first, last) if side is not None]
+    sides = [side for side in (first, last, kept) if side is not None]
     if count < 2 or any(len(row) != count for row in frames) or any(len(side) != len(frames) for side in sides):
         raise PlotError("an interpolation needs rows of at least two images each, all as long, and inputs for each row")
     names = [f"{alpha:.2f}" for alpha in np.linspace(0, 1, count)]
@@ -276,7 +281,9 @@ def interpolation_strip(
         rows, names = [[image, *row] for image, row in zip(first, rows)], ["from", *names]
     if last is not None:
         rows, names = [[*row, image] for row, image in zip(rows, last)], [*names, "to"]
-    return _grid(rows, _names(row_names, len(rows)), names)
+    if kept is not None:
+        rows, names = [[image, *row] for image, row in zip(kept, rows)], [kept_name, *names]
+    return _grid(rows, _names(row_names, len(rows)), names, column_apart=kept is not None)
 
 
 def _names(names: Sequence[str] | None, count: int) -> list[str]:
@@ -291,9 +298,10 @@ def _grid(
     rows: Sequence[Sequence[np.ndarray | None]],
     row_names: Sequence[str],
     column_names: Sequence[str],
-    border: bool = False,
+    column_apart: bool = False,
+    row_apart: bool = False,
 ) -> np.ndarray:
-    """Images in rows and columns, with names; `border` sets the first row and column apart."""
+    """Images in rows and columns, with names; the first column or row may be set apart from the others."""
     sides = {image.shape[:2] for row in rows for image in row if image is not None}
     if len(sides) != 1:
         raise PlotError(f"the images of a grid have one size, got {sorted(sides)}")
@@ -306,15 +314,15 @@ def _grid(
     left = gap + round(max((font.getlength(name) for name in row_names), default=0))
     left = min(left, 2 * tile[1]) + (gap if left > gap else 0)
     top = gap + (line if any(column_names) else 0)
-    apart = 2 * gap if border else 0
+    right, below = (2 * gap if apart else 0 for apart in (column_apart, row_apart))
     canvas = Image.new(
         "RGB",
-        (left + apart + len(column_names) * (tile[1] + gap), top + apart + len(rows) * (tile[0] + gap)),
+        (left + right + len(column_names) * (tile[1] + gap), top + below + len(rows) * (tile[0] + gap)),
         _PAPER,
     )
     drawing = ImageDraw.Draw(canvas)
-    xs = [left + column * (tile[1] + gap) + (apart if column else 0) for column in range(len(column_names))]
-    ys = [top + row * (tile[0] + gap) + (apart if row else 0) for row in range(len(rows))]
+    xs = [left + column * (tile[1] + gap) + (right if column else 0) for column in range(len(column_names))]
+    ys = [top + row * (tile[0] + gap) + (below if row else 0) for row in range(len(rows))]
     for x, name in zip(xs, column_names):
         middle = (x + tile[1] / 2, top - gap / 2)
         drawing.text(middle, _shortened(name, font, tile[1]), fill=_INK, font=font, anchor="mb")

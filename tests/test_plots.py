@@ -74,6 +74,8 @@ def test_learning_curves_pair_training_and_validation(tmp_path):
         np.testing.assert_allclose(figure.axes[0].lines[0].get_xydata(), [[1, 2.0], [2, 1.5]])
     figure = plots.learning_curves(path)
     assert legend(figure.axes[1]) == ["training", "validation"]
+    alone = plots.learning_curves([{"epoch": 1, "valid_balanced_accuracy": 0.5}])
+    assert alone.axes[0].get_title() == "valid balanced accuracy"
     np.testing.assert_allclose(figure.axes[1].lines[1].get_xydata(), [[2, 0.45]])
 
 
@@ -126,6 +128,9 @@ def test_interpolation_strip_has_its_ends_outside():
     order = [np.median(np.nonzero((strip == value).all(2))[1]) for value in (10, 100, 120, 140, 20)]
     assert order == sorted(order)
     assert plots.interpolation_strip(frames).shape[1] < strip.shape[1]
+    kept = plots.interpolation_strip(frames, [plain(10)], [plain(20)], ["ann"], [plain(70)], "face")
+    order = [np.median(np.nonzero((kept == value).all(2))[1]) for value in (70, 10, 100, 120, 140, 20)]
+    assert order == sorted(order)
 
 
 def test_grids_refuse_what_does_not_fit():

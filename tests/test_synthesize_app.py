@@ -96,9 +96,10 @@ def test_interpolation_writes_a_strip_and_an_animation(app, model, saved, drawn,
     arguments = ["--model", saved, "--interpolate", kind, "--steps", "3", "--people", "2"]
     arguments += ["--output", str(tmp_path / "strip.png"), "--gif", str(tmp_path / "way.gif"), "--seed", "1"]
     assert app.main(arguments) == 0
-    (frames, first, last), options = drawn["interpolation_strip"]
+    (frames, first, last, names, kept, kept_name), _ = drawn["interpolation_strip"]
     rows = 2 if kind == "expression" else 8
-    assert np.shape(frames) == (rows, 3, 32, 32, 1) and len(options["row_names"]) == rows
+    assert np.shape(frames) == (rows, 3, 32, 32, 1) and len(names) == len(kept) == rows
+    assert {kind, kept_name} == {"expression", "face"}
     assert (first[0] == first[-1]).all() and (first[0] != last[0]).any()
     spec = model.image_spec
     with Image.open(tmp_path / "way.gif") as gif:
