@@ -1,9 +1,17 @@
+#!/usr/bin/env python3
 """Trains a model of the zoo, or goes on with a training that was stopped.
 
     python apps/train.py --model tdgan                                   # synthetic faces, nothing to download
     python apps/train.py --model tdgan --dataset ferplus --faces lfw_expressions --data DIR
+    python apps/train.py --model tdgan --set epochs=4 --set lambda_dic=2 --output runs/mine
 
 Run again with the same arguments, a training goes on where it stopped: after Ctrl-C, a crash or at the end of its time.
+
+The run's folder gets checkpoints/, history.csv, logs/ (for TensorBoard), samples/ (generated faces, a grid each epoch)
+and config.json. `apps/evaluate.py --model FOLDER` tests it. Exit code 0: trained, or --minutes are over; 1: a loss
+became infinite or NaN; 2: bad input; 130: stopped by Ctrl-C, and saved.
+
+To train with several processes, start each with the same arguments and a TF_CONFIG of its own.
 """
 
 from __future__ import annotations
@@ -11,71 +19,99 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from common import locate, run_app
 
+from kerasfer import datasets
+from kerasfer.models import MODELS
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    from kerasfer.datasets import names
-    from kerasfer.models import MODELS
+OFFICIAL = ("ferplus", "synthetic")
+"""Data sets with an official valid split."""
 
-    parser = argparse.ArgumentParser(
-        prog="train.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    model = parser.add_argument_group("model")
+    model.add_argument("--model", required=True, choices=sorted(MODELS), help="what to train")
+    model.add_argument(
+        "--size",
+        default="small",
+        choices=("paper", "small", "tiny"),
+        help="the paper's size, one that a CPU can train, or one for tests (default: small)",
     )
-    parser.add_argument("--model", required=True, choices=sorted(MODELS), help="what to train")
-    parser.add_argument("--size", default="small", choices=("paper", "small", "tiny"), help="default: small")
-    parser.add_argument(
+    model.add_argument(
         "--set",
         metavar="FIELD=VALUE",
         action="append",
         default=[],
         dest="overrides",
-        help="change a field of the model's config; may be given often; --set help lists the fields",
+        help="change a field of the model's config, as often as needed; '--set help' lists the fields",
     )
-    parser.add_argument(
-        "--dataset", default="synthetic", help=f"faces with expressions: {', '.join(names())}; default: synthetic"
+    model.add_argument(
+        "--start-from", metavar="DIR", help="saved model or run whose networks give the first weights (default: random)"
     )
-    parser.add_argument(
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--dataset",
+        default="synthetic",
+        metavar="NAME",
+        help=f"faces with expressions: {', '.join(datasets.names())} (default: synthetic)",
+    )
+    data.add_argument(
         "--faces",
         metavar="NAME",
-        help="faces with names, for models that need them; default: the data set, if it has names",
+        help="faces with names, for models that need them (default: the data set, if it has names)",
     )
-    parser.add_argument(
-        "--align-faces", action="store_true", help="align the faces with names by their landmarks first"
+    data.add_argument(
+        "--data", metavar="DIR", help="folder that holds the data sets' folders or zips, or is the data set"
     )
-    parser.add_argument(
-        "--data", metavar="DIR", help="folder with the data sets' folders or zips (or the data set itself)"
+    data.add_argument(
+        "--images", type=int, default=8000, metavar="N", help="number of synthetic faces to render (default: 8000)"
     )
-    parser.add_argument(
-        "--labels", default="majority", choices=("majority", "votes"), help="what the classifiers learn"
+    data.add_argument(
+        "--labels",
+        default="majority",
+        choices=("majority", "votes"),
+        help="learn the expression that most people saw, or the share of each (default: majority)",
     )
-    parser.add_argument("--augmentation", default="paper", choices=("paper", "strong"), help="default: paper")
-    parser.add_argument(
-        "--start-from", metavar="DIR", help="a run or saved model whose networks give the first weights"
+    data.add_argument(
+        "--augmentation",
+        default="paper",
+        choices=("paper", "strong"),
+        help="paper: crop and flip; strong: also shift, scale, turn, light and cutout (default: paper)",
     )
-    parser.add_argument("--output", metavar="DIR", help="the run's folder; default: runs/MODEL")
-    parser.add_argument("--minutes", type=float, metavar="N", help="save and stop after so long; run again to go on")
-    parser.add_argument("--replicas", type=int, default=1, help="devices of this machine to share each batch among")
-    parser.add_argument("--deterministic", action="store_true", help="repeat bit for bit (slower)")
-    parser.add_argument("--quiet", action="store_true", help="one line an epoch instead of a progress bar")
-    return parser.parse_args(arguments)
+    data.add_argument("--align-faces", action="store_true", help="align the faces with names by their landmarks first")
+    run = parser.add_argument_group("run")
+    run.add_argument("--output", metavar="DIR", help="the run's folder (default: runs/MODEL)")
+    run.add_argument("--minutes", type=float, metavar="N", help="save and stop after so long; run again to go on")
+    run.add_argument("--replicas", type=int, default=1, metavar="N", help="devices to share each batch (default: 1)")
+    run.add_argument("--deterministic", action="store_true", help="repeat bit for bit, somewhat slower")
+    run.add_argument("--quiet", action="store_true", help="show each epoch when it is over, not how it goes")
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
+    """Runs the app; returns its exit code."""
+    options = parser().parse_args(arguments)
+    if options.images < 1 or options.replicas < 1 or (options.minutes is not None and not options.minutes > 0):
+        raise ValueError("--images, --replicas and --minutes are more than 0")
+    for name in filter(None, (options.dataset, options.faces)):
+        datasets.reader(name)
+
     from kerasfer.models import model_class
 
     Model = model_class(options.model)
+    start = getattr(Model.Config, options.size)()
     if "help" in options.overrides:
         for field in dataclasses.fields(Model.Config):
-            print(f"{field.name} = {json.dumps(getattr(getattr(Model.Config, options.size)(), field.name))}")
+            print(f"{field.name} = {json.dumps(getattr(start, field.name))}")
         return 0
-    changes = dict(Model.Config.parse_override(text) for text in options.overrides)
-    config = getattr(Model.Config, options.size)().replace(**changes)
+    config = start.replace(**dict(Model.Config.parse_override(text) for text in options.overrides))
 
     from kerasfer import training
     from kerasfer.batches import BATCH_MAKERS, Augmentation
@@ -84,17 +120,16 @@ def main(arguments: list[str] | None = None) -> int:
         training.deterministic(config.seed)
     strategy = training.strategy_for(options.replicas)
     folder = Path(options.output or f"runs/{options.model}")
-    train, valid = expression_tables(options.dataset, options.data, options.labels)
+    train, valid = expression_tables(options, config)
     augmentation = Augmentation.strong() if options.augmentation == "strong" else Augmentation()
     batch_kind = Model.batch_kind_of(config)
     tables = [train]
     if batch_kind == "expression_and_face":
-        faces = face_table(options, train, config.identities)
+        faces = face_table(options, train, config)
         tables.append(aligned(faces, config, folder / "aligned") if options.align_faces else faces)
-    make = BATCH_MAKERS[batch_kind]
     with strategy.scope():
         model = Model(config)
-    batches = make(
+    batches = BATCH_MAKERS[batch_kind](
         *tables,
         model.image_spec,
         model.label_space,
@@ -104,60 +139,83 @@ def main(arguments: list[str] | None = None) -> int:
         labels=options.labels,
     )
     facts: dict[str, Any] = {
-        "command": "python apps/train.py " + " ".join(sys.argv[1:] if arguments is None else arguments),
+        "command": "python apps/train.py " + shlex.join(sys.argv[1:] if arguments is None else arguments),
         "dataset": {"name": train.name, "train": len(train), "valid": len(valid), "labels": options.labels},
         "augmentation": dataclasses.asdict(augmentation),
     }
     if len(tables) > 1:
         facts["faces"] = {"name": tables[1].name, "images": len(tables[1]), "people": len(batches.identity_names)}
-    if options.start_from and not training.Checkpoints(folder).places():
-        from kerasfer import zoo
-
-        model.start_from(zoo.load(options.start_from))
+    if options.start_from:
         facts["start_from"] = options.start_from
-    training.write_run(folder, options.model, model, **facts)
-    preview = next(iter(batches.epoch(0)))
-    training.fit(
-        model,
-        batches,
-        folder,
-        strategy=strategy,
-        on_epoch_end=[training.Validation(valid), training.Preview(preview)],
-        verbose=2 if options.quiet else 1,
-        stop_after=options.minutes and options.minutes * 60,
-    )
-    print(f"trained weights: {folder}")
+        if not training.Checkpoints(folder).places():
+            from kerasfer import zoo
+
+            model.start_from(zoo.load(options.start_from))
+    if training.is_chief(strategy):
+        training.write_run(folder, options.model, model, **facts)
+        print(f"{len(train)} faces to train on, {len(valid)} to test on, {batches.steps_per_epoch} steps an epoch")
+        print(f"in {folder}; the first step takes a while, as the graph is built", flush=True)
+    try:
+        training.fit(
+            model,
+            batches,
+            folder,
+            strategy=strategy,
+            on_epoch_end=[training.Validation(valid), training.Preview(next(iter(batches.epoch(0))))],
+            verbose=2 if options.quiet else 1,
+            stop_after=options.minutes and options.minutes * 60,
+        )
+    except training.NonFiniteLossError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except training.Interrupted as stopped:
+        print(f"{stopped}; the same command goes on", file=sys.stderr)
+        return 0 if isinstance(stopped, training.TimeIsOver) else 130
+    print(f"trained: {folder}")
     return 0
 
 
-def expression_tables(name: str, data: str | None, labels: str) -> tuple[Any, Any]:
+def expression_tables(options: argparse.Namespace, config: Any) -> tuple[Any, Any]:
     """The train and the valid part of a data set; a set without a valid split gives a tenth of its train part."""
-    from kerasfer import datasets, splits
+    from kerasfer import splits
 
-    root = locate(name, data)
-    options = {"labels": "probability"} if name == "ferplus" and labels == "votes" else {}
-    train = datasets.load(name, root, split="train", **options) if name in OFFICIAL else datasets.load(name, root)
+    name, root = options.dataset, locate(options.dataset, options.data)
+    if name == "synthetic":
+        rendering = synthetic_options(options, config)
+        return datasets.load(name, split="train", **rendering), datasets.load(name, split="valid", **rendering)
     if name in OFFICIAL:
-        return train, datasets.load(name, root, split="valid")
-    held_out = splits.holdout(train)
+        reading = {"labels": "probability"} if name == "ferplus" and options.labels == "votes" else {}
+        return datasets.load(name, root, split="train", **reading), datasets.load(name, root, split="valid")
+    held_out = splits.holdout(datasets.load(name, root))
     return held_out.train, held_out.test
 
 
-OFFICIAL = ("ferplus", "synthetic")
-"""Data sets with an official valid split."""
+def synthetic_options(options: argparse.Namespace, config: Any) -> dict[str, Any]:
+    """Faces a little larger than the model takes them, of so many people that enough of them are for training."""
+    people = max(50, 2 * getattr(config, "identities", 0))
+    return {
+        "count": options.images,
+        "identities": people,
+        "size": max(64, config.image_size * 9 // 8),
+        "channels": config.channels,
+        "expressions": config.expressions,
+    }
 
 
-def face_table(options: argparse.Namespace, expressions: Any, people: int) -> Any:
+def face_table(options: argparse.Namespace, expressions: Any, config: Any) -> Any:
     """The images of the people with the most images."""
-    from kerasfer import datasets, splits
+    from kerasfer import splits
 
     name = options.faces
-    if name is None:
+    if name is None or name == options.dataset:
         if "identity" not in expressions:
             raise ValueError(f"{expressions.name} has no names; give a set that has, e.g. --faces lfw_expressions")
-        return splits.top_identities(expressions, people)
-    table = datasets.load(name, locate(name, options.data), **({"split": "train"} if name in OFFICIAL else {}))
-    return splits.top_identities(table, people)
+        table = expressions
+    elif name == "synthetic":
+        table = datasets.load(name, split="train", **synthetic_options(options, config))
+    else:
+        table = datasets.load(name, locate(name, options.data), **({"split": "train"} if name in OFFICIAL else {}))
+    return splits.top_identities(table, config.identities)
 
 
 def aligned(faces: Any, config: Any, cache: Path) -> Any:
@@ -168,5 +226,4 @@ def aligned(faces: Any, config: Any, cache: Path) -> Any:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     run_app(main)

@@ -46,6 +46,7 @@ __all__ = [
     "NonFiniteLossError",
     "Place",
     "Preview",
+    "TimeIsOver",
     "TrainingError",
     "Validation",
     "deterministic",
@@ -69,6 +70,10 @@ class NonFiniteLossError(TrainingError):
 
 class Interrupted(KeyboardInterrupt):
     """The run was asked to stop; its state is saved."""
+
+
+class TimeIsOver(Interrupted):
+    """The time that the run was given is over; its state is saved."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -365,7 +370,7 @@ def fit(
             `model.stop_training`.
         save_every: seconds between checkpoints inside an epoch; each epoch ends with one in any case.
         verbose: 1 to show how each epoch goes, 2 for its outcome only, 0 for silence.
-        stop_after: seconds after which to save and stop as if interrupted; None for never.
+        stop_after: seconds after which to save and stop; None for never.
 
     Returns:
         One dict an epoch: its number, every loss term, seconds, and what `on_epoch_end` returned.
@@ -373,6 +378,7 @@ def fit(
     Raises:
         NonFiniteLossError: a loss term, or with it a weight, is NaN or infinite.
         Interrupted: SIGINT or SIGTERM arrived; the state is saved.
+        TimeIsOver: `stop_after` has passed; the state is saved.
         TrainingError: the folder holds a run of another model or config, or the batch cannot be divided by the
             replicas.
     """
@@ -424,7 +430,8 @@ def fit(
                     _save(checkpoints, model, Place(epoch, step + 1))
                     saved = time.monotonic()
                     if stop:
-                        raise Interrupted(f"stopped in epoch {epoch + 1} after step {step + 1}; saved in {folder}")
+                        kind = Interrupted if interrupt.asked else TimeIsOver
+                        raise kind(f"stopped in epoch {epoch + 1} after step {step + 1}; saved in {folder}")
             logs["seconds"] = round(progress.seconds, 3)
             with model.averaged_weights():
                 for function in on_epoch_end if chief else ():
@@ -441,7 +448,8 @@ def fit(
             if enough:
                 break
             if stop and epoch + 1 < epochs:
-                raise Interrupted(f"stopped after epoch {epoch + 1}; saved in {folder}")
+                kind = Interrupted if interrupt.asked else TimeIsOver
+                raise kind(f"stopped after epoch {epoch + 1}; saved in {folder}")
     _notify(callbacks, "on_train_end")
     return history
 

@@ -230,7 +230,7 @@ def test_a_second_signal_stops_at_once(tmp_path):
 
 
 def test_a_run_stops_when_its_time_is_over(tmp_path):
-    with pytest.raises(training.Interrupted):
+    with pytest.raises(training.TimeIsOver):
         fit_toy(tmp_path, stop_after=0.0)
     assert training.Checkpoints(tmp_path).places()[-1][0] == training.Place(0, 1)
 

@@ -1,0 +1,204 @@
+"""The train and evaluate apps, as someone at a command line meets them."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasfer import images, training
+
+ROOT = Path(__file__).resolve().parents[1]
+
+LEAST = ["--size", "tiny", "--set", "inception_blocks=1", "--set", "residual_blocks=1", "--set", "head_units=8"]
+BASE = [*LEAST, "--set", "variant=cnn_base", "--set", "batch_size=32", "--images", "300", "--quiet"]
+
+
+def app(name: str):
+    if str(ROOT / "apps") not in sys.path:
+        sys.path.insert(0, str(ROOT / "apps"))
+    return importlib.import_module(name)
+
+
+def code_of(name: str, monkeypatch, *arguments: str) -> int:
+    """Runs an app in this process as the command line would; returns its exit code."""
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        app("common").run_app(app(name).main)
+    return stopped.value.code or 0
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A CNN-Base that was trained for an epoch by the app."""
+    folder = tmp_path_factory.mktemp("app") / "run"
+    assert app("train").main(["--model", "tdgan", "--output", str(folder), *BASE]) == 0
+    return folder
+
+
+def test_train_leaves_a_run(run):
+    config = json.loads((run / "config.json").read_text())
+    assert config["model"] == "tdgan" and config["config"]["variant"] == "cnn_base"
+    assert config["dataset"]["name"] == "synthetic" and config["dataset"]["train"] > config["dataset"]["valid"] > 0
+    assert config["command"].startswith("python apps/train.py --model tdgan --output ")
+    with (run / "history.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert list(row) == [
+        "epoch", "expression_discriminator", "accuracy", "seconds", "valid_accuracy", "valid_balanced_accuracy"
+    ]  # fmt: skip
+    assert list((run / "logs").glob("events.out.tfevents.*"))
+    assert [place for place, _ in training.Checkpoints(run).places()] == [training.Place(1, 0)]
+
+
+def test_train_goes_on_and_refuses_other_settings(run, monkeypatch, capsys):
+    assert code_of("train", monkeypatch, "--model", "tdgan", "--output", run, *BASE) == 0
+    assert f"trained: {run}" in capsys.readouterr().out
+    assert code_of("train", monkeypatch, "--model", "tdgan", "--output", run, *BASE, "--set", "seed=5") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {run}/config.json: holds a run with another seed;") and error.count("\n") == 1
+
+
+def test_evaluate_a_run(run, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "new" / "report.json"
+    assert code_of("evaluate", monkeypatch, "--model", run, "--flip", "--output", output) == 0
+    printed = capsys.readouterr().out
+    report = json.loads(output.read_text())
+    assert f"accuracy {report['accuracy']:.2%}" in printed and "contempt" in printed
+    assert (report["model"], report["dataset"], report["split"]) == (str(run), "synthetic", "valid")
+    assert report["protocol"] == "majority labels, mean of face and mirror image"
+    assert report["n"] == np.sum(report["confusion"]) > 0
+    assert {"recall", "precision", "f1", "n"} == set(report["per_class"]["fear"])
+    assert [path.name for path in output.parent.iterdir()] == ["report.json"]
+
+
+def test_evaluate_the_codes(run, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "probes.json"
+    assert code_of("evaluate", monkeypatch, "--model", run, "--disentanglement", "--output", output) == 0
+    printed = capsys.readouterr().out
+    assert "identity from the expression code" in printed and "chance 5.00%, 20 classes" in printed
+    probes = json.loads(output.read_text())["probes"]
+    assert [(probe["label"], probe["code"]) for probe in probes] == [
+        ("identity", "expression"),
+        ("expression", "expression"),
+    ]
+
+
+@pytest.mark.slow
+def test_evaluate_a_tflite_file(run, tmp_path, monkeypatch):
+    from kerasfer import export, zoo
+
+    export.export(zoo.load(run), tmp_path / "exported", formats=("float32",))
+    file = tmp_path / "exported" / "model.tflite"
+    for option, source in (("--tflite", file), ("--model", run)):
+        assert code_of("evaluate", monkeypatch, option, source, "--output", tmp_path / f"{option}.json") == 0
+    lite, keras = (json.loads((tmp_path / f"{option}.json").read_text()) for option in ("--tflite", "--model"))
+    assert lite["confusion"] == keras["confusion"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("train", ["--model", "tdgan", "--dataset", "nowhere"], "unknown data set 'nowhere'; known are: casia_webface"),
+        ("train", ["--model", "tdgan", "--faces", "nowhere"], "unknown data set 'nowhere'"),
+        ("train", ["--model", "tdgan", "--set", "epoch=3"], "no field 'epoch'; fields are"),
+        ("train", ["--model", "tdgan", "--set", "epochs"], "write field=value"),
+        ("train", ["--model", "tdgan", "--set", "image_size=50"], "multiple of 16"),
+        ("train", ["--model", "tdgan", "--dataset", "ferplus"], "ferplus: say where its folder or zip is"),
+        ("train", ["--model", "tdgan", "--dataset", "ferplus", "--data", "/no/such/place"], "/no/such/place"),
+        ("train", ["--model", "tdgan", "--images", "0"], "more than 0"),
+        ("train", ["--model", "tdgan", "--minutes", "nan"], "more than 0"),
+        ("train", ["--model", "tdgan", "--start-from", "/no/such/model", *BASE], "/no/such/model"),
+        ("evaluate", ["--dataset", "nowhere"], "unknown data set 'nowhere'"),
+        ("evaluate", ["--model", "/no/such/model"], "/no/such/model"),
+        ("evaluate", ["--tflite", "/no/such/model.tflite"], "/no/such/model.tflite"),
+        ("evaluate", ["--disentanglement", "--dataset", "ferplus"], "needs a --model, and synthetic faces"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, name, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    assert code_of(name, monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+    assert expected in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_split_and_output_that_cannot_be_written(run, tmp_path, monkeypatch, capsys):
+    assert code_of("evaluate", monkeypatch, "--model", run, "--split", "noon") == 2
+    assert "no split 'noon'; splits are train, valid, test" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert code_of("evaluate", monkeypatch, "--model", run, "--output", tmp_path / "file" / "report.json") == 2
+    assert "choose another place" in capsys.readouterr().err
+
+
+def test_an_unknown_model_is_refused_by_the_command_line(monkeypatch, capsys):
+    assert code_of("train", monkeypatch, "--model", "nogan") == 2
+    assert "invalid choice: 'nogan'" in capsys.readouterr().err
+
+
+def test_stopping(tmp_path, monkeypatch, capsys):
+    """Ctrl-C is 130, the end of the time 0, a loss that is not finite 1; each says where the run is."""
+
+    def raising(error):
+        def fit(*arguments, **options):
+            raise error
+
+        return fit
+
+    for error, code in (
+        (training.Interrupted("stopped; saved in run"), 130),
+        (training.TimeIsOver("stopped; saved in run"), 0),
+        (training.NonFiniteLossError("accuracy is nan; the last good checkpoint is run"), 1),
+    ):
+        monkeypatch.setattr(training, "fit", raising(error))
+        assert code_of("train", monkeypatch, "--model", "tdgan", "--output", tmp_path / "run", *BASE) == code
+        assert str(error) in capsys.readouterr().err
+
+
+def test_help_and_fields(monkeypatch, capsys):
+    for name in ("train", "evaluate"):
+        assert code_of(name, monkeypatch, "--help") == 0
+        text = capsys.readouterr().out
+        assert "python apps/" in text and "exit code" in " ".join(text.lower().split())
+    assert code_of("train", monkeypatch, "--model", "tdgan", "--size", "paper", "--set", "help") == 0
+    fields = capsys.readouterr().out.splitlines()
+    assert "image_size = 128" in fields and "lambda_dic = 5.0" in fields
+
+
+def test_help_does_not_load_tensorflow():
+    code = "import sys; sys.argv = ['x', '--help']; sys.path.insert(0, 'apps'); import {0}\n"
+    code += "try: {0}.main()\nexcept SystemExit: print('tensorflow' in sys.modules)"
+    for name in ("train", "evaluate"):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(name)], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.slow
+def test_train_tdgan_with_nothing_downloaded(tmp_path):
+    """The command of the README at the least size, in a process of its own, watched and then stopped."""
+    import signal
+    import time
+
+    command = [sys.executable, str(ROOT / "apps/train.py"), "--model", "tdgan", *LEAST, "--images", "400"]
+    command += ["--set", "epochs=50", "--output", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    samples = tmp_path / "run" / "samples" / "epoch-00001.png"
+    while not samples.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=300)
+    assert process.returncode == 130, error
+    assert "saved in" in error and "the same command goes on" in error
+    assert "dual_image_consistency" in output and "valid_accuracy" in output
+    assert max(map(len, output.splitlines())) <= 200
+    assert images.read(samples).shape == (3 * 32, 4 * 32, 3)
+    assert training.Checkpoints(tmp_path / "run").places()
