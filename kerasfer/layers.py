@@ -12,7 +12,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-__all__ = ["ConvUnit", "InstanceNormalization", "instance_moments", "scale_offset_relu"]
+__all__ = ["ConvUnit", "InstanceNormalization", "instance_moments", "normalize_relu"]
 
 _FUSED_ELEMENTS = 2048
 """Feature maps of at least so many numbers an image are worth a fused XLA kernel in bfloat16."""
@@ -58,16 +58,16 @@ def _squared_distance(x: tf.Tensor, center: tf.Tensor) -> tf.Tensor:
 
 
 @_fused
-def _scale_add_relu(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    return tf.maximum(x * scale + offset, tf.zeros([], x.dtype))
+def _center_scale_add_relu(x: tf.Tensor, center: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    return tf.maximum((x - center) * scale + offset, tf.zeros([], x.dtype))
 
 
 @_fused
 def _relu_gradients(
-    x: tf.Tensor, y: tf.Tensor, gradient: tf.Tensor, scale: tf.Tensor
+    x: tf.Tensor, y: tf.Tensor, gradient: tf.Tensor, center: tf.Tensor, scale: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     active = tf.raw_ops.ReluGrad(gradients=gradient, features=y)
-    return active * scale, active * x, active
+    return active * scale, active * (x - center), active
 
 
 @tf.custom_gradient
@@ -95,25 +95,47 @@ def instance_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return (mean, variance), gradient
 
 
-@tf.custom_gradient
-def scale_offset_relu(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    """max(0, x * scale + offset) with a scale and an offset for every image and channel.
+def normalize_relu(
+    x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tf.Tensor:
+    """max(0, gamma * (x - mean) / sqrt(variance + epsilon) + beta), with gradients to all but epsilon.
 
     Args:
         x: float (n, h, w, c).
-        scale: float32 (n, c).
-        offset: float32 (n, c).
+        mean: float32 (n, c).
+        variance: float32 (n, c).
+        gamma: float32 (c,).
+        beta: float32 (c,).
+        epsilon: added to the variance.
 
     Returns:
         A tensor like `x`.
     """
-    scale_map = _per_image(scale, x.dtype)
-    y = _scale_add_relu(x, scale_map, _per_image(offset, x.dtype))
+    return _centered_scale_relu(x, *_center_scale_offset(mean, variance, gamma, beta, epsilon, x.dtype))
 
-    def gradient(y_gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        x_gradient, scale_terms, offset_terms = _relu_gradients(x, y, y_gradient, scale_map)
+
+def _center_scale_offset(
+    mean: tf.Tensor, variance: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, dtype: tf.DType
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Normalisation as (x - center) * scale + offset: three tensors (n, c).
+
+    The center is the mean as rounded to the type of x; what the rounding left goes into the offset. Without it, a mean
+    that is large beside the deviation would cancel in bfloat16.
+    """
+    scale = gamma * tf.math.rsqrt(variance + epsilon)
+    center = tf.stop_gradient(tf.cast(mean, dtype))
+    return center, scale, beta - (mean - tf.cast(center, tf.float32)) * scale
+
+
+@tf.custom_gradient
+def _centered_scale_relu(x: tf.Tensor, center: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    center_map, scale_map = _per_image(center, x.dtype), _per_image(scale, x.dtype)
+    y = _center_scale_add_relu(x, center_map, scale_map, _per_image(offset, x.dtype))
+
+    def gradient(y_gradient: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        x_gradient, scale_terms, offset_terms = _relu_gradients(x, y, y_gradient, center_map, scale_map)
         count = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)
-        return x_gradient, _spatial_mean(scale_terms) * count, _spatial_mean(offset_terms) * count
+        return x_gradient, None, _spatial_mean(scale_terms) * count, _spatial_mean(offset_terms) * count
 
     return y, gradient
 
@@ -158,11 +180,11 @@ class InstanceNormalization(keras.layers.Layer):
             outputs = centered * (gamma * tf.math.rsqrt(variance + self.epsilon)) + beta
             return tf.nn.relu(outputs) if self.relu else outputs
         mean, variance = instance_moments(inputs)
-        scale = gamma * tf.math.rsqrt(variance + self.epsilon)
-        offset = beta - mean * scale
         if self.relu:
-            return scale_offset_relu(inputs, scale, offset)
-        return inputs * _per_image(scale, inputs.dtype) + _per_image(offset, inputs.dtype)
+            return normalize_relu(inputs, mean, variance, gamma, beta, self.epsilon)
+        parts = _center_scale_offset(mean, variance, gamma, beta, self.epsilon, inputs.dtype)
+        center, scale, offset = (_per_image(part, inputs.dtype) for part in parts)
+        return (inputs - center) * scale + offset
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
@@ -256,5 +278,4 @@ def conv_norm_relu(
     mean, variance = instance_moments(x)
     if pool:
         x = tf.nn.max_pool2d(x, 3, 2, "SAME")
-    scale = gamma * tf.math.rsqrt(variance + epsilon)
-    return scale_offset_relu(x, scale, beta - mean * scale)
+    return normalize_relu(x, mean, variance, gamma, beta, epsilon)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from kerasfer import layers
-from kerasfer.layers import ConvUnit, InstanceNormalization, instance_moments, scale_offset_relu
+from kerasfer.layers import ConvUnit, InstanceNormalization, instance_moments, normalize_relu
 from kerasfer.models.tdgan import InceptionResidual, ResidualBlock
 
 GAMMAS = np.float32([1.3, -0.7, 0.0, -1.8, 0.4, 2.0])
@@ -209,10 +209,13 @@ def test_moments_have_the_gradients_of_their_formulas():
 def test_the_fused_path_equals_the_plain_path(monkeypatch):
     x = tf.cast(normal(2, 24, 24, 8), tf.bfloat16)
     assert 24 * 24 * 8 >= layers._FUSED_ELEMENTS
-    scale, offset, weights = normal(2, 8, seed=1), normal(2, 8, seed=2), normal(2, 24, 24, 8, seed=3)
+    mean, variance = normal(2, 8, seed=1), tf.square(normal(2, 8, seed=2)) + 0.5
+    gamma, beta, weights = normal(8, seed=5), normal(8, seed=6), normal(2, 24, 24, 8, seed=3)
 
     def everything():
-        y, gradients = gradients_of(scale_offset_relu, [x, scale, offset], weights)
+        y, gradients = gradients_of(
+            lambda *parts: normalize_relu(*parts, 1e-3), [x, mean, variance, gamma, beta], weights
+        )
         moments, (moment_gradient,) = gradients_of(
             lambda x: tf.stack(instance_moments(x)), [x], normal(2, 2, 8, seed=4)
         )
@@ -221,9 +224,24 @@ def test_the_fused_path_equals_the_plain_path(monkeypatch):
     fused = everything()
     monkeypatch.setattr(layers, "_FUSED_ELEMENTS", 10**9)
     plain = everything()
-    names = ("y", "x gradient", "scale gradient", "offset gradient", "moments", "moments' gradient")
+    names = [
+        "y",
+        *(f"{part} gradient" for part in ("x", "mean", "variance", "gamma", "beta")),
+        "moments",
+        "their gradient",
+    ]
     for name, ours, theirs in zip(names, fused, plain):
         assert ours.dtype == theirs.dtype and relative_error(ours, theirs) < 2**-6, name
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_normalization_in_bfloat16_does_not_cancel_under_a_large_mean(relu):
+    layer = InstanceNormalization(1e-5, affine=False, relu=relu, dtype="mixed_bfloat16")
+    x = tf.cast(normal(2, 24, 24, 6, mean=10.0), tf.bfloat16)
+    expected = plain_norm(tf.cast(x, tf.float32), 1.0, 0.0, 1e-5)
+    expected = tf.nn.relu(expected) if relu else expected
+    difference = np.abs(tf.cast(layer(x, training=True), tf.float32) - expected)
+    assert difference.mean() < 0.01  # scale and offset rounded on their own would give 0.03
 
 
 def test_the_fused_path_works_inside_a_graph_with_an_unknown_batch_size():
