@@ -88,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument("--align-faces", action="store_true", help="align the faces with names by their landmarks first")
     run = parser.add_argument_group("run")
     run.add_argument("--output", metavar="DIR", help="the run's folder (default: runs/MODEL)")
+    run.add_argument("--until", type=int, metavar="EPOCH", help="stop after this epoch, earlier than the config says")
     run.add_argument("--minutes", type=float, metavar="N", help="save and stop after so long; run again to go on")
     run.add_argument("--replicas", type=int, default=1, metavar="N", help="devices to share each batch (default: 1)")
     run.add_argument("--deterministic", action="store_true", help="repeat bit for bit, somewhat slower")
@@ -163,6 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
             strategy=strategy,
             on_epoch_end=[training.Validation(valid), training.Preview(next(iter(batches.epoch(0))))],
             verbose=2 if options.quiet else 1,
+            epochs=options.until,
             stop_after=options.minutes and options.minutes * 60,
         )
     except training.NonFiniteLossError as error:

@@ -362,7 +362,8 @@ def fit(
         model: made under the strategy's scope; compiled here.
         batches: of the model's `batch_kind`.
         folder: of the run: checkpoints/, history.csv, logs/ for TensorBoard. A run in it goes on.
-        epochs: passes over the batches; by default as the config says.
+        epochs: stop after so many passes over the batches; by default as many as the config says. The learning rate's
+            schedule is that of the config either way.
         strategy: by default that of the scope this is called in.
         on_epoch_end: functions that are called with the averaged weights in place; numbers they return are logged. Of
             several workers only the chief calls them.
@@ -392,7 +393,7 @@ def fit(
         )
     if not model.optimizers:
         with strategy.scope():
-            model.compile(total_steps=epochs * batches.steps_per_epoch)
+            model.compile(total_steps=model.config.epochs * batches.steps_per_epoch)
     chief = is_chief(strategy)
     checkpoints = Checkpoints(folder, writes=chief)
     place = checkpoints.restore(model)

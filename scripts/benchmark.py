@@ -1,8 +1,8 @@
 """Times kerasfer on this machine: medians over many runs, the number of runs, threads and processor beside them.
 
-    python scripts/benchmark.py input                  # images/s of the input pipeline, beside the training step's
-    python scripts/benchmark.py train --model tdgan    # images/s of a training step at the paper's size
-    python scripts/benchmark.py lite --model tdgan     # milliseconds a face of the TFLite recognisers
+python scripts/benchmark.py input                  # images/s of the input pipeline, beside the training step's
+python scripts/benchmark.py train --model tdgan    # images/s of a training step at the paper's size
+python scripts/benchmark.py lite --model tdgan     # milliseconds a face of the TFLite recognisers
 """
 
 from __future__ import annotations
@@ -173,7 +173,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", default="paper", choices=("paper", "small", "tiny"), help="of train; default: paper")
     parser.add_argument("--batch-size", type=int, default=8, help="of train; default: 8")
     parser.add_argument(
-        "--precision", nargs="+", default=["float32", "mixed_bfloat16"], help="of train; default: float32 mixed_bfloat16"
+        "--precision",
+        nargs="+",
+        default=["float32", "mixed_bfloat16"],
+        help="of train; default: float32 mixed_bfloat16",
     )
     parser.add_argument("--dataset", default="synthetic", help="of input; default: synthetic")
     parser.add_argument("--data", metavar="DIR", help="folder of the data sets, for input")

@@ -21,31 +21,17 @@ sys.path.insert(0, str(ROOT / "apps"))
 
 from common import locate, run_app  # noqa: E402
 
-RUNS: dict[str, dict[str, str]] = {
-    "tdgan": {
-        "cnn_base_start": "--augmentation strong --set variant=cnn_base --set epochs=8 --until 6 "
-        "--set learning_rate=0.001 --set schedule=cosine --set average=0.998",
-        "cnn_base": "--start-from {runs}/cnn_base_start --set variant=cnn_base --set epochs=4 "
-        "--set learning_rate=0.0006 --set schedule=cosine --set average=0.995",
-        "tdgan": "--faces lfw_expressions --align-faces --start-from {runs}/cnn_base --set epochs=2 "
-        "--set batch_size=32 --set learning_rate=0.0003 --set schedule=cosine --set average=0.99",
-        "cnn_base_longer": "--start-from {runs}/cnn_base --set variant=cnn_base --set epochs=2 "
-        "--set batch_size=32 --set learning_rate=0.0003 --set schedule=cosine --set average=0.99",
-    }
-}
-"""Model -> name of a run -> what apps/train.py is told, in the order of the runs. The last is the baseline of equal
-budget: as many epochs, from the same start."""
-
-SHARED = "--dataset ferplus --labels votes --quiet"
-"""What every run is told."""
+CONFIGS = {"tdgan": ROOT / "apps" / "configs" / "tdgan_ferplus.json"}
+"""Model -> its experiment: the trainings, in order, and what apps/train.py is told for each."""
 
 Figure = dict[str, Any]
 
 
 def train(model: str, data: str, runs: Path) -> None:
     """Runs, or finishes, every training of a model."""
-    for name, settings in RUNS[model].items():
-        told = shlex.split(f"{SHARED} {settings.format(runs=shlex.quote(str(runs)))}")
+    experiment = json.loads(CONFIGS[model].read_text())
+    for name, settings in experiment["runs"].items():
+        told = shlex.split(f"{experiment['shared']} {settings.format(runs=shlex.quote(str(runs)))}")
         command = [sys.executable, str(ROOT / "apps" / "train.py"), "--model", model, "--data", data, *told]
         command += ["--output", str(runs / name)]
         print("$", shlex.join(command), flush=True)
@@ -65,14 +51,14 @@ def recognition_figures(models: dict[str, Any], valid: Any, command: str, build:
     named = {
         "tdgan": "TDGAN",
         "cnn_base": "CNN-Base at the point where TDGAN starts",
-        "cnn_base_longer": "CNN-Base, as many epochs as TDGAN",
+        "cnn_base_longer": "CNN-Base, trained on for no fewer steps than TDGAN",
     }
     figures = []
     for name, label in named.items():
         report = kerasfer.evaluate(models[name], valid)
         print(report, flush=True)
         prefix, source = ("ferplus_valid", command) if name == "tdgan" else (f"{name}_ferplus_valid", build)
-        tested = f"{label}: FERPlus valid, {report.n} faces, 8 classes, majority labels, last epoch, one seed"
+        tested = f"{label}: FERPlus valid, {report.n} faces, 8 classes, majority labels, last checkpoint, one seed"
         figures += [
             figure(f"{prefix}_accuracy", f"{tested}; accuracy", report.accuracy, "share", source),
             figure(f"{prefix}_balanced", f"{tested}; mean recall", report.balanced_accuracy, "share", source),
@@ -115,14 +101,12 @@ def export_figures(model: Any, folder: Path, data: str, valid: Any) -> list[Figu
     """TFLite files beside the weights, their parity on real faces, and what int8 recognises."""
     import kerasfer
     from kerasfer import datasets, lite
-    from kerasfer.evaluation.classification import Report, true_classes
     from kerasfer.datasets.reading import prepare_faces
+    from kerasfer.evaluation.classification import Report, true_classes
 
     command = "python apps/export.py --model tdgan --output DIR --data DIR"
     train_faces = datasets.load("ferplus", locate("ferplus", data), split="train")
-    exported = kerasfer.export(
-        model, folder, ("float32", "float16", "int8"), calibration=train_faces, parity=valid
-    )
+    exported = kerasfer.export(model, folder, ("float32", "float16", "int8"), calibration=train_faces, parity=valid)
     print(exported.table(), flush=True)
     figures = []
     for entry in exported.parity:
@@ -152,10 +136,10 @@ def measure_tdgan(data: str, runs: Path, folder: Path) -> None:
     build = "python scripts/build_zoo.py --model tdgan --data DIR"
     command = "python apps/evaluate.py --model tdgan --dataset ferplus --split valid --data DIR"
     valid = datasets.load("ferplus", locate("ferplus", data), split="valid")
-    models = {name: zoo.load(runs / name) for name in RUNS["tdgan"]}
+    models = {name: zoo.load(runs / name) for name in json.loads(CONFIGS["tdgan"].read_text())["runs"]}
     model = models["tdgan"]
     figures = recognition_figures(models, valid, command, build) + disentangling_figures(models, build)
-    weights = sum(int(weight.size) for weight in map(lambda each: each.numpy(), model.recognizer().weights))
+    weights = model.recognizer().count_params()
     figures.append(figure("recognizer_weights", "weights of the recogniser", weights, "count", build))
     card = (folder / "README.md").read_text() if (folder / "README.md").is_file() else None
     history = read_history(runs / "tdgan" / "history.csv")
@@ -191,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="build_zoo.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", required=True, choices=sorted(RUNS), help="what to build")
+    parser.add_argument("--model", required=True, choices=sorted(CONFIGS), help="what to build")
     parser.add_argument("--data", required=True, metavar="DIR", help="folder with the data sets")
     parser.add_argument("--runs", metavar="DIR", help="where the trainings lie; default: runs/zoo-MODEL")
     parser.add_argument("--measure", action="store_true", help="do not train: measure and save what --runs holds")

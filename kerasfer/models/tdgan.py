@@ -373,7 +373,7 @@ class TDGAN(FERModel):
     # -- the networks put together ------------------------------------------------------------------------------------
 
     def noise(self, count: tf.Tensor | int, draw: int = 0) -> tf.Tensor:
-        """d_n for one step, uniform on [0, 1), float32 (count, h/16, w/16, noise channels); `draw` tells calls apart."""
+        """d_n for one step, uniform on [0, 1), float32 (count, h/16, w/16, channels); `draw` tells calls apart."""
         side = self.config.image_size // 16
         return self.uniform((count, side, side, self.config.noise_channels), draw)
 
