@@ -191,7 +191,7 @@ NAN = np.array([[0.0, 1.0], [np.nan, 0.0], [1.0, 1.0]])
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: synthesis.frechet_distance(features(5, 3), features(5, 4)), "3 wide and generated ones 4"),
+        (lambda: synthesis.frechet_distance(features(5, 3), features(5, 4)), "3 wide, generated ones 4"),
         (lambda: synthesis.frechet_distance(features(1, 3), features(5, 3)), "at least 2 rows, got 1"),
         (lambda: synthesis.frechet_distance(features(5, 2), NAN), "generated features: row 1 holds a NaN"),
         (lambda: synthesis.frechet_distance(np.zeros(4), features(5, 2)), r"\(n, width\)"),

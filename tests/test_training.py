@@ -213,9 +213,10 @@ def test_an_interrupted_run_is_saved_and_goes_on(tmp_path, number, step):
 
 
 def test_a_signal_in_the_last_step_does_not_spoil_the_end(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
     _, history = fit_toy(tmp_path, callbacks=[At(8, send(signal.SIGINT))])
     assert len(history) == 2
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_second_signal_stops_at_once(tmp_path):
@@ -223,10 +224,11 @@ def test_a_second_signal_stops_at_once(tmp_path):
         send(signal.SIGINT)()
         send(signal.SIGINT)()
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt) as caught:
         fit_toy(tmp_path, callbacks=[At(2, twice)])
     assert not isinstance(caught.value, training.Interrupted)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_run_stops_when_its_time_is_over(tmp_path):
