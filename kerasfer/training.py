@@ -54,6 +54,7 @@ __all__ = [
     "is_chief",
     "load_state",
     "local_strategy",
+    "read_history",
     "save_state",
     "strategy_for",
     "write_run",
@@ -399,7 +400,7 @@ def fit(
     place = checkpoints.restore(model)
     workers = _Workers(strategy)
     workers.demand_same(place, checkpoints.folder)
-    history = _read_history(folder / "history.csv")[: place.epoch]
+    history = read_history(folder / "history.csv")[: place.epoch]
     steps = _StepFunctions(model, strategy)
     model.stop_training = False
     for callback in callbacks:
@@ -589,7 +590,7 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-def _read_history(path: Path) -> list[dict[str, float]]:
+def read_history(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     with path.open(newline="") as file:
