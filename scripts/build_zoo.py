@@ -2,6 +2,7 @@
 
     python scripts/build_zoo.py --model tdgan --data DIR              # everything: hours
     python scripts/build_zoo.py --model tdgan --data DIR --measure    # the trainings in --runs are done: the rest
+    python scripts/build_zoo.py --model tdgan --speed                 # images/s on this machine, into the figures
 
 DIR holds ferplus and lfw_expressions, as folders or zips. Run again, a training that was stopped goes on.
 """
@@ -171,15 +172,53 @@ def lite_figures(folder: Path) -> list[Figure]:
     return figures
 
 
+def speed_figures(model: str) -> list[Figure]:
+    """Images/s of a training step at the paper's size and of the input pipeline, on this machine."""
+    from benchmark import benchmark_input, benchmark_train, processor
+
+    options = argparse.Namespace(
+        model=model, size="paper", batch_size=8, precision=["float32", "mixed_bfloat16"], runs=5
+    )
+    figures = []
+    for row in benchmark_train(options):
+        what = f"training step, paper size, {row['precision']}, batch {row['batch']}, median of {row['runs']}"
+        command = f"python scripts/benchmark.py train --model {model}"
+        key = f"train_{row['precision']}_images_per_second"
+        figures.append(figure(key, f"{what}, {processor()}", row["images/s"], "images/s", command))
+    for row in benchmark_input(argparse.Namespace(model=model, dataset="synthetic", data=None, runs=3)):
+        what = f"{row['what']}, batch {row['batch']}, median, {processor()}"
+        size = row.get("size", "")
+        key = f"{row['what']}_{size}_images_per_second".replace(",", "").replace(" ", "_")
+        what = f"{what}, {size} px" if size else what
+        figures.append(figure(key, what, row["images/s"], "images/s", "python scripts/benchmark.py input"))
+    return figures
+
+
+def add_speed(model: str, folder: Path) -> None:
+    """Puts the speeds of this machine into the figures of a bundled model, in the place of older ones."""
+    path = folder / "metrics.json"
+    fresh = speed_figures(model)
+    keys = {entry["key"] for entry in fresh}
+    kept = [entry for entry in json.loads(path.read_text())["figures"] if entry["key"] not in keys]
+    path.write_text(json.dumps({"figures": kept + fresh}, indent=2) + "\n")
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "results_table.py")], check=True)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="build_zoo.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", required=True, choices=sorted(CONFIGS), help="what to build")
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder with the data sets")
+    parser.add_argument("--data", metavar="DIR", help="folder with the data sets; needed but for --speed")
     parser.add_argument("--runs", metavar="DIR", help="where the trainings lie; default: runs/zoo-MODEL")
     parser.add_argument("--measure", action="store_true", help="do not train: measure and save what --runs holds")
+    parser.add_argument("--speed", action="store_true", help="only time training and input on this machine")
     options = parser.parse_args(arguments)
+    if options.speed:
+        add_speed(options.model, ROOT / "saved_models" / options.model)
+        return 0
+    if options.data is None:
+        raise ValueError("--data is missing: the folder that holds ferplus and lfw_expressions")
     runs = Path(options.runs or f"runs/zoo-{options.model}")
     if not options.measure:
         train(options.model, options.data, runs)
