@@ -53,7 +53,7 @@ BATCH_KINDS: dict[str, dict[str, str]] = {
 }
 """The kinds of batch that models eat: kind -> key -> type and meaning. `kerasfer.batches` makes them."""
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 class ConfigError(ValueError):
@@ -69,7 +69,7 @@ class ModelConfig:
         channels: 1 (grey) or 3 (RGB).
         pixel_range: a key of `kerasfer.faces.PIXEL_RANGES`.
         expressions: names of the classes, in order.
-        precision: a Keras dtype policy: float32, mixed_bfloat16 or mixed_float16.
+        precision: a Keras dtype policy: float32 or mixed_bfloat16.
         seed: of the initial weights and of every random draw while training.
         batch_size: images a step, over all replicas.
         epochs: passes over the training set.
