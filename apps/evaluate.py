@@ -14,17 +14,15 @@ of synthetic faces, beside chance. Exit code 0: done; 2: bad input.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from common import locate, run_app
 
 from kerasfer import datasets
+from kerasfer.files import write_aside
 
 
 def parser() -> argparse.ArgumentParser:
@@ -91,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     print(report)
     if options.output:
-        _write(options.output, report.to_json())
+        write_aside(options.output, as_json(report.to_json()))
     return 0
 
 
@@ -148,7 +146,8 @@ def _probe(options: argparse.Namespace) -> int:
         print(probe)
     if options.output:
         figures = [dataclasses.asdict(probe) for probe in probes]
-        _write(options.output, {"model": name, "dataset": "synthetic", "n": len(table), "probes": figures})
+        content = {"model": name, "dataset": "synthetic", "n": len(table), "probes": figures}
+        write_aside(options.output, as_json(content))
     return 0
 
 
@@ -171,19 +170,9 @@ def _progress() -> Callable[[int, int], None]:
     return show
 
 
-def _write(path: str, content: dict[str, Any]) -> None:
-    """Writes JSON aside, then renames it."""
-    target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(aside, target)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
+def as_json(content: dict[str, Any]) -> bytes:
+    """The content of a JSON file."""
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 if __name__ == "__main__":

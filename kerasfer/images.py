@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import threading
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kerasfer.faces import Box, ImageSpec
+from kerasfer.files import write_aside
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -290,17 +290,7 @@ def write(path: str | os.PathLike[str], image: np.ndarray) -> None:
     path = Path(path)
     if path.suffix.lower() not in _WRITE_FORMATS:
         raise ImageError(f"{path}: cannot tell the image's format; let the name end in {', '.join(_WRITE_FORMATS)}")
-    content = encode(image, path.suffix)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    write_aside(path, encode(image, path.suffix), ImageError)
 
 
 def prepare_uint8(image: np.ndarray, spec: ImageSpec) -> np.ndarray:

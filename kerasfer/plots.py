@@ -5,12 +5,10 @@ Charts are Matplotlib figures, drawn without a display; grids of faces are array
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import math
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kerasfer import images
+from kerasfer.files import write_aside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -373,7 +372,7 @@ def save(picture: Figure | np.ndarray, path: str | os.PathLike[str]) -> None:
         raise PlotError(f"{path}: cannot tell the chart's format; let the name end in {', '.join(ENDINGS)}")
     buffer = io.BytesIO()
     picture.savefig(buffer, format=ending[1:])
-    _write(Path(path), buffer.getvalue())
+    write_aside(path, buffer.getvalue(), PlotError)
 
 
 def write_gif(
@@ -403,17 +402,4 @@ def write_gif(
         milliseconds += milliseconds[-2:0:-1]
     buffer = io.BytesIO()
     pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
-    _write(path, buffer.getvalue())
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise PlotError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    write_aside(path, buffer.getvalue(), PlotError)

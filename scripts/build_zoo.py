@@ -45,6 +45,13 @@ def figure(key: str, what: str, value: float, unit: str, command: str) -> Figure
     return {"key": key, "what": what, "value": value, "unit": unit, "command": command}
 
 
+def write_figures(folder: Path, figures: list[Figure]) -> None:
+    """Writes the metrics.json of a model."""
+    from kerasfer.files import write_aside
+
+    write_aside(folder / "metrics.json", (json.dumps({"figures": figures}, indent=2) + "\n").encode())
+
+
 def recognition_figures(models: dict[str, Any], valid: Any, command: str, build: str) -> list[Figure]:
     """Accuracy of TDGAN and of its baseline on FERPlus valid."""
     import kerasfer
@@ -154,7 +161,7 @@ def measure_tdgan(data: str, runs: Path, folder: Path) -> None:
     )
     figures += export_figures(model, folder, data, valid)
     figures += lite_figures(folder)
-    (folder / "metrics.json").write_text(json.dumps({"figures": figures}, indent=2) + "\n")
+    write_figures(folder, figures)
     subprocess.run([sys.executable, str(ROOT / "scripts" / "results_table.py")], check=True)
 
 
@@ -196,11 +203,10 @@ def speed_figures(model: str) -> list[Figure]:
 
 def add_speed(model: str, folder: Path) -> None:
     """Puts the speeds of this machine into the figures of a bundled model, in the place of older ones."""
-    path = folder / "metrics.json"
     fresh = speed_figures(model)
     keys = {entry["key"] for entry in fresh}
-    kept = [entry for entry in json.loads(path.read_text())["figures"] if entry["key"] not in keys]
-    path.write_text(json.dumps({"figures": kept + fresh}, indent=2) + "\n")
+    kept = [entry for entry in json.loads((folder / "metrics.json").read_text())["figures"] if entry["key"] not in keys]
+    write_figures(folder, kept + fresh)
     subprocess.run([sys.executable, str(ROOT / "scripts" / "results_table.py")], check=True)
 
 

@@ -16,6 +16,7 @@ FLOORS = {
     "kerasfer": 6,
     "kerasfer.expressions": 0,
     "kerasfer.faces": 0,
+    "kerasfer.files": 0,
     "kerasfer.lite": 0,
     "kerasfer.version": 0,
     "kerasfer.images": 1,
