@@ -26,6 +26,7 @@ from kerasfer.models.g2fer import (
     build_geometry_encoder,
     build_identity_discriminator,
 )
+from kerasfer.models.ipdfer import IPDFER, IPDFERConfig
 
 CONFIG = G2FERConfig.tiny()
 PAPER = G2FERConfig.paper()
@@ -413,6 +414,24 @@ def test_variants_have_their_networks():
     full.start_from(base)
     for mine, theirs in zip(full.networks["classifier"].weights, base.networks["classifier"].weights):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_classifier_starts_from_an_ipdfer():
+    """All but its last two layers; an encoder of another depth is refused."""
+    config = CONFIG.replace(variant="no_synfi", classifier="dlib_resnet", dlib_size=72, dlib_blocks=11)
+    settings = {"variant": "baseline", "identity": "dlib_resnet", "encoder_size": 72, "image_size": SIZE}
+    source = IPDFER(IPDFERConfig.tiny().replace(**settings, encoder_blocks=11))
+    for weight in source.networks["expression_encoder"].weights:
+        weight.assign_add(tf.ones_like(weight))
+    model = G2FER(config)
+    before = [weight.numpy() for weight in model.networks["classifier"].weights[-4:]]
+    model.start_from(source)
+    for mine, theirs in zip(model.networks["classifier"].weights, source.networks["expression_encoder"].weights):
+        np.testing.assert_array_equal(mine, theirs)
+    for weight, value in zip(model.networks["classifier"].weights[-4:], before):
+        np.testing.assert_array_equal(weight, value)
+    with pytest.raises(ConfigError, match="other shapes"):
+        model.start_from(IPDFER(IPDFERConfig.tiny().replace(**settings, encoder_blocks=12)))
 
 
 # -- landmarks of the training set -------------------------------------------------------------------------------------

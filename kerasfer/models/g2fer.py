@@ -62,7 +62,7 @@ from kerasfer.losses import (
     non_saturating_generator_loss,
     safe_norm,
 )
-from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, in_batches
+from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
 from kerasfer.optimizers import FusedAdam
 
 __all__ = ["G2FER", "VARIANTS", "YAWS", "G2FERConfig"]
@@ -505,6 +505,22 @@ class G2FER(FERModel):
         """Aligned faces, each with one of the kept sets of landmarks."""
         numbers = np.random.default_rng(seed).integers(self.config.landmark_sets, size=len(faces))
         return {"face": faces, "landmarks": self._in_pixels(self._kept.sets.numpy()[numbers])}
+
+    def start_from(self, other: FERModel) -> None:
+        """Copies the networks that both have; from an IPD-FER or its baseline, what stands before C_exp's last layers.
+
+        The paper starts every network at random. An IPD-FER's expression encoder is the network of
+        `classifier="dlib_resnet"`, taught expressions.
+
+        Raises:
+            ConfigError: no network is shared, or one has other shapes.
+        """
+        if self.config.classifier != "dlib_resnet" or "expression_encoder" not in other.networks:
+            super().start_from(other)
+            return
+        classifier = self.networks["classifier"]
+        body = keras.Model(classifier.input, classifier.get_layer("fc1").input, name="classifier_body")
+        copy_weights(other.networks["expression_encoder"], body)
 
     # -- one training step ---------------------------------------------------------------------------------------------
 
