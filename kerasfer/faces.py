@@ -6,6 +6,7 @@ Numpy only, so that `kerasfer.lite` can use it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -197,12 +198,15 @@ class DetectedFace:
         score: the detector's confidence in [0, 1].
         landmarks: 68 points, or None if none were asked for or found.
         pose: head pose, or None.
+        points: right eye, left eye, nose and mouth as the detector sees them, float (4, 2), where it does and no
+            landmarks were asked for; else None.
     """
 
     box: Box
     score: float
     landmarks: Landmarks | None = None
     pose: HeadPose | None = None
+    points: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -226,6 +230,25 @@ class Prediction:
     pose: HeadPose | None = None
     score: float = 1.0
     action_units: dict[int, float] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        face: DetectedFace,
+        labels: Sequence[str],
+        probabilities: np.ndarray,
+        action_units: dict[int, float] | None = None,
+    ) -> Prediction:
+        """What probabilities, (K,) in the order of the labels, say of a face that was found."""
+        return cls(
+            box=face.box,
+            expression=labels[int(probabilities.argmax())],
+            probabilities={label: float(value) for label, value in zip(labels, probabilities, strict=True)},
+            landmarks=face.landmarks,
+            pose=face.pose,
+            score=face.score,
+            action_units=action_units,
+        )
 
     @property
     def confidence(self) -> float:

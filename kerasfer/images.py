@@ -2,14 +2,18 @@
 
 Inside the project an image is a uint8 array, RGB (height, width, 3) or grey (height, width), upright as its EXIF tag
 says. This module makes one out of whatever a camera, a phone or a data set wrote.
+
+OpenCV samples the pixels; on a device without it Pillow does, much the same.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -182,16 +186,34 @@ def resize(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     Returns:
         uint8 (height, width[, channels]).
     """
-    import cv2
-
     height, width = (size, size) if isinstance(size, int) else size
+    if (height, width) == image.shape[:2]:
+        return image
     shrunk = (min(height, image.shape[0]), min(width, image.shape[1]))
+    cv2 = _opencv()
+    if cv2 is None:
+        resized = Image.fromarray(np.ascontiguousarray(image[:, :, 0] if image.shape[2:] == (1,) else image))
+        if shrunk != image.shape[:2]:
+            resized = resized.resize(shrunk[::-1], Image.Resampling.BOX)
+        if shrunk != (height, width):
+            resized = resized.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(resized).reshape(height, width, *image.shape[2:])
     resized = image
     if shrunk != image.shape[:2]:
         resized = cv2.resize(resized, (shrunk[1], shrunk[0]), interpolation=cv2.INTER_AREA)
     if shrunk != (height, width):
         resized = cv2.resize(resized, (width, height), interpolation=cv2.INTER_LINEAR)
     return resized.reshape(height, width, *image.shape[2:])
+
+
+@functools.cache
+def _opencv() -> Any | None:
+    """OpenCV, or None where it is not installed."""
+    try:
+        import cv2
+    except ImportError:
+        return None
+    return cv2
 
 
 def crop(image: np.ndarray, box: Box, size: int | tuple[int, int] | None = None) -> np.ndarray:
@@ -236,8 +258,6 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> 
     Returns:
         uint8 (height, width[, 3]).
     """
-    import cv2
-
     height, width = (size, size) if isinstance(size, int) else size
     matrix = np.asarray(matrix, np.float64)
     step = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
@@ -253,9 +273,27 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> 
     ratio = np.array([region.shape[1], region.shape[0]]) / (last - first)
     linear = matrix[:, :2] * ratio[:, None]
     offset = (matrix[:, 2] - first) * ratio
+    cv2 = _opencv()
+    if cv2 is None:
+        return _warp_with_pillow(region, np.column_stack([linear, offset]), (height, width))
     by_index = np.column_stack([linear, linear.sum(1) / 2 + offset - 0.5])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(region, by_index, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _warp_with_pillow(region: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`warp` without reduction; Pillow paints black beyond an image, so its edge is made as wide as it takes."""
+    height, width = size
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ matrix[:, :2].T + matrix[:, 2]
+    before = np.maximum(np.ceil(-corners.min(0)), 0).astype(int)
+    after = np.maximum(np.ceil(corners.max(0) - region.shape[1::-1]), 0).astype(int)
+    if before.any() or after.any():
+        edges = ((before[1], after[1]), (before[0], after[0]), (0, 0))[: region.ndim]
+        region = np.pad(region, edges, mode="edge")
+        matrix = np.column_stack([matrix[:, :2], matrix[:, 2] + before])
+    picture = Image.fromarray(np.ascontiguousarray(region))
+    warped = picture.transform((width, height), Image.Transform.AFFINE, matrix.ravel(), Image.Resampling.BILINEAR)
+    return np.asarray(warped)
 
 
 def encode(image: np.ndarray, suffix: str = ".png") -> bytes:

@@ -1,6 +1,10 @@
 """Recognition and synthesis on a device: numpy and the LiteRT interpreter, never TensorFlow.
 
-    recognizer = Recognizer("saved_models/tdgan/model_int8.tflite")
+    pipeline = Pipeline("tdgan")  # a bundled model, a folder or a .tflite file; needs Pillow too
+    for face in pipeline.recognize("photo.jpg"):
+        print(face.box, face.expression, face.probabilities)
+
+    recognizer = Recognizer("saved_models/tdgan/model_int8.tflite")  # of faces that are cut out already
     probabilities = recognizer.recognize(face)
     print(recognizer.labels[probabilities.argmax()])
 
@@ -13,18 +17,34 @@ from __future__ import annotations
 import json
 import os
 import struct
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerasfer.faces import ImageSpec
+from kerasfer.faces import DetectedFace, ImageSpec, Prediction
 
-__all__ = ["METADATA", "Generator", "LiteError", "Recognizer", "prepare", "read_metadata", "resize"]
+__all__ = [
+    "METADATA",
+    "RECOGNIZERS",
+    "Generator",
+    "LiteError",
+    "Pipeline",
+    "Recognizer",
+    "prepare",
+    "read_metadata",
+    "recognizer_file",
+    "resize",
+]
 
 METADATA = "kerasfer"
 """Name of the metadata buffer."""
+
+RECOGNIZERS = ("model_int8.tflite", "model_float16.tflite", "model.tflite")
+"""Names of a recogniser's files, the one taken first if a folder holds several."""
 
 _LUMA = np.array([19595, 38470, 7471], np.uint32)
 """Weights of R, G and B in the luma of ITU-R BT.601, in 65536ths."""
@@ -82,8 +102,23 @@ class Recognizer:
         answers = [self._recognize_one(np.asarray(face)) for face in faces]
         return np.stack(answers) if answers else np.zeros((0, len(self.labels)), np.float32)
 
+    def run(self, faces: np.ndarray) -> np.ndarray:
+        """Probabilities of faces in the model's own format.
+
+        Args:
+            faces: float32 (n, *image_spec.shape) in the range of `image_spec`.
+
+        Returns:
+            float32 (n, K), in the order of `labels`; each row adds up to 1.
+        """
+        answers = [self._run_one(face) for face in faces]
+        return np.stack(answers) if answers else np.zeros((0, len(self.labels)), np.float32)
+
     def _recognize_one(self, face: np.ndarray) -> np.ndarray:
-        values = self.image_spec.scale(prepare(face, self.image_spec))[np.newaxis]
+        return self._run_one(self.image_spec.scale(prepare(face, self.image_spec)))
+
+    def _run_one(self, face: np.ndarray) -> np.ndarray:
+        values = face[np.newaxis]
         if self._input["dtype"] != np.float32:
             scale, zero = self._input["quantization"]
             limits = np.iinfo(self._input["dtype"])
@@ -181,6 +216,117 @@ def _interpreter(content: bytes, origin: str, threads: int) -> Any:
     except (ValueError, RuntimeError) as error:
         raise LiteError(f"{origin}: cannot be run ({' '.join(str(error).split())}); copy or export it again") from error
     return interpreter
+
+
+# -- photos ------------------------------------------------------------------------------------------------------------
+
+
+class Pipeline:
+    """Finds the faces in photos and recognises their expressions.
+
+    MediaPipe's detector and face mesh are run by LiteRT, from the files in mediapipe's wheel, which is not imported, or
+    from the folder of a bundle that `apps/export.py --bundle` wrote. The answers are those of `kerasfer.recognize` with
+    the same file and detector. Safe to call from several threads.
+
+    Args:
+        model: name of a bundled model; a .tflite file written by `kerasfer.export`; or a folder with one: of several
+            the first in the order of `RECOGNIZERS`.
+        threads: number of faces in a photo that are looked at side by side.
+        detector: a key of `kerasfer.detection.DETECTORS`: "quick" looks no more than it must; "mediapipe", the default
+            of `kerasfer.recognize`, looks again for small faces beside large ones and takes several times as long.
+        landmarks: whether to locate 68 landmarks, which give the head's pose and align the face. Without, the face is
+            aligned by the eyes, nose and mouth that the detector sees, and one network less is run.
+        minimum_score: least confidence of the detector in a face, in [0, 1].
+
+    Attributes:
+        file: the recogniser's file.
+        labels: names of the expressions, in the order of the probabilities.
+        image_spec: size, channels and pixel range of the aligned faces.
+
+    Raises:
+        LiteError: no such model, or the file is damaged or no recogniser of kerasfer's, or LiteRT is not installed.
+        DetectionError: the detector is unknown.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        threads: int = 1,
+        detector: str = "quick",
+        landmarks: bool = True,
+        minimum_score: float = 0.5,
+    ) -> None:
+        from kerasfer.detection.detectors import find_detector
+
+        if threads < 1:
+            raise LiteError(f"threads must be at least 1, got {threads}")
+        self.file = recognizer_file(model)
+        self._opened = threading.local()
+        recognizer = self._opened.recognizer = Recognizer(self.file)
+        self.labels, self.image_spec = recognizer.labels, recognizer.image_spec
+        self._detector = find_detector(detector)
+        self._landmarks = landmarks
+        self._minimum_score = minimum_score
+        self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def recognize(self, photo: str | os.PathLike[str] | np.ndarray) -> list[Prediction]:
+        """The expression of every face in a photo.
+
+        Args:
+            photo: path of an image that Pillow reads; or uint8 RGB (height, width, 3), grey (height, width) or RGBA.
+
+        Returns:
+            One `Prediction` for each face, the largest first; [] if there is none. Landmarks and pose are None where
+            they were not asked for, and of a face turned too far away for the mesh.
+
+        Raises:
+            ImageError: the photo cannot be read.
+            DetectionError: a network of MediaPipe's is missing.
+        """
+        from kerasfer import images
+
+        image = images.read(photo)
+        return self.classify(image, self.detect(image))
+
+    def detect(self, image: np.ndarray) -> list[DetectedFace]:
+        """The faces in an image, uint8 RGB (height, width, 3), the largest first."""
+        from kerasfer.detection.detectors import detect
+
+        return detect(image, self._detector, self._landmarks, self._landmarks, self._minimum_score, self._executor)
+
+    def classify(self, image: np.ndarray, faces: Sequence[DetectedFace]) -> list[Prediction]:
+        """The predictions for faces found in an image, uint8 RGB (height, width, 3), in order."""
+        from kerasfer.detection.alignment import align
+
+        def answer(face: DetectedFace) -> Prediction:
+            if not hasattr(self._opened, "recognizer"):
+                self._opened.recognizer = Recognizer(self.file)
+            aligned = align(image, face, self.image_spec.size)
+            return Prediction.of(face, self.labels, self._opened.recognizer.recognize(aligned))
+
+        return list((map if self._executor is None else self._executor.map)(answer, faces))
+
+
+def recognizer_file(model: str | os.PathLike[str]) -> Path:
+    """The recogniser's file that a bundled model's name, a folder or a path means.
+
+    Raises:
+        LiteError: there is none.
+    """
+    path = Path(model)
+    if path.suffix != ".tflite" and not path.is_dir():
+        from kerasfer.weights import bundled
+
+        known = bundled()
+        if str(model) not in known:
+            raise LiteError(f"{model}: neither a .tflite file, nor a folder, nor one of: {', '.join(known) or 'none'}")
+        path = known[str(model)]
+    if not path.is_dir():
+        return path
+    for name in RECOGNIZERS:
+        if (path / name).is_file():
+            return path / name
+    raise LiteError(f"{path}: holds none of {', '.join(RECOGNIZERS)}; write them with apps/export.py")
 
 
 # -- faces -------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from kerasfer import images
+from kerasfer import images, lite
 from kerasfer.detection import DetectionError, Detector, align, detect, find_detector
 from kerasfer.expressions import ACTION_UNITS, LabelSpace
 from kerasfer.faces import Box, DetectedFace, ImageSpec, Prediction
@@ -77,7 +77,8 @@ def recognize(
     Args:
         photos: one photo: the path of an image, or a uint8 RGB array (height, width, 3). Many: a folder (searched with
             all below it), a pattern such as "holiday/*.jpg", or a list of any of these.
-        model: a name of `kerasfer.list_models()`, a folder with a trained model, or a model.
+        model: a name of `kerasfer.list_models()`, a folder with a trained model, a recogniser's .tflite file (which
+            runs without TensorFlow), or a model.
         detector: a key of `kerasfer.detection.DETECTORS`.
         batch_size: number of faces that go through the model at once.
         minimum_score: least confidence of the detector in a face, in [0, 1].
@@ -177,7 +178,9 @@ def _is_many(photos: Photo | Sequence[Photo]) -> bool:
 
 
 def _model_of(model: str | os.PathLike[str] | RecognitionModel) -> RecognitionModel:
-    if isinstance(model, str) and not os.path.exists(model):
+    if isinstance(model, (str, os.PathLike)) and Path(model).suffix == ".tflite":
+        model = _LiteModel(model)
+    elif isinstance(model, str) and not os.path.exists(model):
         model = _named_model(model)
     elif isinstance(model, (str, os.PathLike)):
         from kerasfer import zoo
@@ -194,6 +197,18 @@ def _named_model(name: str) -> RecognitionModel:
     from kerasfer import zoo
 
     return zoo.load(name)
+
+
+class _LiteModel:
+    """A TFLite file in the place of a model."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._recognizer = lite.Recognizer(path)
+        self.image_spec = self._recognizer.image_spec
+        self.label_space = LabelSpace.of(self._recognizer.labels)
+
+    def recognizer(self) -> Callable[[np.ndarray], np.ndarray]:
+        return self._recognizer.run
 
 
 class _Classifier:
@@ -283,15 +298,7 @@ def _predictions(
     units: Sequence[dict[int, float] | None] | None = None,
 ) -> list[Prediction]:
     return [
-        Prediction(
-            box=face.box,
-            expression=labels[int(row.argmax())],
-            probabilities={label: float(value) for label, value in zip(labels, row, strict=True)},
-            landmarks=face.landmarks,
-            pose=face.pose,
-            score=face.score,
-            action_units=shown,
-        )
+        Prediction.of(face, labels, row, shown)
         for face, row, shown in zip(faces, probabilities, units or [None] * len(faces), strict=True)
     ]
 

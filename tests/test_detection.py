@@ -76,7 +76,7 @@ def test_mtcnn_finds_the_face(astronaut):
 
 
 def test_unknown_detector():
-    with pytest.raises(DetectionError, match="unknown detector 'dlib'; known are: mediapipe, mtcnn, haar"):
+    with pytest.raises(DetectionError, match="unknown detector 'dlib'; known are: mediapipe, quick, mtcnn, haar"):
         detect(ASTRONAUT, "dlib")
 
 
@@ -99,7 +99,8 @@ def test_no_face(detector, size):
 
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket", "grass", "coins", "page", "immunohistochemistry"])
 def test_nothing_is_taken_for_a_face(name):
-    assert detect(getattr(skimage.data, name)()) == []
+    image = getattr(skimage.data, name)()
+    assert detect(image) == detect(image, "quick") == detect(image, "quick", landmarks=False, pose=False) == []
 
 
 def test_twenty_faces():

@@ -82,7 +82,8 @@ def alignment_matrix(
     """The transform from pixels of the image to pixels of the aligned face.
 
     With landmarks: the similarity transform that brings eyes, nose and mouth nearest to the template's. (The nose keeps
-    the size of a turned head right, whose eyes move together.) With a box alone: its square, without rotation.
+    the size of a turned head right, whose eyes move together.) Without landmarks: the same with the points of the
+    detector. With a box alone: its square, without rotation.
 
     Args:
         face: a detected face, or landmarks or a box alone.
@@ -93,11 +94,12 @@ def alignment_matrix(
     Returns:
         float64 (2, 3), takes (x, y, 1) in the image to (x, y) in the aligned face.
     """
+    points = parts(face) if isinstance(face, Landmarks) else None
     if isinstance(face, DetectedFace):
-        face = face.box if face.landmarks is None else face.landmarks
-    if isinstance(face, Landmarks):
-        target = ((template.points - 0.5) * zoom + 0.5) * size
-        return similarity(parts(face), target)
+        points = face.points if face.landmarks is None else parts(face.landmarks)
+        face = face.box
+    if points is not None:
+        return similarity(points, ((template.points - 0.5) * zoom + 0.5) * size)
     if not face.width > 0 or not face.height > 0:
         raise ValueError(f"cannot align to the empty box {face}")
     longer = max(face.width, face.height)

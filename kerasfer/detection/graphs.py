@@ -12,10 +12,14 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 __all__ = ["DetectionError", "Graph"]
+
+FOLDER: Path | None = None
+"""Where the networks' files are; None: in mediapipe's wheel. A bundle for a device sets it to its own folder."""
 
 
 class DetectionError(ValueError):
@@ -23,7 +27,10 @@ class DetectionError(ValueError):
 
 
 class Graph:
-    """A TFLite network from mediapipe's wheel. Safe to call from several threads: each has its own interpreter.
+    """A TFLite network of MediaPipe's. Safe to call from several threads: each has its own interpreters.
+
+    Images of another size than the network was made for are possible where it is convolutional throughout; the outputs
+    then have as many more values.
 
     Args:
         path: the file below the wheel's `modules` folder.
@@ -33,11 +40,8 @@ class Graph:
     """
 
     def __init__(self, path: str) -> None:
-        found = importlib.util.find_spec("mediapipe")
-        folders = (found.submodule_search_locations if found else None) or []
-        files = [Path(folder) / "modules" / path for folder in folders]
-        self._file = next((file for file in files if file.is_file()), None)
-        if self._file is None:
+        self.file = _find(path)
+        if self.file is None:
             raise DetectionError(f"mediapipe's {path} is missing; install it with: pip install mediapipe==0.10.21")
         self._local = threading.local()
 
@@ -50,25 +54,41 @@ class Graph:
         Returns:
             The outputs, float32, flat, by their number of values.
         """
-        if not hasattr(self._local, "interpreter"):
-            self._local.interpreter = _open(self._file)
-        interpreter = self._local.interpreter
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        opened = vars(self._local)
+        if image.shape not in opened:
+            opened[image.shape] = _open(self.file, image.shape)
+        interpreter, entrance, exits = opened[image.shape]
+        interpreter.set_tensor(entrance, image[None])
         interpreter.invoke()
-        outputs = [interpreter.get_tensor(output["index"]).ravel() for output in interpreter.get_output_details()]
+        outputs = [interpreter.get_tensor(place).ravel() for place in exits]
         return {output.size: output for output in outputs}
+
+
+def _find(path: str) -> Path | None:
+    """A network's file, by its path below the `modules` of mediapipe's wheel; None if it is not there."""
+    if FOLDER is not None:
+        files = [FOLDER / Path(path).name]
+    else:
+        found = importlib.util.find_spec("mediapipe")
+        folders = (found.submodule_search_locations if found else None) or []
+        files = [Path(folder) / "modules" / path for folder in folders]
+    return next((file for file in files if file.is_file()), None)
 
 
 _opening = threading.Lock()
 
 
-def _open(file: Path):
+def _open(file: Path, shape: tuple[int, ...]) -> tuple[Any, int, list[int]]:
+    """An interpreter for images of that shape, and the numbers of its input and its outputs."""
     from ai_edge_litert.interpreter import Interpreter
 
     with _opening, _silent_stderr():
         interpreter = Interpreter(str(file), num_threads=1)
+        entrance = interpreter.get_input_details()[0]
+        if tuple(entrance["shape"]) != (1, *shape):
+            interpreter.resize_tensor_input(entrance["index"], (1, *shape))
         interpreter.allocate_tensors()
-    return interpreter
+    return interpreter, entrance["index"], [output["index"] for output in interpreter.get_output_details()]
 
 
 @contextlib.contextmanager
