@@ -537,9 +537,23 @@ def images(
         DatasetError: too few images, no such column, or images that do not decode; the message names them.
     """
     table, targets = _usable(table, label_space, labels)
+    return _single_images(table, {"label": targets}, spec, batch_size, seed, augmentation, cache, shuffle)
+
+
+def _single_images(
+    table: FaceTable,
+    columns: dict[str, np.ndarray],
+    spec: ImageSpec,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation,
+    cache: str | os.PathLike[str] | None,
+    shuffle: bool = True,
+) -> Batches:
+    """One image of each row, "image", with columns of the same rows."""
     steps = _steps(table.name, len(table), batch_size, "labelled images")
     order = _Order(seed, 0, len(table), batch_size)
-    stream = _Stream("image", _Faces(table, _stored(spec, augmentation), cache), {"label": targets})
+    stream = _Stream("image", _Faces(table, _stored(spec, augmentation), cache), columns)
 
     def pick(epoch: int, step: int) -> tuple[np.ndarray, ...]:
         if not shuffle:
@@ -578,15 +592,8 @@ def images_with_pose(
         raise DatasetError(
             f"{table.name}: not one face has a pose; estimate them with kerasfer.detection, or train a variant without"
         )
-    steps = _steps(table.name, len(table), batch_size, "labelled images")
-    order = _Order(seed, 0, len(table), batch_size)
     columns = {"label": targets, "pose_label": classes}
-    stream = _Stream("image", _Faces(table, _stored(spec, augmentation), cache), columns)
-
-    def pick(epoch: int, step: int) -> tuple[np.ndarray, ...]:
-        return (order.rows(epoch, step, steps),)
-
-    return Batches(spec, batch_size, steps, seed, augmentation, [stream], pick, [])
+    return _single_images(table, columns, spec, batch_size, seed, augmentation, cache)
 
 
 def expression_and_face(
