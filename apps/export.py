@@ -4,21 +4,28 @@
     python apps/export.py --model tdgan --data DIR
     python apps/export.py --model runs/tdgan --formats float32 int8 --output phone/
     python apps/export.py --model runs/fesr --part all
+    python apps/export.py --model tdgan --bundle phone/
 
 Of the recogniser it writes saved_model/, model.tflite (float32), model_float16.tflite, model_int8.tflite and
 parity.json; of the generator the same with generator_ in front (generator.tflite for float32). Exit code 0: all done;
 1: written, but a figure misses its target; 2: nothing was written.
+
+A bundle is a folder that recognises by itself, photo to expression, with numpy, Pillow and LiteRT: the recogniser
+(int8, or the first of --formats), MediaPipe's detector and face mesh, labels, licences, Python code, and a README with
+snippets for Python, Kotlin and Swift.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 from common import locate, run_app
 
 from kerasfer import datasets
+from kerasfer.datasets.base import FaceTable
 from kerasfer.models import DEFAULT_RECOGNIZER
 
 FORMATS = ("saved_model", "float32", "float16", "int8")
@@ -41,8 +48,13 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", metavar="DIR", help="where to (default: exported/NAME)")
     parser.add_argument(
-        "--formats", nargs="+", default=FORMATS, choices=FORMATS, metavar="FORMAT", help=f"default: {' '.join(FORMATS)}"
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        metavar="FORMAT",
+        help=f"default: {' '.join(FORMATS)}; of a bundle: int8",
     )
+    parser.add_argument("--bundle", metavar="DIR", help="write a bundle for devices there, and nothing else")
     parser.add_argument(
         "--data",
         metavar="DIR",
@@ -64,9 +76,13 @@ def main(arguments: list[str] | None = None) -> int:
         calibration = datasets.load(options.dataset, root, split="train")
         parity = datasets.load(options.dataset, root, split="valid")
 
+    if options.bundle is not None:
+        return _bundle(options, calibration, parity)
+
     from kerasfer import export, zoo
 
     model = zoo.load(options.model)
+    options.formats = options.formats or FORMATS
     folder = Path(options.output or Path("exported") / Path(options.model).resolve().name)
     parts = {"recognizer": export.export, "generator": export.export_generator}
     good = True
@@ -79,6 +95,34 @@ def main(arguments: list[str] | None = None) -> int:
             good = good and report.good
     if not good:
         print("a figure misses its target; calibrate on faces like those the model was trained on", file=sys.stderr)
+    return 0 if good else 1
+
+
+def _bundle(options: argparse.Namespace, calibration: FaceTable | None, parity: FaceTable | None) -> int:
+    """Writes a bundle, of a file that is there or of one exported for it."""
+    from kerasfer.bundle import write_bundle
+    from kerasfer.weights import bundled
+
+    storage = (options.formats or ("int8",))[0]
+    if storage == "saved_model":
+        raise ValueError("a bundle holds a TFLite file; name float32, float16 or int8 with --formats")
+    name = f"model{'' if storage == 'float32' else f'_{storage}'}.tflite"
+    file = bundled().get(options.model, Path(options.model)) / name
+    good = True
+    if Path(options.model).suffix == ".tflite":
+        written = write_bundle(options.model, options.bundle)
+    elif file.is_file():
+        written = write_bundle(file, options.bundle)
+    else:
+        from kerasfer import export, zoo
+
+        with tempfile.TemporaryDirectory() as folder:
+            report = export(zoo.load(options.model), folder, [storage], calibration, parity, progress=_say)
+            print(report.table())
+            good = report.good
+            written = write_bundle(report.files[storage], options.bundle)
+    for path in written:
+        print(path)
     return 0 if good else 1
 
 

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from kerasfer.faces import DetectedFace, ImageSpec, Prediction
+from kerasfer.interpreter import open_interpreter
 
 __all__ = [
     "METADATA",
@@ -207,15 +208,11 @@ def _image_spec(metadata: dict[str, Any]) -> ImageSpec:
 
 def _interpreter(content: bytes, origin: str, threads: int) -> Any:
     try:
-        from ai_edge_litert.interpreter import Interpreter
+        return open_interpreter(content, threads)
     except ImportError as error:
         raise LiteError("the LiteRT interpreter is missing: pip install ai-edge-litert") from error
-    try:
-        interpreter = Interpreter(model_content=content, num_threads=threads)
-        interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise LiteError(f"{origin}: cannot be run ({' '.join(str(error).split())}); copy or export it again") from error
-    return interpreter
 
 
 # -- photos ------------------------------------------------------------------------------------------------------------
@@ -224,9 +221,9 @@ def _interpreter(content: bytes, origin: str, threads: int) -> Any:
 class Pipeline:
     """Finds the faces in photos and recognises their expressions.
 
-    MediaPipe's detector and face mesh are run by LiteRT, from the files in mediapipe's wheel, which is not imported, or
-    from the folder of a bundle that `apps/export.py --bundle` wrote. The answers are those of `kerasfer.recognize` with
-    the same file and detector. Safe to call from several threads.
+    MediaPipe's detector and face mesh are run by LiteRT, from the files in mediapipe's wheel, which is not imported.
+    (A bundle of `apps/export.py --bundle` brings its own.) The answers are those of `kerasfer.recognize` with the same
+    file and detector. Safe to call from several threads.
 
     Args:
         model: name of a bundled model; a .tflite file written by `kerasfer.export`; or a folder with one: of several

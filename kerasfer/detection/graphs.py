@@ -6,15 +6,14 @@ is needed, and every thread may look for faces at the same time.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from kerasfer.interpreter import open_interpreter
 
 __all__ = ["DetectionError", "Graph"]
 
@@ -75,35 +74,13 @@ def _find(path: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-_opening = threading.Lock()
-
-
 def _open(file: Path, shape: tuple[int, ...]) -> tuple[Any, int, list[int]]:
     """An interpreter for images of that shape, and the numbers of its input and its outputs."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    with _opening, _silent_stderr():
-        interpreter = Interpreter(str(file), num_threads=1)
-        entrance = interpreter.get_input_details()[0]
-        if tuple(entrance["shape"]) != (1, *shape):
-            interpreter.resize_tensor_input(entrance["index"], (1, *shape))
-        interpreter.allocate_tensors()
-    return interpreter, entrance["index"], [output["index"] for output in interpreter.get_output_details()]
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Drops what native code writes to file descriptor 2: LiteRT announces its delegate there."""
     try:
-        kept = os.dup(2)
-    except OSError:
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        interpreter = open_interpreter(file.read_bytes(), shape=(1, *shape))
+    except ImportError as error:
+        raise DetectionError("the LiteRT interpreter is missing: pip install ai-edge-litert") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DetectionError(f"{file}: cannot be run ({' '.join(str(error).split())}); copy it again") from error
+    entrance, exits = interpreter.get_input_details()[0], interpreter.get_output_details()
+    return interpreter, entrance["index"], [output["index"] for output in exits]
