@@ -1,31 +1,56 @@
 #!/usr/bin/env python3
-"""Recognises the expression of every face in photos.
+"""Recognises the expression of every face in photos, in a video or before a camera.
 
     python apps/recognize.py photo.jpg
     python apps/recognize.py holiday/ --output marked/ --csv expressions.csv
     python apps/recognize.py photo.jpg --model dcganfer --action-units
+    python apps/recognize.py clip.mp4 --csv expressions.csv
+    python apps/recognize.py camera --seconds 60 --output none --jsonl expressions.jsonl
 
-Prints each face's box, expression and probabilities, and writes each photo with its faces marked. Exit code 0: all
-done; 1: some of several photos could not be read (they are listed, the rest is done); 2: nothing could be done.
+Prints each face's box, expression and probabilities, and writes each photo with its faces marked.
+
+In a video, people keep their number over time. The detector looks at every fifth frame (--every), and the face mesh
+follows the faces in between. A face that the detector finds is the person whose box it overlaps most, by 0.3 or more,
+if seen within the last second; else it is somebody new. Probabilities are averaged over time, with weights that fall by
+half in 0.3 s (--smoothing, 0 for none). If the model has a TFLite file, that is run. A video that was stopped goes on
+where it was with the same command.
+
+Exit code 0: all done; 1: some of several photos could not be read, or the video ended early (the rest is done); 2:
+nothing could be done.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
+import collections
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from common import run_app
+from tables import Journal, Row, add_options, columns, demand_writable, face_row, write_tables
 
 from kerasfer import images
 from kerasfer.detection import DETECTORS
+from kerasfer.faces import Prediction
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.recognition import PhotoResult, annotate, find_photos, recognize_each
+from kerasfer.version import __version__
+from kerasfer.video import (
+    VIDEO_SUFFIXES,
+    FrameResult,
+    Video,
+    VideoError,
+    VideoRecognizer,
+    VideoWriter,
+    camera_number,
+    mark,
+    open_video,
+)
 
 PICTURES = (".png", ".jpg", ".jpeg")
 
@@ -33,55 +58,226 @@ PICTURES = (".png", ".jpg", ".jpeg")
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="image file, folder of images or pattern")
+    parser.add_argument(
+        "photos",
+        nargs="+",
+        metavar="PHOTO|VIDEO|CAMERA",
+        help=f"image files, folders of images or patterns; one video ({', '.join(VIDEO_SUFFIXES)}); or one camera: "
+        "'camera', 'camera:1'",
+    )
     parser.add_argument(
         "--model", default=DEFAULT_RECOGNIZER, help="name of a bundled model, or a folder (default: %(default)s)"
     )
-    parser.add_argument("--detector", default="mediapipe", help=f"{', '.join(DETECTORS)} (default: mediapipe)")
+    parser.add_argument("--detector", help=f"{', '.join(DETECTORS)} (default: mediapipe for photos, quick for videos)")
     parser.add_argument(
         "--output",
         default="recognized",
         metavar="DIR|FILE",
-        help="folder for the marked photos, or for one photo the PNG or JPEG file; 'none' writes none "
+        help="folder for what is marked; or for one photo the PNG or JPEG file, for a video the MP4; 'none': nothing "
         "(default: the folder 'recognized')",
     )
     parser.add_argument("--minimum-score", type=float, default=0.5, help="least confidence in a face (default: 0.5)")
     parser.add_argument(
         "--action-units", action="store_true", help="tell FACS action units too; the model must detect them"
     )
-    parser.add_argument("--json", metavar="FILE", help="write everything found, landmarks and pose too, as JSON")
-    parser.add_argument("--csv", metavar="FILE", help="write one line a face as CSV")
+    add_options(parser)
+    video = parser.add_argument_group("videos and cameras")
+    video.add_argument("--every", type=int, default=5, metavar="N", help="detect in every N-th frame (default: 5)")
+    video.add_argument(
+        "--smoothing", type=float, default=0.3, metavar="SECONDS", help="half-life of an answer; 0: none (default: 0.3)"
+    )
+    video.add_argument("--seconds", type=float, help="stop after so many seconds of video (default: at its end)")
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the app; returns its exit code."""
     options = parser().parse_args(arguments)
+    demand_writable(options)
+    if any(_is_video(source) for source in options.photos):
+        if len(options.photos) > 1:
+            raise VideoError("one video or camera at a time, and no photos beside it")
+        return _recognize_video(options, options.photos[0])
+    return _recognize_photos(options)
+
+
+def _recognize_photos(options: argparse.Namespace) -> int:
     photos = [os.fspath(photo) for photo in find_photos(options.photos)]
     photos = [photo for photo in photos if not _is_marked(photo, options.output)] or photos
     targets = _targets(photos, options.output)
-    results = []
     found = recognize_each(
-        photos, options.model, options.detector, 32, options.minimum_score, action_units=options.action_units
+        photos,
+        options.model,
+        options.detector or "mediapipe",
+        32,
+        options.minimum_score,
+        action_units=options.action_units,
     )
-    for result in _shown(found, photos):
-        if result.error is not None and len(photos) == 1:
-            raise images.ImageError(result.error)
-        results.append(result)
-        target = targets.get(len(results) - 1)
-        if target is not None and result.error is None:
-            images.write(target, annotate(images.read(result.path), result.predictions))
-        _say(_described(result, target))
-    if options.json:
-        _write_text(options.json, json.dumps([_plain(result) for result in results], indent=1) + "\n")
-    if options.csv:
-        _write_text(options.csv, _table(results))
-    bad = [result for result in results if result.error is not None]
+    journal, known, bad = Journal(None, {}), None, []
+    with contextlib.closing(journal):
+        try:
+            for result in _shown(found, photos):
+                if result.error is not None and len(photos) == 1:
+                    raise images.ImageError(result.error)
+                target = targets.get(journal.count)
+                if target is not None and result.error is None:
+                    images.write(target, annotate(images.read(result.path), result.predictions))
+                known = known or next(iter(result.predictions), None)
+                bad += [result.error] if result.error is not None else []
+                faces = [{**face.to_json(), "row": face_row(face)} for face in result.predictions]
+                journal.append({"path": result.path, "error": result.error, "faces": faces})
+                _say(_described(result, target))
+        finally:
+            if journal.count:
+                names = [*columns(["path", "face"], known), "error"]
+                write_tables(options, names, lambda: _photo_rows(journal), lambda: _without_rows(journal))
+        count = journal.count
     if bad:
-        print(f"{len(bad)} of {len(results)} photos could not be read:", file=sys.stderr)
-        for result in bad:
-            print(f"  {result.error}", file=sys.stderr)
+        print(f"{len(bad)} of {count} photos could not be read:", file=sys.stderr)
+        for error in bad:
+            print(f"  {error}", file=sys.stderr)
     return 1 if bad else 0
+
+
+# -- videos ------------------------------------------------------------------------------------------------------------
+
+
+def _is_video(source: str) -> bool:
+    if os.path.isdir(source):
+        return False
+    is_camera = camera_number(source) is not None and not os.path.lexists(source)
+    return is_camera or Path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _recognize_video(options: argparse.Namespace, source: str) -> int:
+    target = _video_target(source, options.output)
+    recognizer = VideoRecognizer(
+        options.model,
+        options.detector or "quick",
+        options.every,
+        options.smoothing,
+        options.minimum_score,
+        options.action_units,
+    )
+    with open_video(source):
+        pass
+    journal = _journal(options, source, target)
+    kept = recognizer.kept(journal.count)
+    journal.keep(kept)
+    recognizer.restore(map(FrameResult.from_json, journal))
+    if kept:
+        print(f"going on after {kept} frames that are done")
+    people: dict[int, collections.Counter[str]] = {}
+    known: Prediction | None = None
+    began, done, last = time.monotonic(), False, 0.0
+    with open_video(source, kept) as video:
+        writer = VideoWriter(target, video.rate) if target else None
+        try:
+            for result in _all_frames(source, video, recognizer, journal, writer, options.seconds):
+                last = result.time
+                for face in result.faces:
+                    people.setdefault(face.person, collections.Counter())[face.prediction.expression] += 1
+                    known = known or face.prediction
+            done = True
+        finally:
+            if writer is not None:
+                writer.close()
+            count = journal.count
+            names = columns(["frame", "time", "person"], known)
+            write_tables(options, names, lambda: _video_rows(journal), lambda: _video_entries(journal))
+            journal.close(remove=done)
+    rate = (count - kept) / max(time.monotonic() - began, 1e-6)
+    marked = f", marked in {target}" if target and count else ""
+    crowd = "1 person" if len(people) == 1 else f"{len(people)} people"
+    print(f"{video.name}: {count} frames, {last:.1f} s, {crowd}, {rate:.1f} frames/s{marked}")
+    for number, counts in sorted(people.items()):
+        shares = ", ".join(f"{label} {share / counts.total():.0%}" for label, share in counts.most_common(3))
+        print(f"  {number}. in {counts.total()} frames: {shares}")
+    if done and video.problem is not None and (options.seconds is None or last < options.seconds - 1):
+        print(f"error: {video.problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _video_target(source: str, output: str) -> Path | None:
+    """Where the marked video goes; None if none is wanted."""
+    if output == "none":
+        return None
+    if Path(output).suffix.lower() in VideoWriter.CODECS and not Path(output).is_dir():
+        target = Path(output)
+    else:
+        target = Path(output) / f"{Path(source.replace(':', '_')).stem}_expressions.mp4"
+    if target.resolve() == Path(source).resolve():
+        raise VideoError(f"{target}: would overwrite the video; choose another --output")
+    return target
+
+
+def _journal(options: argparse.Namespace, source: str, target: Path | None) -> Journal:
+    """What an earlier run of the same command did, if it was stopped; of a camera never."""
+    files = [target, *(Path(path) for path in (options.csv, options.json, options.jsonl, options.parquet) if path)]
+    beside = next((path for path in files if path is not None), None)
+    if beside is None or camera_number(source) is not None:
+        return Journal(None, {})
+    state = Path(source).stat()
+    asked = ("model", "detector", "every", "smoothing", "minimum_score", "action_units")
+    header = {"kerasfer": __version__, "video": str(Path(source).resolve()), "size": state.st_size}
+    header |= {"modified": state.st_mtime_ns, **{name: getattr(options, name) for name in asked}}
+    return Journal(beside.with_name(f".{Path(source).name}.journal"), header)
+
+
+def _all_frames(
+    source: str,
+    video: Video,
+    recognizer: VideoRecognizer,
+    journal: Journal,
+    writer: VideoWriter | None,
+    seconds: float | None,
+) -> Iterator[FrameResult]:
+    """The results of every frame, those of an earlier run first; marks each in the video that is written."""
+    from tqdm import tqdm
+
+    kept = journal.count
+    if kept and writer is not None:
+        with open_video(source) as again:
+            for frame, entry in zip(again, journal):
+                result = FrameResult.from_json(entry)
+                writer.write(mark(frame.image, result.faces))
+                yield result
+    else:
+        yield from map(FrameResult.from_json, journal)
+    results = recognizer.recognize(video)
+    with (
+        contextlib.closing(results),
+        tqdm(results, total=video.count, initial=kept, unit="frame", disable=None) as shown,
+    ):
+        for result in shown:
+            if seconds is not None and result.time >= seconds:
+                return
+            journal.append(result.to_json())
+            if writer is not None:
+                writer.write(mark(result.image, result.faces))
+            yield result
+
+
+def _video_rows(journal: Journal) -> Iterator[Row]:
+    """A row for each face in each frame."""
+    for result in map(FrameResult.from_json, journal):
+        for face in result.faces:
+            known = {"frame": result.number, "time": round(result.time, 4), "person": face.person}
+            yield {**known, **face_row(face.prediction)}
+
+
+def _video_entries(journal: Journal) -> Iterator[dict[str, Any]]:
+    for result in map(FrameResult.from_json, journal):
+        faces = []
+        for face in result.faces:
+            plain = face.prediction.to_json()
+            plain.pop("landmarks")
+            faces.append({"person": face.person, **plain})
+        yield {"frame": result.number, "time": round(result.time, 4), "faces": faces}
+
+
+# -- photos ------------------------------------------------------------------------------------------------------------
 
 
 def _is_marked(photo: str, folder: str) -> bool:
@@ -143,42 +339,19 @@ def _described(result: PhotoResult, target: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _plain(result: PhotoResult) -> dict:
-    faces = [prediction.to_json() for prediction in result.predictions]
-    return {"path": result.path, "error": result.error, "faces": faces}
+def _photo_rows(entries: Iterable[dict[str, Any]]) -> Iterator[Row]:
+    """A row for each face, for each photo without one, and for each that could not be read."""
+    for entry in entries:
+        known = {"path": entry["path"], "error": entry["error"]}
+        for number, face in enumerate(entry["faces"], 1):
+            yield {**known, "face": number, **face["row"]}
+        if not entry["faces"]:
+            yield known if entry["error"] else {**known, "face": 0}
 
 
-def _table(results: Sequence[PhotoResult]) -> str:
-    faces = [face for result in results for face in result.predictions]
-    labels = list(faces[0].probabilities) if faces else []
-    units = list(faces[0].action_units or ()) if faces else []
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    places = ["left", "top", "right", "bottom"]
-    angles = ["yaw", "pitch", "roll"]
-    named = [f"AU{unit}" for unit in units]
-    writer.writerow(["path", "face", *places, "score", "expression", *labels, *angles, *named, "error"])
-    for result in results:
-        for number, face in enumerate(result.predictions, 1):
-            box = [f"{side:.1f}" for side in (face.box.left, face.box.top, face.box.right, face.box.bottom)]
-            pose = face.pose and [f"{angle:.1f}" for angle in (face.pose.yaw, face.pose.pitch, face.pose.roll)]
-            shares = [f"{face.probabilities[label]:.6f}" for label in labels]
-            row = [result.path, number, *box, f"{face.score:.4f}", face.expression, *shares, *(pose or ["", "", ""])]
-            writer.writerow([*row, *(f"{face.action_units[unit]:.6f}" for unit in units), ""])
-        if result.error is not None:
-            writer.writerow([result.path, *[""] * (10 + len(labels) + len(units)), result.error])
-    return text.getvalue()
-
-
-def _write_text(path: str, text: str) -> None:
-    """Writes a text file beside its place, then renames it."""
-    temporary = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise images.ImageError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+def _without_rows(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for entry in entries:
+        yield {**entry, "faces": [{key: face[key] for key in face if key != "row"} for face in entry["faces"]]}
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ _PUBLIC = {
 
 _MODULES = (
     "batches",
+    "bundle",
     "datasets",
     "detection",
     "evaluation",
@@ -37,6 +38,7 @@ _MODULES = (
     "plots",
     "splits",
     "training",
+    "video",
     "zoo",
 )
 """Modules that are reached as attributes; `kerasfer.export` can itself be called."""

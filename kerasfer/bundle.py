@@ -246,8 +246,8 @@ for face in pipeline.recognize("photo.jpg"):  # or a uint8 RGB array (height, wi
 1. Scale the picture to 128 pixels at its longer side, centred on black, and run the detector. Anchor `i` stands at
    `x = ((i / 2) % 16 + 0.5) / 16`, `y = (i / 32 + 0.5) / 16` for i < 512 (whole-number divisions), and for the others
    with `j = i - 512` at `x = ((j / 6) % 8 + 0.5) / 8`, `y = (j / 48 + 0.5) / 8`. Its values 4 to 11, of sixteen from 0,
-   divided by 128 and added to the anchor, are x and y of right eye, left eye, nose and mouth (the person's right). The score is
-   `1 / (1 + exp(-s))`.
+   divided by 128 and added to the anchor, are x and y of right eye, left eye, nose and mouth (the person's
+   right). The score is `1 / (1 + exp(-s))`.
 2. Move, turn and scale the picture so that these four points come nearest to
    ($target) in a square of $size pixels. Shrink large pictures first, so that nothing aliases.
 3. Run the recogniser on that square.

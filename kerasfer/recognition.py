@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import glob
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +23,8 @@ from kerasfer.faces import Box, DetectedFace, ImageSpec, Prediction
 from kerasfer.models import DEFAULT_RECOGNIZER
 
 __all__ = [
+    "COLORS",
+    "FaceClassifier",
     "PhotoResult",
     "RecognitionError",
     "RecognitionModel",
@@ -125,10 +129,8 @@ def recognize_each(
         raise RecognitionError(f"batch_size and workers must be at least 1, got {batch_size} and {workers}")
     find_detector(detector)
     found = find_photos(photos)
-    loaded = _model_of(model)
-    classifier = _Classifier(loaded, batch_size)
-    units = _units_of(loaded, batch_size) if action_units else None
-    return _results(found, classifier, units, detector, minimum_score, workers)
+    classifier = FaceClassifier(model, batch_size, action_units)
+    return _results(found, classifier, detector, minimum_score, workers)
 
 
 def find_photos(photos: Photo | Sequence[Photo]) -> list[Photo]:
@@ -282,25 +284,52 @@ def classify(
     Returns:
         One prediction for each face, in order.
     """
-    aligned = [_aligned(image, face, model.image_spec) for face in faces]
-    classifier = _Classifier(model, batch_size)
-    return _predictions(faces, classifier(aligned), classifier.labels)
+    classifier = FaceClassifier(model, batch_size)
+    return classifier(faces, [classifier.aligned(image, face) for face in faces])
 
 
-def _aligned(image: np.ndarray, face: DetectedFace, spec: ImageSpec) -> np.ndarray:
-    return images.prepare(align(image, face, spec.size), spec)
+class FaceClassifier:
+    """Says what faces express that are already found.
 
+    Args:
+        model: as for `recognize`.
+        batch_size: number of faces that go through the model at once.
+        action_units: whether to tell how likely each FACS action unit is, too.
 
-def _predictions(
-    faces: Sequence[DetectedFace],
-    probabilities: np.ndarray,
-    labels: Sequence[str],
-    units: Sequence[dict[int, float] | None] | None = None,
-) -> list[Prediction]:
-    return [
-        Prediction.of(face, labels, row, shown)
-        for face, row, shown in zip(faces, probabilities, units or [None] * len(faces), strict=True)
-    ]
+    Attributes:
+        batch_size: as given.
+        labels: names of the expressions, in the model's order.
+        units: numbers of the action units that are told; () if none are.
+
+    Raises:
+        RecognitionError, ValueError: as `recognize`.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | RecognitionModel = DEFAULT_RECOGNIZER,
+        batch_size: int = 32,
+        action_units: bool = False,
+    ) -> None:
+        model = _model_of(model)
+        self._expressions = _Classifier(model, batch_size)
+        self._action_units = _units_of(model, batch_size) if action_units else None
+        self.batch_size = batch_size
+        self.labels: tuple[str, ...] = tuple(self._expressions.labels)
+        self.units: tuple[int, ...] = tuple(self._action_units.labels) if self._action_units else ()
+
+    def aligned(self, image: np.ndarray, face: DetectedFace) -> np.ndarray:
+        """A face of an image, uint8 RGB (height, width, 3), as the model wants it: float32 (h, w, c)."""
+        spec = self._expressions.spec
+        return images.prepare(align(image, face, spec.size), spec)
+
+    def __call__(self, faces: Sequence[DetectedFace], aligned: Sequence[np.ndarray]) -> list[Prediction]:
+        """The predictions for faces and what `aligned` gave for each, in order."""
+        units: list[dict[int, float] | None] = [None] * len(faces)
+        if self._action_units:
+            units = [dict(zip(self.units, row)) for row in self._action_units(aligned).tolist()]
+        rows = zip(faces, self._expressions(aligned), units, strict=True)
+        return [Prediction.of(face, self.labels, probabilities, shown) for face, probabilities, shown in rows]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -315,13 +344,12 @@ class _Found:
 
 def _results(
     photos: Sequence[Photo],
-    classifier: _Classifier,
-    units: _Classifier | None,
+    classifier: FaceClassifier,
     detector: str | Detector,
     minimum_score: float,
     workers: int,
 ) -> Iterator[PhotoResult]:
-    batch_size, spec = classifier.batch_size, classifier.spec
+    batch_size = classifier.batch_size
 
     def look(numbered: tuple[int, Photo]) -> _Found:
         number, photo = numbered
@@ -329,7 +357,7 @@ def _results(
         try:
             image = images.read(photo)
             faces = detect(image, detector, minimum_score=minimum_score)
-            return _Found(path, faces, [_aligned(image, face, spec) for face in faces])
+            return _Found(path, faces, [classifier.aligned(image, face) for face in faces])
         except DetectionError:
             raise
         except (ValueError, OSError, MemoryError) as error:
@@ -338,29 +366,35 @@ def _results(
     executor = ThreadPoolExecutor(min(workers, len(photos)))
     try:
         waiting: list[_Found] = []
-        for found in executor.map(look, enumerate(photos)):
+        for found in _ahead(executor, look, enumerate(photos), 4 * workers):
             waiting.append(found)
             if sum(len(entry.faces) for entry in waiting) >= batch_size or len(waiting) >= 8 * batch_size:
-                yield from _classified(waiting, classifier, units)
+                yield from _classified(waiting, classifier)
                 waiting = []
-        yield from _classified(waiting, classifier, units)
+        yield from _classified(waiting, classifier)
     finally:
         executor.shutdown(cancel_futures=True)
 
 
-def _classified(waiting: Sequence[_Found], classifier: _Classifier, units: _Classifier | None) -> Iterator[PhotoResult]:
-    faces = [face for found in waiting for face in found.aligned]
-    probabilities = classifier(faces)
-    shown = [dict(zip(units.labels, row)) for row in units(faces).tolist()] if units else [None] * len(faces)
-    start = 0
+def _ahead(executor: Executor, function: Callable[[Any], Any], entries: Iterable[Any], most: int) -> Iterator[Any]:
+    """Like `executor.map`, but no more than `most` entries ahead of whoever takes the results."""
+    waiting: collections.deque[Future] = collections.deque()
+    for entry in entries:
+        waiting.append(executor.submit(function, entry))
+        if len(waiting) > most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _classified(waiting: Sequence[_Found], classifier: FaceClassifier) -> Iterator[PhotoResult]:
+    faces = [face for found in waiting for face in found.faces]
+    predictions = iter(classifier(faces, [face for found in waiting for face in found.aligned]))
     for found in waiting:
-        rows = slice(start, start + len(found.faces))
-        start = rows.stop
-        predictions = _predictions(found.faces, probabilities[rows], classifier.labels, shown[rows])
-        yield PhotoResult(found.path, predictions, found.error)
+        yield PhotoResult(found.path, list(itertools.islice(predictions, len(found.faces))), found.error)
 
 
-_COLORS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (110, 110, 110))
+COLORS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (110, 110, 110))
 """Okabe and Ito's colours, which people with any colour vision can tell apart."""
 
 _INK, _PAPER, _FAINT = (30, 30, 30), (255, 255, 255), (190, 190, 190)
@@ -400,7 +434,7 @@ def _draw_box(
     line: int,
     font: ImageFont.FreeTypeFont,
 ) -> None:
-    color = _COLORS[(number - 1) % len(_COLORS)]
+    color = COLORS[(number - 1) % len(COLORS)]
     box = Box(*(side * scale for side in dataclasses.astuple(prediction.box)))
     thickness = max(2, line // 8)
     left, top = max(box.left, 0), max(box.top, 0)
@@ -430,7 +464,7 @@ def _panel(predictions: Sequence[Prediction], line: int, font: ImageFont.FreeTyp
     drawing = ImageDraw.Draw(panel)
     for index, prediction in enumerate(predictions):
         left, top = (index // rows) * cell_width + line, (index % rows) * cell_height + line * 0.5
-        color = _COLORS[index % len(_COLORS)]
+        color = COLORS[index % len(COLORS)]
         title = f"{index + 1} {prediction.expression} {prediction.confidence:.0%}"
         drawing.text((left, top + line / 2), title, fill=color, font=font, anchor="lm")
         shown = sorted(prediction.probabilities, key=prediction.probabilities.get, reverse=True)[:bars]

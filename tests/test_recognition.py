@@ -283,8 +283,9 @@ def test_app_tells_action_units(app, folder, tmp_path, monkeypatch, capsys):
     assert app.main([*photos, "--action-units", "--output", "none", "--csv", str(table)]) == 0
     printed = capsys.readouterr().out
     assert printed.count("     AU1 ") == 1 and ", AU12 " in printed
-    (row,) = csv.DictReader(table.open())
+    row, without = csv.DictReader(table.open())
     assert float(row["AU1"]) + float(row["AU12"]) == pytest.approx(1, abs=1e-5) and row["error"] == ""
+    assert without["face"] == "0" and without["AU1"] == ""
 
 
 def test_app_many(app, folder, tmp_path, capsys):
@@ -294,7 +295,8 @@ def test_app_many(app, folder, tmp_path, capsys):
     assert code == 1 and "1 of 4 photos could not be read" in printed.err and "c.jpg" in printed.err
     assert sorted(os.listdir(out)) == ["a_expressions.png", "b_expressions.png", "d_expressions.png"]
     rows = list(csv.DictReader(Path(table).read_text().splitlines()))
-    assert [row["expression"] for row in rows] == ["happiness", "", "sadness"] and "c.jpg" in rows[1]["error"]
+    assert [row["expression"] for row in rows] == ["happiness", "", "", "sadness"] and "c.jpg" in rows[2]["error"]
+    assert [row["face"] for row in rows] == ["1", "0", "", "1"] and rows[1]["error"] == ""
     assert float(rows[0]["happiness"]) + float(rows[0]["sadness"]) == pytest.approx(1, abs=1e-5)
     plain = json.loads(Path(found).read_text())
     assert [len(photo["faces"]) for photo in plain] == [1, 0, 0, 1] and len(plain[0]["faces"][0]["landmarks"]) == 68

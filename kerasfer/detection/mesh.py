@@ -13,7 +13,7 @@ from kerasfer import images
 from kerasfer.detection.graphs import Graph
 from kerasfer.faces import Box, Landmarks
 
-__all__ = ["MESH_POINTS", "fit", "landmarks_of"]
+__all__ = ["MESH_POINTS", "fit", "follow", "landmarks_of", "region"]
 
 MESH_POINTS: dict[str, tuple[int, ...]] = {
     "jaw": (127, 234, 132, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 361, 454, 356),
@@ -59,7 +59,7 @@ def fit(image: np.ndarray, box: Box, roll: float = 0.0, minimum_presence: float 
     """
     center, side = np.array(box.center), 1.5 * max(box.width, box.height)
     points, present = _run(image, center, side, roll)
-    new_center, new_side, new_roll = _region(points)
+    new_center, new_side, new_roll = region(points)
     moved = np.hypot(*(new_center - center)) / side
     turned = abs((new_roll - roll + np.pi) % (2 * np.pi) - np.pi)
     if moved > 0.1 or turned > np.radians(10) or not 0.8 < new_side / side < 1.25:
@@ -67,6 +67,21 @@ def fit(image: np.ndarray, box: Box, roll: float = 0.0, minimum_presence: float 
         if present_again >= present:
             points, present = again, present_again
     return points if present >= minimum_presence else None
+
+
+def follow(image: np.ndarray, points: np.ndarray, minimum_presence: float = PRESENT) -> np.ndarray | None:
+    """Fits the mesh to a face near where it was a moment before.
+
+    Args:
+        image: uint8 RGB (height, width, 3), the next frame of a video.
+        points: the mesh in the frame before, as `fit` gives it.
+        minimum_presence: least probability, by the mesh's own judgement, that it sees a face.
+
+    Returns:
+        As `fit`.
+    """
+    found, present = _run(image, *region(points))
+    return found if present >= minimum_presence else None
 
 
 def landmarks_of(points: np.ndarray) -> Landmarks:
@@ -91,8 +106,8 @@ def _run(image: np.ndarray, center: np.ndarray, side: float, roll: float) -> tup
     return np.column_stack([flat, points[:, 2] * scale]).astype(np.float32), float(present)
 
 
-def _region(points: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Centre, side and roll of the square that the mesh expects around its points."""
+def region(points: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Centre (2,), side in pixels and roll in radians of the square that the mesh expects around its points."""
     right, left = points[33, :2], points[263, :2]
     roll = float(np.arctan2(left[1] - right[1], left[0] - right[0]))
     upright = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])

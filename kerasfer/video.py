@@ -1,0 +1,624 @@
+"""Videos to expressions: decode, find or follow the faces, recognise, smooth; a stage each, side by side.
+
+    with open_video("clip.mp4") as video:
+        for frame in VideoRecognizer("ipdfer").recognize(video):
+            for face in frame.faces:
+                print(frame.time, face.person, face.prediction.expression)
+
+Following: the detector looks at every fifth frame, and in those between the face mesh goes on from where it was. A
+face that the detector finds is the person whose box it overlaps most, if by three tenths or more and if that person was
+seen within the last second; else it is a new person. Smoothing: each probability is averaged over time, with weights
+that fall by half in `smoothing` seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from kerasfer import lite
+from kerasfer.detection import find_detector, head_pose
+from kerasfer.detection.blazeface import Candidate
+from kerasfer.detection.mesh import CONFIRMED, PRESENT, fit, follow, landmarks_of, region
+from kerasfer.faces import Box, DetectedFace, HeadPose, Prediction
+from kerasfer.models import DEFAULT_RECOGNIZER
+from kerasfer.recognition import COLORS, FaceClassifier, RecognitionModel
+
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "Frame",
+    "FrameResult",
+    "PersonFace",
+    "Smoother",
+    "Tracker",
+    "Video",
+    "VideoError",
+    "VideoRecognizer",
+    "VideoWriter",
+    "camera_number",
+    "mark",
+    "open_video",
+    "recognize_video",
+]
+
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+"""Endings, in lower case, of the files that count as videos."""
+
+SAME_PERSON = 0.3
+"""Least overlap (intersection over union) of a found face's box with a person's last one."""
+
+SAME_FACE = 0.6
+"""Least overlap of two followed faces that are taken for one."""
+
+PATIENCE = 1.0
+"""Seconds that a person is remembered for without being seen."""
+
+AHEAD = 8
+"""Frames that one stage may be ahead of the next."""
+
+Item = TypeVar("Item")
+
+
+class VideoError(ValueError):
+    """A video or a camera cannot be read, or a video cannot be written; the message names it and the remedy."""
+
+
+# -- frames ------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a video.
+
+    Attributes:
+        number: counted from 0.
+        time: seconds since the video's beginning.
+        image: uint8 RGB (height, width, 3).
+    """
+
+    number: int
+    time: float
+    image: np.ndarray
+
+
+class Video:
+    """An open video or camera, to be iterated over once; `open_video` makes it.
+
+    Attributes:
+        name: its path, or "camera <number>".
+        count: number of frames, as the file announces it; None where it does not.
+        rate: frames per second.
+        problem: why a video ended before its announced end; None if it did not. Known when the frames have been read.
+    """
+
+    def __init__(self, capture: Any, name: str, is_camera: bool, start: int) -> None:
+        import cv2
+
+        self.name = name
+        rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.rate = float(rate) if 0 < rate < 1000 else 30.0
+        self.count = int(count) if not is_camera and 0 < count < 1e9 else None
+        self.problem: str | None = None
+        self._capture = capture
+        self._is_camera = is_camera
+        self._start = start
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._capture.release()
+
+    def __iter__(self) -> Iterator[Frame]:
+        import cv2
+
+        began, number, last = time.monotonic(), 0, -1.0
+        while self._capture.grab():
+            seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if self._is_camera:
+                seconds = time.monotonic() - began
+            elif not seconds > last:
+                seconds = max(number / self.rate, last + 1e-3)
+            last = seconds
+            if number >= self._start:
+                read, image = self._capture.retrieve()
+                if not read or image is None:
+                    break
+                yield Frame(number, seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+            number += 1
+        if self._is_camera:
+            self.problem = f"{self.name}: gives no more pictures; plug it in again"
+        elif self.count is not None and number < self.count - 1:
+            self.problem = f"{self.name}: ends after {number} of {self.count} frames, as if cut off; get it again"
+
+
+def camera_number(source: str | os.PathLike[str]) -> int | None:
+    """The number of the camera that "camera" or "camera:1" means; None if it means none."""
+    name, _, number = os.fspath(source).partition(":")
+    if name != "camera" or not (number or "0").isdecimal():
+        return None
+    return int(number or 0)
+
+
+def open_video(source: str | os.PathLike[str], start: int = 0) -> Video:
+    """Opens a video file or a camera.
+
+    Args:
+        source: path of a video; "camera", or "camera:1" for the second one.
+        start: number of frames to leave out at the beginning.
+
+    Raises:
+        VideoError: there is no such file or camera, or the file is empty, damaged or no video.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    import cv2
+
+    cv2.setLogLevel(0)
+    number = camera_number(source)
+    if number is not None:
+        capture = cv2.VideoCapture(number)
+        if not capture.isOpened():
+            raise VideoError(f"camera {number}: cannot be opened; plug one in, or name another, such as camera:1")
+        return Video(capture, f"camera {number}", True, start)
+    path = Path(source)
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if empty:
+        raise VideoError(f"{path}: the file is empty; get it again")
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    if not capture.isOpened():
+        raise VideoError(f"{path}: damaged, cut off or no video; get it again, or convert it to MP4")
+    return Video(capture, str(path), False, start)
+
+
+class VideoWriter:
+    """Writes a video; it gets its name when it is complete.
+
+    Args:
+        path: where to, ending in .mp4 (MPEG-4), .avi (Motion JPEG) or .mkv (MPEG-4).
+        rate: frames per second.
+
+    Raises:
+        VideoError: another ending, or the file cannot be written.
+    """
+
+    CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+
+    def __init__(self, path: str | os.PathLike[str], rate: float) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() not in self.CODECS:
+            raise VideoError(f"{path}: cannot tell the video's format; let the name end in {', '.join(self.CODECS)}")
+        self._aside = self.path.with_name(f".{self.path.stem}.{os.getpid()}.tmp{self.path.suffix}")
+        self._rate = rate
+        self._writer: Any = None
+
+    def write(self, image: np.ndarray) -> None:
+        """Adds a picture, uint8 RGB (height, width, 3), each of the same size."""
+        import cv2
+
+        if self._writer is None:
+            with contextlib.suppress(OSError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            codec = cv2.VideoWriter_fourcc(*self.CODECS[self.path.suffix.lower()])
+            self._writer = cv2.VideoWriter(str(self._aside), codec, self._rate, image.shape[1::-1])
+            if not self._writer.isOpened():
+                raise VideoError(f"{self.path}: cannot be written; choose another place")
+        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+    def close(self, keep: bool = True) -> None:
+        """Finishes the file, or drops it."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        if keep:
+            os.replace(self._aside, self.path)
+        else:
+            self._aside.unlink(missing_ok=True)
+
+
+# -- people ------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class _Person:
+    """A person as last seen."""
+
+    number: int
+    box: Box
+    seen: float
+    face: DetectedFace | None = None
+    points: np.ndarray | None = None
+    frame: np.ndarray | None = None
+    """Where the box lies in the mesh's square: centre and size, in sides of the square, (4,)."""
+
+
+class Tracker:
+    """Finds faces and follows them from frame to frame, as this module's page tells.
+
+    Args:
+        detector: a key of `kerasfer.detection.DETECTORS`.
+        every: the detector looks at each frame whose number is a multiple of this.
+        minimum_score: least confidence of the detector in a face, in [0, 1].
+    """
+
+    def __init__(self, detector: str = "quick", every: int = 5, minimum_score: float = 0.5) -> None:
+        if every < 1:
+            raise VideoError(f"the detector looks at every frame or at every n-th, n at least 1; got {every}")
+        self._find = find_detector(detector)
+        self.every = every
+        self._minimum_score = minimum_score
+        self._people: list[_Person] = []
+        self._count = 0
+
+    def update(self, frame: Frame) -> list[tuple[int, DetectedFace]]:
+        """The faces in the next frame: number of the person, from 1 on, and the face; ordered by the number."""
+        if frame.number % self.every == 0:
+            self._look(frame)
+        else:
+            self._follow(frame)
+        self._people = [person for person in self._people if frame.time - person.seen <= PATIENCE]
+        seen = [person for person in self._people if person.face is not None]
+        return [(person.number, person.face) for person in sorted(seen, key=lambda person: person.number)]
+
+    def restore(self, time: float, boxes: Mapping[int, Box]) -> None:
+        """Notes who was where in a frame of an earlier run; `update` must then go on with a frame for the detector."""
+        for person in self._people:
+            person.face = None
+        known = {person.number: person for person in self._people}
+        for number, box in boxes.items():
+            person = known.get(number)
+            if person is None:
+                self._people.append(_Person(number, box, time))
+            else:
+                person.box, person.seen = box, time
+        self._count = max(self._count, *boxes, 0)
+        self._people = [person for person in self._people if time - person.seen <= PATIENCE]
+
+    def _look(self, frame: Frame) -> None:
+        found = []
+        for candidate in self._find(frame.image, self._minimum_score):
+            presence = PRESENT if candidate.trusted else CONFIRMED
+            points = fit(frame.image, candidate.box, candidate.roll, presence)
+            if points is not None or candidate.trusted:
+                found.append((candidate, points))
+        for person in self._people:
+            person.face = None
+        free = [person for person in self._people if frame.time - person.seen <= PATIENCE]
+        pairs = sorted(
+            (-candidate.box.intersection_over_union(person.box), index, person.number)
+            for index, (candidate, _) in enumerate(found)
+            for person in free
+        )
+        chosen: dict[int, _Person] = {}
+        by_number = {person.number: person for person in free}
+        for overlap, index, number in pairs:
+            if -overlap >= SAME_PERSON and index not in chosen and by_number[number] not in chosen.values():
+                chosen[index] = by_number[number]
+        for index, (candidate, points) in enumerate(found):
+            person = chosen.get(index)
+            if person is None:
+                self._count += 1
+                person = _Person(self._count, candidate.box, frame.time)
+                self._people.append(person)
+            _place(person, candidate, points, frame.time)
+
+    def _follow(self, frame: Frame) -> None:
+        seen: list[_Person] = []
+        for person in self._people:
+            if person.face is None:
+                continue
+            face = person.face
+            if person.points is not None:
+                person.points = follow(frame.image, person.points)
+                face = None if person.points is None else _face(_moved(person), face.score, person.points)
+            if face is None or any(other.box.intersection_over_union(face.box) > SAME_FACE for other in seen):
+                person.face = None
+                continue
+            person.box, person.seen, person.face = face.box, frame.time, face
+            seen.append(person)
+
+
+def _place(person: _Person, candidate: Candidate, points: np.ndarray | None, seen: float) -> None:
+    person.box, person.seen, person.points = candidate.box, seen, points
+    person.face = _face(candidate.box, candidate.score, points)
+    if points is not None:
+        center, side, _ = region(points)
+        size = np.array([candidate.box.width, candidate.box.height])
+        person.frame = np.concatenate([np.array(candidate.box.center) - center, size]) / side
+
+
+def _moved(person: _Person) -> Box:
+    """The person's box where the mesh is now."""
+    center, side, _ = region(person.points)
+    middle, size = center + side * person.frame[:2], side * person.frame[2:]
+    return Box(*map(float, (*(middle - size / 2), *(middle + size / 2))))
+
+
+def _face(box: Box, score: float, points: np.ndarray | None) -> DetectedFace:
+    if points is None:
+        return DetectedFace(box, score)
+    landmarks = landmarks_of(points)
+    return DetectedFace(box, score, landmarks, head_pose(landmarks))
+
+
+class Smoother:
+    """Averages each person's probabilities over time.
+
+    Args:
+        seconds: after so long a past answer counts half; 0 leaves the answers as they are.
+    """
+
+    def __init__(self, seconds: float = 0.3) -> None:
+        if not seconds >= 0:
+            raise VideoError(f"smoothing takes seconds, 0 or more; got {seconds}")
+        self.seconds = seconds
+        self._last: dict[int, tuple[float, dict[str, float]]] = {}
+
+    def update(self, person: int, time: float, probabilities: Mapping[str, float]) -> dict[str, float]:
+        """The averaged probabilities of a person, from those of the frame at that time."""
+        fresh = dict(probabilities)
+        before, averaged = self._last.get(person, (time, None))
+        if self.seconds == 0:
+            return fresh
+        if averaged is not None and time - before <= PATIENCE:
+            kept = 0.5 ** ((time - before) / self.seconds)
+            fresh = {name: kept * averaged[name] + (1 - kept) * value for name, value in fresh.items()}
+        self._last[person] = (time, fresh)
+        return fresh
+
+
+# -- recognition -------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PersonFace:
+    """A face in a frame.
+
+    Attributes:
+        person: number of the person, from 1 on.
+        prediction: what the face expresses, averaged over time.
+        measured: the probabilities of this frame alone.
+    """
+
+    person: int
+    prediction: Prediction
+    measured: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameResult:
+    """What was recognised in a frame.
+
+    Attributes:
+        number, time: as of `Frame`.
+        faces: in the order of the people's numbers.
+        image: the frame, uint8 RGB (height, width, 3); None of one that was read back.
+    """
+
+    number: int
+    time: float
+    faces: list[PersonFace]
+    image: np.ndarray | None = None
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> FrameResult:
+        """What `to_json` made."""
+        faces = []
+        for face in entry["faces"]:
+            prediction = Prediction(
+                box=Box(*face["box"]),
+                expression=face["expression"],
+                probabilities=face["probabilities"],
+                pose=face["pose"] and HeadPose(**face["pose"]),
+                score=face["score"],
+                action_units=face["action_units"] and {int(n): value for n, value in face["action_units"].items()},
+            )
+            faces.append(PersonFace(face["person"], prediction, face["measured"]))
+        return cls(entry["frame"], entry["time"], faces)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but image and landmarks, as plain numbers, strings and lists, exactly."""
+        return {
+            "frame": self.number,
+            "time": self.time,
+            "faces": [
+                {
+                    "person": face.person,
+                    "box": list(dataclasses.astuple(face.prediction.box)),
+                    "score": face.prediction.score,
+                    "expression": face.prediction.expression,
+                    "probabilities": face.prediction.probabilities,
+                    "measured": face.measured,
+                    "pose": None if face.prediction.pose is None else dataclasses.asdict(face.prediction.pose),
+                    "action_units": face.prediction.action_units,
+                }
+                for face in self.faces
+            ],
+        }
+
+
+class VideoRecognizer:
+    """Recognises the faces of one video.
+
+    Args:
+        model: as for `kerasfer.recognize`; of a bundled model or a folder its TFLite file is taken if there is one.
+        detector: a key of `kerasfer.detection.DETECTORS`.
+        every: the detector looks at every n-th frame; in between, faces are followed.
+        smoothing: seconds after which a past answer counts half; 0 for none.
+        minimum_score: least confidence of the detector in a face, in [0, 1].
+        action_units: also tell how likely each FACS action unit is; this takes the model itself, not its TFLite file.
+
+    Raises:
+        VideoError, DetectionError, ValueError: a wrong argument, or a model that cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | RecognitionModel = DEFAULT_RECOGNIZER,
+        detector: str = "quick",
+        every: int = 5,
+        smoothing: float = 0.3,
+        minimum_score: float = 0.5,
+        action_units: bool = False,
+    ) -> None:
+        self._tracker = Tracker(detector, every, minimum_score)
+        self._smoother = Smoother(smoothing)
+        if isinstance(model, (str, os.PathLike)) and not action_units:
+            with contextlib.suppress(lite.LiteError):
+                model = lite.recognizer_file(model)
+        self._classifier = FaceClassifier(model, action_units=action_units)
+        self.labels, self.units = self._classifier.labels, self._classifier.units
+
+    def kept(self, frames: int) -> int:
+        """How many of an earlier run's frames can be kept: up to one that the detector looks at."""
+        return frames - frames % self._tracker.every
+
+    def restore(self, frames: Iterable[FrameResult]) -> None:
+        """Takes up an earlier run of the same video.
+
+        Args:
+            frames: its results, from the first on, as many as `kept` says.
+        """
+        for frame in frames:
+            self._tracker.restore(frame.time, {face.person: face.prediction.box for face in frame.faces})
+            for face in frame.faces:
+                self._smoother.update(face.person, frame.time, face.measured)
+
+    def recognize(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
+        """The results of frames one after the other; reading, following and recognising go on side by side."""
+        stages = _Stages()
+        try:
+            followed = stages.run(map(self._followed, stages.run(iter(frames))))
+            yield from stages.run(map(self._recognized, followed))
+        finally:
+            stages.stop()
+
+    def _followed(self, frame: Frame) -> tuple[Frame, list[tuple[int, DetectedFace]]]:
+        return frame, self._tracker.update(frame)
+
+    def _recognized(self, followed: tuple[Frame, list[tuple[int, DetectedFace]]]) -> FrameResult:
+        frame, people = followed
+        faces = [face for _, face in people]
+        predictions = self._classifier(faces, [self._classifier.aligned(frame.image, face) for face in faces])
+        results = []
+        for (number, _), prediction in zip(people, predictions, strict=True):
+            averaged = self._smoother.update(number, frame.time, prediction.probabilities)
+            shown = max(averaged, key=averaged.__getitem__)
+            smooth = dataclasses.replace(prediction, expression=shown, probabilities=averaged)
+            results.append(PersonFace(number, smooth, prediction.probabilities))
+        return FrameResult(frame.number, frame.time, results, frame.image)
+
+
+def recognize_video(
+    source: str | os.PathLike[str],
+    model: str | os.PathLike[str] | RecognitionModel = DEFAULT_RECOGNIZER,
+    **options: Any,
+) -> Iterator[FrameResult]:
+    """The results of a video or camera, frame after frame.
+
+    Args:
+        source: as for `open_video`.
+        model: as for `VideoRecognizer`.
+        **options: the other arguments of `VideoRecognizer`.
+
+    Raises:
+        VideoError: the video cannot be read; at its end too, if it was cut off.
+    """
+    recognizer = VideoRecognizer(model, **options)
+    with open_video(source) as video:
+        yield from recognizer.recognize(video)
+        if video.problem is not None:
+            raise VideoError(video.problem)
+
+
+class _Stages:
+    """Threads that each fetch items for whoever comes next, at most `AHEAD` in advance."""
+
+    _END = object()
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def run(self, items: Iterator[Item]) -> Iterator[Item]:
+        """The same items, fetched by a thread of their own."""
+        waiting: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(AHEAD)
+
+        def put(item: Any, error: Exception | None = None) -> None:
+            while not self._stopped.is_set():
+                with contextlib.suppress(queue.Full):
+                    waiting.put((item, error), timeout=0.1)
+                    return
+
+        def fetch() -> None:
+            try:
+                for item in items:
+                    put(item)
+                    if self._stopped.is_set():
+                        return
+            except Exception as error:
+                put(self._END, error)
+            put(self._END)
+
+        thread = threading.Thread(target=fetch, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        return self._taken(waiting)
+
+    def _taken(self, waiting: queue.Queue[tuple[Any, Exception | None]]) -> Iterator[Any]:
+        while not self._stopped.is_set():
+            with contextlib.suppress(queue.Empty):
+                item, error = waiting.get(timeout=0.1)
+                if error is not None:
+                    raise error
+                if item is self._END:
+                    return
+                yield item
+
+    def stop(self) -> None:
+        """Ends the threads."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def mark(image: np.ndarray, faces: Iterable[PersonFace]) -> np.ndarray:
+    """Draws each face's box with the person's number, the expression and its probability into a copy of a frame.
+
+    Args:
+        image: uint8 RGB (height, width, 3).
+        faces: the faces in it.
+
+    Returns:
+        uint8 RGB of the same size.
+    """
+    import cv2
+
+    image = image.copy()
+    scale = max(0.4, min(image.shape[:2]) / 900)
+    thick = max(1, round(2 * scale))
+    for face in faces:
+        color = COLORS[(face.person - 1) % len(COLORS)]
+        left, top, right, bottom = (round(side) for side in dataclasses.astuple(face.prediction.box))
+        cv2.rectangle(image, (left, top), (right, bottom), color, thick)
+        text = f"{face.person} {face.prediction.expression} {face.prediction.confidence:.0%}"
+        (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
+        left = min(max(left, 0), max(image.shape[1] - width, 0))
+        top = max(top, height + base)
+        cv2.rectangle(image, (left, top - height - base), (left + width, top), color, cv2.FILLED)
+        place = (left, top - base // 2)
+        cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thick, cv2.LINE_AA)
+    return image

@@ -1,0 +1,375 @@
+"""Videos: people keep their numbers, answers are smoothed, what was stopped goes on, what is damaged says so."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from kerasfer import recognition, video
+from kerasfer.detection.blazeface import Candidate
+from kerasfer.faces import Box
+from kerasfer.video import (
+    Frame,
+    FrameResult,
+    Smoother,
+    Tracker,
+    VideoError,
+    VideoRecognizer,
+    VideoWriter,
+    camera_number,
+    mark,
+    open_video,
+    recognize_video,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+MODEL = ROOT / "saved_models" / "tdgan" / "model_int8.tflite"
+FACE = skimage.data.astronaut()[10:270, 90:350]
+
+
+def scene(number):
+    """A face that moves to the right and a smaller one, mirrored, that moves down."""
+    image = np.full((240, 420, 3), 90, np.uint8)
+    left = 10 + 3 * number
+    image[20:220, left : left + 200] = cv2.resize(FACE, (200, 200), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(FACE, (130, 130), interpolation=cv2.INTER_AREA)[:, ::-1]
+    image[20 + 2 * number : 150 + 2 * number, 285:415] = small
+    return image
+
+
+SCENES = [scene(number) for number in range(23)]
+FRAMES = [Frame(number, number / 25, image) for number, image in enumerate(SCENES)]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """The scenes as a video of 25 frames/s."""
+    path = tmp_path_factory.mktemp("clips") / "clip.avi"
+    writer = VideoWriter(path, 25)
+    for image in SCENES:
+        writer.write(image)
+    writer.close()
+    return path
+
+
+def boxes_tracker(monkeypatch, every=1):
+    """A tracker whose detector finds the boxes in `shown`, and whose mesh sees nothing."""
+    shown = []
+    monkeypatch.setattr(video, "fit", lambda *_: None)
+    tracker = Tracker(lambda *_: [Candidate(box, 0.9) for box in shown], every)
+    numbers = iter(range(1000))
+
+    def at(time, *boxes):
+        shown[:] = [Box(x, 0, x + 10, 10) for x in boxes]
+        found = tracker.update(Frame(next(numbers), time, SCENES[0]))
+        return {number: face.box.left for number, face in found}
+
+    return at
+
+
+def test_a_face_is_whom_it_overlaps(monkeypatch):
+    at = boxes_tracker(monkeypatch)
+    assert at(0.0, 0, 50) == {1: 0, 2: 50}
+    assert at(0.1, 53, 4) == {1: 4, 2: 53}
+    assert at(0.2, 11, 56) == {2: 56, 3: 11}, "3 / 17 of the union is too little"
+    assert at(0.3, 57, 12, 5) == {1: 5, 2: 57, 3: 12}, "the first is remembered"
+    assert at(1.4, 5, 12, 57) == {4: 5, 5: 12, 6: 57}, "but not for longer than a second"
+
+
+def test_nobody_is_two_faces(monkeypatch):
+    at = boxes_tracker(monkeypatch)
+    assert at(0.0, 0) == {1: 0}
+    assert at(0.1, 2, 1) == {1: 1, 2: 2}, "the one that overlaps most is the one; 9 / 11 against 8 / 12"
+
+
+def test_between_looks_faces_stay(monkeypatch):
+    at = boxes_tracker(monkeypatch, every=3)
+    assert at(0.0, 0) == at(0.1, 77, 99) == at(0.2) == {1: 0}
+    assert at(0.3, 77) == {2: 77}
+
+
+def test_faces_are_followed_between_looks():
+    looks = []
+
+    def detector(image, score):
+        looks.append(1)
+        return video.find_detector("quick")(image, score)
+
+    tracker = Tracker(detector, every=10)
+    found = [tracker.update(frame) for frame in FRAMES]
+    assert len(looks) == 3
+    assert [[number for number, _ in faces] for faces in found] == [[1, 2]] * 23
+    moves = sorted([(3, 0), (0, 2)], reverse=found[0][0][1].box.left < 200)
+    for first, second in zip(found[:-1], found[1:]):
+        for person, (across, down) in enumerate(moves):
+            before, after = (np.array(faces[person][1].box.center) for faces in (first, second))
+            np.testing.assert_allclose(after - before, [across, down], atol=5)
+            assert second[person][1].landmarks is not None
+    total = np.array(found[-1][0][1].box.center) - found[0][0][1].box.center
+    np.testing.assert_allclose(total, 22 * np.array(moves[0]), atol=6)
+
+
+def test_two_followed_faces_become_one(monkeypatch):
+    tracker = Tracker("quick", every=100)
+    assert len(tracker.update(FRAMES[0])) == 2
+    tracker._people[1].points = tracker._people[0].points
+    tracker._people[1].frame = tracker._people[0].frame
+    assert [number for number, _ in tracker.update(FRAMES[1])] == [1]
+
+
+def test_smoothing_by_hand():
+    smoother = Smoother(0.5)
+    assert smoother.update(1, 0.0, {"a": 1.0, "b": 0.0}) == {"a": 1.0, "b": 0.0}
+    assert smoother.update(1, 0.5, {"a": 0.0, "b": 1.0}) == {"a": 0.5, "b": 0.5}
+    assert smoother.update(1, 1.5, {"a": 0.0, "b": 1.0}) == {"a": 0.125, "b": 0.875}
+    assert smoother.update(2, 1.5, {"a": 0.3, "b": 0.7}) == {"a": 0.3, "b": 0.7}, "another person"
+    assert smoother.update(1, 3.0, {"a": 1.0, "b": 0.0}) == {"a": 1.0, "b": 0.0}, "too long ago"
+    plain = Smoother(0)
+    assert plain.update(1, 0.0, {"a": 1.0}) == {"a": 1.0} and plain.update(1, 0.1, {"a": 0.2}) == {"a": 0.2}
+    with pytest.raises(VideoError, match="0 or more; got -1"):
+        Smoother(-1)
+
+
+def test_recognition_of_frames():
+    results = list(VideoRecognizer(MODEL).recognize(iter(FRAMES)))
+    assert [result.number for result in results] == list(range(23))
+    for result, frame in zip(results, FRAMES):
+        assert result.image is frame.image and result.time == frame.time
+        assert [(face.person, face.prediction.expression) for face in result.faces] == [
+            (1, "happiness"),
+            (2, "happiness"),
+        ]
+        assert sum(result.faces[0].prediction.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    plain = list(VideoRecognizer(MODEL, smoothing=0).recognize(iter(FRAMES[:6])))
+    for result, smooth in zip(plain, results):
+        for face, other in zip(result.faces, smooth.faces):
+            assert face.prediction.probabilities == face.measured == other.measured
+
+
+def test_stopped_and_taken_up_is_as_if_never_stopped():
+    whole = [result.to_json() for result in VideoRecognizer(MODEL).recognize(iter(FRAMES))]
+    written = [json.loads(json.dumps(entry)) for entry in whole[:13]]
+    recognizer = VideoRecognizer(MODEL)
+    kept = recognizer.kept(13)
+    assert kept == 10
+    recognizer.restore(map(FrameResult.from_json, written[:kept]))
+    rest = [result.to_json() for result in recognizer.recognize(iter(FRAMES[kept:]))]
+    assert written[:kept] + rest == whole
+
+
+def test_a_stage_that_fails_and_one_that_is_left():
+    def frames():
+        yield FRAMES[0]
+        raise VideoError("torn")
+
+    with pytest.raises(VideoError, match="torn"):
+        list(VideoRecognizer(MODEL).recognize(frames()))
+    results = VideoRecognizer(MODEL).recognize(Frame(number, number / 25, SCENES[0]) for number in range(10**6))
+    assert next(results).number == 0
+    results.close()
+    assert threading.active_count() == 1
+
+
+def test_reading_and_writing(clip):
+    with open_video(clip) as opened:
+        assert (opened.count, opened.rate) == (23, 25)
+        frames = list(opened)
+    assert opened.problem is None and len(frames) == 23
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(23) / 25, atol=0.002)
+    assert np.abs(frames[7].image.astype(int) - SCENES[7]).mean() < 4
+    with open_video(clip, 20) as opened:
+        rest = list(opened)
+    assert [frame.number for frame in rest] == [20, 21, 22]
+    np.testing.assert_array_equal(rest[0].image, frames[20].image)
+
+
+def test_damaged_videos(clip, tmp_path):
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    with pytest.raises(VideoError, match="cut.avi: ends after [0-9]+ of 23 frames, as if cut off; get it again"):
+        for count, _ in enumerate(recognize_video(cut, MODEL), 1):
+            assert count < 20
+    assert count > 5, "what is there was recognised"
+    for name, content, message in (
+        ("empty.mp4", b"", "the file is empty; get it again"),
+        ("text.mp4", b"no video" * 99, "damaged, cut off or no video"),
+        ("head.avi", clip.read_bytes()[:300], "damaged, cut off or no video"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(VideoError, match=f"{name}: {message}"):
+            open_video(tmp_path / name)
+    with pytest.raises(VideoError, match="gone.mp4: cannot be read .No such file"):
+        open_video(tmp_path / "gone.mp4")
+    with pytest.raises(VideoError, match=r"camera 97: cannot be opened; plug one in"):
+        open_video("camera:97")
+    with pytest.raises(VideoError, match=r"let the name end in .mp4, .avi, .mkv"):
+        VideoWriter(tmp_path / "a.gif", 25)
+
+
+def test_cameras():
+    names = ("camera", "camera:2", "camera:x", "camera.mp4", "cameras", "x:1")
+    assert [camera_number(name) for name in names] == [0, 2, None, None, None, None]
+
+
+def test_mark_draws_into_a_copy():
+    (result,) = VideoRecognizer(MODEL).recognize(iter(FRAMES[:1]))
+    before = SCENES[0].copy()
+    drawn = mark(SCENES[0], result.faces)
+    assert drawn.shape == before.shape and (SCENES[0] == before).all()
+    box = result.faces[0].prediction.box
+    assert tuple(drawn[round(box.bottom), round(box.center[0])]) == recognition.COLORS[0]
+
+
+def test_no_more_photos_are_read_than_are_waited_for():
+    from concurrent.futures import ThreadPoolExecutor
+
+    started = []
+    with ThreadPoolExecutor(1) as executor:
+        results = recognition._ahead(executor, lambda number: started.append(number) or -number, range(100), 5)
+        assert next(results) == 0
+        assert len(started) <= 6
+        assert list(results) == [-number for number in range(1, 100)]
+
+
+# -- the app -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def app(monkeypatch):
+    """`apps/recognize.py` as a module."""
+    monkeypatch.syspath_prepend(str(ROOT / "apps"))
+    for name in ("common", "tables"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    specification = importlib.util.spec_from_file_location("recognize_video_app", ROOT / "apps" / "recognize.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_app_video(app, clip, tmp_path, capsys):
+    out, table, lines, listed = (str(tmp_path / name) for name in ("out", "a.csv", "a.jsonl", "a.json"))
+    arguments = [str(clip), "--model", str(MODEL), "--output", out, "--csv", table, "--jsonl", lines, "--json", listed]
+    assert app.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "23 frames, 0.9 s, 2 people" in printed and "2. in 23 frames: happiness 100%" in printed
+    with open_video(tmp_path / "out" / "clip_expressions.mp4") as marked:
+        assert len(list(marked)) == 23
+    rows = list(csv.DictReader(Path(table).open()))
+    assert len(rows) == 46 and [row["person"] for row in rows[:4]] == ["1", "2", "1", "2"]
+    assert float(rows[-1]["time"]) == pytest.approx(22 / 25, abs=0.002)
+    entries = [json.loads(line) for line in Path(lines).read_text().splitlines()]
+    assert entries == json.loads(Path(listed).read_text()) and len(entries) == 23
+    assert entries[3]["faces"][1]["person"] == 2 and set(entries[3]["faces"][1]["probabilities"]) >= {"happiness"}
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        "a.csv",
+        "a.json",
+        "a.jsonl",
+        "clip_expressions.mp4",
+    ]
+
+
+def test_app_goes_on_after_a_kill(app, clip, tmp_path, monkeypatch, capsys):
+    def arguments(name):
+        return [str(clip), "--model", str(MODEL), "--output", str(tmp_path / name / "v.mp4"), "--csv", f"{name}.csv"]
+
+    monkeypatch.chdir(tmp_path)
+    assert app.main(arguments("whole")) == 0
+    written = []
+
+    def stop(self, image, write=VideoWriter.write):
+        written.append(1)
+        if len(written) == 14:
+            raise KeyboardInterrupt
+        write(self, image)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(app.VideoWriter, "write", stop)
+        app.main(arguments("parts"))
+    assert len(Path("parts.csv").read_text().splitlines()) == 1 + 2 * 14, "what was done is kept"
+    journal = tmp_path / "parts" / ".clip.avi.journal"
+    with journal.open("ab") as file:
+        file.write(b'{"frame": 14, "ti')
+    capsys.readouterr()
+    assert app.main(arguments("parts")) == 0
+    printed = capsys.readouterr().out
+    assert "going on after 10 frames" in printed and "23 frames" in printed
+    assert Path("parts.csv").read_text() == Path("whole.csv").read_text()
+    with open_video("whole/v.mp4") as whole, open_video("parts/v.mp4") as parts:
+        for one, other in zip(whole, parts, strict=True):
+            assert np.abs(one.image.astype(int) - other.image).mean() < 1
+    assert not journal.exists()
+
+
+def test_app_does_not_go_on_with_other_settings(app, clip, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = [str(clip), "--model", str(MODEL), "--output", "none", "--csv", "a.csv"]
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(app.Journal, "append", lambda *_: (_ for _ in ()).throw(RuntimeError))
+        app.main(arguments)
+    assert Path(".clip.avi.journal").exists()
+    assert app.main([*arguments, "--every", "2", "--seconds", "0.3"]) == 0
+    printed = capsys.readouterr().out
+    assert "going on" not in printed and "8 frames" in printed
+
+
+def test_app_keeps_what_a_broken_video_gave(app, clip, tmp_path, capsys):
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    table = tmp_path / "cut.csv"
+    assert app.main([str(cut), "--model", str(MODEL), "--output", str(tmp_path), "--csv", str(table)]) == 1
+    assert "cut.avi: ends after" in capsys.readouterr().err
+    assert len(table.read_text().splitlines()) > 10 and (tmp_path / "cut_expressions.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["empty.mp4"], "empty.mp4: the file is empty"),
+        (["gone.mp4"], "gone.mp4: cannot be read"),
+        (["camera:97"], "camera 97: cannot be opened"),
+        (["CLIP", "CLIP"], "one video or camera at a time"),
+        (["CLIP", "--model", "other.tflite"], "other.tflite: carries no kerasfer metadata"),
+        (["CLIP", "--model", "gone.tflite"], "gone.tflite: cannot be read"),
+        (["CLIP", "--every", "0"], "n at least 1; got 0"),
+        (["CLIP", "--csv", "no/such/a.csv", "--seconds", "0.1"], "no/such"),
+        (["CLIP", "--output", "CLIP"], "would overwrite"),
+    ],
+)
+def test_app_bad_input_is_one_line_and_exit_code_2(app, clip, arguments, message, tmp_path, monkeypatch, capsys):
+    from kerasfer.detection import blazeface
+
+    monkeypatch.chdir(tmp_path)
+    Path("empty.mp4").touch()
+    Path("other.tflite").write_bytes(blazeface._network().file.read_bytes())
+    arguments = [str(clip) if argument == "CLIP" else argument for argument in arguments]
+    model = [] if "--model" in arguments else ["--model", str(MODEL)]
+    output = [] if "--output" in arguments else ["--output", "none"]
+    monkeypatch.setattr(sys, "argv", ["recognize.py", *arguments, *model, *output])
+    with pytest.raises(SystemExit) as ended:
+        app.run_app(app.main)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and message in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_app_parquet(app, clip, tmp_path, monkeypatch):
+    arguments = [str(clip), "--model", str(MODEL), "--output", "none", "--parquet", str(tmp_path / "a.parquet")]
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(ValueError, match=r"needs pyarrow \(.*\); pip install 'pyarrow<20'"),
+    ):
+        patch.setitem(sys.modules, "pyarrow", None)
+        app.main(arguments)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert app.main(arguments) == 0
+    table = parquet.read_table(tmp_path / "a.parquet")
+    assert table.num_rows == 46 and table["person"].to_pylist()[:2] == [1, 2]
+    assert table["happiness"].to_pylist()[0] > 0.9 and str(table.schema.field("expression").type) == "string"
