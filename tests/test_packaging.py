@@ -58,7 +58,8 @@ def test_every_package_is_installed(setup):
 def test_every_import_is_required(setup):
     imports = third_party_imports("kerasfer") | third_party_imports("apps")
     needed = {DISTRIBUTIONS.get(name, name) for name in imports}
-    optional = {name for extra in ("convert", "search") for name in required(setup["options.extras_require"][extra])}
+    extras = [setup["options.extras_require"][extra] for extra in ("convert", "parquet", "search")]
+    optional = {name for extra in extras for name in required(extra)}
     assert needed - optional <= required(setup["options"]["install_requires"])
 
 
