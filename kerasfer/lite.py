@@ -56,7 +56,7 @@ class LiteError(ValueError):
 
 
 class Recognizer:
-    """Runs an exported recogniser.
+    """Runs an exported recogniser. Safe to call from several threads, one of which runs it at a time.
 
     Args:
         path: a .tflite file written by `kerasfer.export`: float32, float16 or int8.
@@ -77,6 +77,7 @@ class Recognizer:
         self.labels: tuple[str, ...] = tuple(self.metadata["labels"])
         self.image_spec = _image_spec(self.metadata)
         self.image_size: int = self.image_spec.size
+        self._lock = threading.Lock()
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]
         shapes = (tuple(self._input["shape"]), tuple(self._output["shape"]))
@@ -124,9 +125,10 @@ class Recognizer:
             scale, zero = self._input["quantization"]
             limits = np.iinfo(self._input["dtype"])
             values = np.clip(np.rint(values / scale + zero), limits.min, limits.max).astype(self._input["dtype"])
-        self._interpreter.set_tensor(self._input["index"], values)
-        self._interpreter.invoke()
-        answer = self._interpreter.get_tensor(self._output["index"])[0]
+        with self._lock:
+            self._interpreter.set_tensor(self._input["index"], values)
+            self._interpreter.invoke()
+            answer = self._interpreter.get_tensor(self._output["index"])[0]
         if answer.dtype == np.float32:
             return answer
         scale, zero = self._output["quantization"]

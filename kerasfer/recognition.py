@@ -181,7 +181,7 @@ def _is_many(photos: Photo | Sequence[Photo]) -> bool:
 
 def _model_of(model: str | os.PathLike[str] | RecognitionModel) -> RecognitionModel:
     if isinstance(model, (str, os.PathLike)) and Path(model).suffix == ".tflite":
-        model = _LiteModel(model)
+        model = _lite_model(Path(model), Path(model).stat().st_mtime_ns if Path(model).exists() else 0)
     elif isinstance(model, str) and not os.path.exists(model):
         model = _named_model(model)
     elif isinstance(model, (str, os.PathLike)):
@@ -192,6 +192,11 @@ def _model_of(model: str | os.PathLike[str] | RecognitionModel) -> RecognitionMo
     if missing:
         raise RecognitionError(f"a {type(model).__name__} cannot recognise: it has no {', '.join(missing)}")
     return model
+
+
+@functools.lru_cache(maxsize=4)
+def _lite_model(path: Path, modified: int) -> RecognitionModel:
+    return _LiteModel(path)
 
 
 @functools.lru_cache(maxsize=4)
@@ -363,6 +368,10 @@ def _results(
         except (ValueError, OSError, MemoryError) as error:
             return _Found(path, [], [], str(error) or type(error).__name__)
 
+    if len(photos) == 1:
+        # In this thread, whose interpreters of the detector's networks are open from the last photo.
+        yield from _classified([look((0, photos[0]))], classifier)
+        return
     executor = ThreadPoolExecutor(min(workers, len(photos)))
     try:
         waiting: list[_Found] = []

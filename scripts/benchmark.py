@@ -4,6 +4,9 @@ python scripts/benchmark.py input                  # images/s of the input pipel
 python scripts/benchmark.py data                   # seconds to read a set, images/s of each cache, memory of many paths
 python scripts/benchmark.py train --model tdgan    # images/s of a training step at the paper's size
 python scripts/benchmark.py lite --model tdgan     # milliseconds a face of the TFLite recognisers
+python scripts/benchmark.py device --model tdgan   # a bundle, photo to expression: import, memory, milliseconds a photo
+python scripts/benchmark.py photo --model tdgan    # kerasfer.recognize and the package fer on the same photos
+python scripts/benchmark.py video --model tdgan    # frames/s of a 720p video with two faces
 """
 
 from __future__ import annotations
@@ -275,11 +278,32 @@ def benchmark_lite(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def benchmark_device(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A bundle in an interpreter that knows nothing else: import, memory, photos with one face and with twenty."""
+    from speed import device_rows
+
+    return device_rows(options.model, options.python, options.runs)
+
+
+def benchmark_photo(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Ours and a peer's time and memory on the same photos."""
+    from speed import photo_rows
+
+    return photo_rows(options.model, options.python, options.runs, options.photos)
+
+
+def benchmark_video(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Frames/s from file to answers, and to a marked video."""
+    from speed import video_rows
+
+    return video_rows(options.model, options.runs)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="benchmark.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("input", "data", "train", "lite"))
+    parser.add_argument("what", choices=("input", "data", "train", "lite", "device", "photo", "video"))
     parser.add_argument("--model", default="tdgan", help="default: tdgan")
     parser.add_argument("--size", default="paper", choices=("paper", "small", "tiny"), help="of train; default: paper")
     parser.add_argument("--batch-size", type=int, default=8, help="of train; default: 8")
@@ -292,15 +316,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dataset", default="synthetic", help="of input and data; default: synthetic")
     parser.add_argument("--data", metavar="DIR", help="folder of the data sets, for input and data")
     parser.add_argument("--paths", type=int, default=200_000, help="files of data's large set; default: 200000")
-    parser.add_argument("--runs", type=int, help="measurements; default: 10 steps, 3 epochs, 200 faces")
+    parser.add_argument("--photos", metavar="DIR", help="of photo; default: one of 384 x 384 pixels")
+    parser.add_argument(
+        "--python",
+        default=sys.executable,
+        metavar="PATH",
+        help="interpreter of an environment for device (numpy, pillow, ai-edge-litert) or with fer, for photo; "
+        "default: this one",
+    )
+    parser.add_argument("--runs", type=int, help="measurements; default: 10 steps, 3 epochs, 200 faces, 300 frames")
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
     options = parser.parse_args(arguments)
-    options.runs = options.runs or {"train": 10, "input": 3, "data": 3, "lite": 200}[options.what]
+    options.runs = options.runs or {"train": 10, "input": 3, "data": 3, "video": 300}.get(options.what, 200)
     benchmarks = {
         "input": benchmark_input,
         "data": benchmark_data,
         "train": benchmark_train,
         "lite": benchmark_lite,
+        "device": benchmark_device,
+        "photo": benchmark_photo,
+        "video": benchmark_video,
     }
     rows = benchmarks[options.what](options)
     print(f"{processor()}, {os.cpu_count()} threads; medians")

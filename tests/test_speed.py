@@ -1,0 +1,57 @@
+"""The benchmark's measurements: what cannot be measured says why; the figures are there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def speed(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import speed
+
+    return speed
+
+
+def test_a_missing_peer_is_skipped_with_a_reason(speed, tmp_path, monkeypatch):
+    """Whether fer is installed or not: an empty package of that name hides it."""
+    (tmp_path / "fer").mkdir()
+    (tmp_path / "fer" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    np.savez(tmp_path / "photos.npz", np.zeros((8, 8, 3), np.uint8))
+    row = speed._measured(speed._FER, threads=1, photo=str(tmp_path / "photos.npz"), runs=1)
+    assert row == {"skipped": "No module named 'fer.fer'"}
+
+
+def test_what_fails_says_why_in_a_line(speed):
+    with pytest.raises(ValueError, match=r"python[\d.]*: ZeroDivisionError: division by zero$"):
+        speed._measured("1 / 0", threads=1)
+
+
+def test_photos_are_taken_in_turn_after_some_that_do_not_count(speed):
+    code = f"{speed._COMMON}seen = []\nrow = times(seen.append, [0, 1, 2, 3], {{runs}})"
+    row = speed._measured(code + "\nprint(json.dumps({{**row, 'seen': seen}}))", threads=1, runs=5)
+    assert row["seen"] == [0, 1, 2, 0, 1, 2, 3, 0]
+    assert set(row) == {"ms/photo", "processor ms", "MB", "seen"} and row["MB"] > 5
+
+
+def test_frames_of_the_video_differ(speed):
+    first, second = speed.two_faces(0), speed.two_faces(10)
+    assert first.shape == (720, 1280, 3) and first.dtype == np.uint8 and (first != second).any()
+
+
+@pytest.mark.slow
+def test_every_figure_is_printed(speed):
+    rows = speed.device_rows("tdgan", sys.executable, 10)
+    assert [row["faces"] for row in rows] == [1] * 4 + [20] * 4
+    assert all(row["ms/photo"] > 0 and row["MB"] > 10 and row["import s"] > 0 for row in rows)
+    rows = speed.video_rows("tdgan", 12)
+    assert [row["people"] for row in rows] == [2] * 4 and all(row["frames/s"] > 0 for row in rows)
+    rows = speed.photo_rows("tdgan", sys.executable, 2, None)
+    assert [row.get("found") for row in rows[:4]] == [1] * 4
