@@ -192,9 +192,7 @@ def resize(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     shrunk = (min(height, image.shape[0]), min(width, image.shape[1]))
     cv2 = _opencv()
     if cv2 is None:
-        resized = Image.fromarray(np.ascontiguousarray(image[:, :, 0] if image.shape[2:] == (1,) else image))
-        if shrunk != image.shape[:2]:
-            resized = resized.resize(shrunk[::-1], Image.Resampling.BOX)
+        resized = _shrunk(image[:, :, 0] if image.shape[2:] == (1,) else image, shrunk)
         if shrunk != (height, width):
             resized = resized.resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(resized).reshape(height, width, *image.shape[2:])
@@ -244,6 +242,16 @@ def crop(image: np.ndarray, box: Box, size: int | tuple[int, int] | None = None)
     return cut if size is None else resize(cut, size)
 
 
+def _shrunk(image: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """An image in Pillow's hands, shrunk by area means."""
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    if size == image.shape[:2]:
+        return picture
+    if image.shape[0] % size[0] == 0 and image.shape[1] % size[1] == 0:
+        return picture.reduce((image.shape[1] // size[1], image.shape[0] // size[0]))
+    return picture.resize(size[::-1], Image.Resampling.BOX)
+
+
 def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     """Samples an image along a similarity transform; where it leaves the image, the edge pixels repeat.
 
@@ -267,33 +275,36 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> 
     first = np.clip(np.floor(corners.min(0) - margin), 0, limits - 1).astype(int)
     last = np.clip(np.ceil(corners.max(0) + margin), first + 1, limits).astype(int)
     region = image[first[1] : last[1], first[0] : last[0]]
+    reduced = last - first
     if step > 1:
-        reduced = np.maximum(np.rint((last - first) / step), 1).astype(int)
-        region = resize(region, (int(reduced[1]), int(reduced[0])))
-    ratio = np.array([region.shape[1], region.shape[0]]) / (last - first)
+        reduced = np.maximum(np.rint(reduced / step), 1).astype(int)
+    ratio = reduced / (last - first)
     linear = matrix[:, :2] * ratio[:, None]
     offset = (matrix[:, 2] - first) * ratio
     cv2 = _opencv()
     if cv2 is None:
-        return _warp_with_pillow(region, np.column_stack([linear, offset]), (height, width))
+        return _warp_with_pillow(_shrunk(region, tuple(reduced[::-1].tolist())), linear, offset, (width, height))
+    region = resize(region, tuple(reduced[::-1].tolist()))
     by_index = np.column_stack([linear, linear.sum(1) / 2 + offset - 0.5])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(region, by_index, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _warp_with_pillow(region: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _warp_with_pillow(
+    picture: Image.Image, linear: np.ndarray, offset: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
     """`warp` without reduction; Pillow paints black beyond an image, so its edge is made as wide as it takes."""
-    height, width = size
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ matrix[:, :2].T + matrix[:, 2]
-    before = np.maximum(np.ceil(-corners.min(0)), 0).astype(int)
-    after = np.maximum(np.ceil(corners.max(0) - region.shape[1::-1]), 0).astype(int)
-    if before.any() or after.any():
-        edges = ((before[1], after[1]), (before[0], after[0]), (0, 0))[: region.ndim]
-        region = np.pad(region, edges, mode="edge")
-        matrix = np.column_stack([matrix[:, :2], matrix[:, 2] + before])
-    picture = Image.fromarray(np.ascontiguousarray(region))
-    warped = picture.transform((width, height), Image.Transform.AFFINE, matrix.ravel(), Image.Resampling.BILINEAR)
-    return np.asarray(warped)
+    reach = linear * size
+    before = np.ceil(-(np.minimum(reach, 0).sum(1) + offset)).astype(int)
+    after = np.ceil(np.maximum(reach, 0).sum(1) + offset - picture.size).astype(int)
+    if before.max() > 0 or after.max() > 0:
+        (left, top), (right, bottom) = np.maximum(before, 0), np.maximum(after, 0)
+        region = np.asarray(picture)
+        edges = ((top, bottom), (left, right), (0, 0))[: region.ndim]
+        picture = Image.fromarray(np.pad(region, edges, mode="edge"))
+        offset = offset + (left, top)
+    inverse = (*linear[0], offset[0], *linear[1], offset[1])
+    return np.asarray(picture.transform(size, Image.Transform.AFFINE, inverse, Image.Resampling.BILINEAR))
 
 
 def encode(image: np.ndarray, suffix: str = ".png") -> bytes:

@@ -225,7 +225,7 @@ def _faces_in(window: np.ndarray, minimum_score: float) -> list[tuple[np.ndarray
     while len(scores):
         same = _overlaps(answers[0, :4], answers[:, :4]) > 0.3
         same[0] = True
-        mean = np.average(answers[same], axis=0, weights=scores[same])
+        mean = scores[same] @ answers[same] / scores[same].sum()
         roll = float(np.arctan2(mean[5], mean[4]))
         found.append((mean[:4], float(scores[0]), roll, mean[6:].reshape(4, 2)))
         answers, scores = answers[~same], scores[~same]
