@@ -402,3 +402,33 @@ def test_real_faces_are_found(name, share):
         found = [len(detect(np.array(Image.open(io.BytesIO(archive.read(name))).convert("RGB")))) for name in names]
     assert np.mean([count >= 1 for count in found]) >= share
     assert np.mean([count > 1 for count in found]) <= 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DATA is None, reason="set KERASFER_DATA to the folder with lfw_expressions.zip")
+def test_equals_mediapipes_own_solution_on_a_hundred_photos():
+    """Boxes and meshes, at the detector's own resolution, where the way of shrinking a photo plays no part."""
+    import mediapipe
+
+    with zipfile.ZipFile(Path(DATA) / "lfw_expressions.zip") as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith((".png", ".jpg")))[::111][:100]
+        photos = [np.array(Image.open(io.BytesIO(archive.read(name))).convert("RGB")) for name in names]
+    boxes, points = [], []
+    with (
+        mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True) as mesh_solution,
+        mediapipe.solutions.face_detection.FaceDetection(model_selection=0) as detection_solution,
+    ):
+        for photo in (images.resize(photo, 128) for photo in photos):
+            theirs = detection_solution.process(photo).detections or []
+            ours = blazeface._look(photo, 1.0, 0.5)
+            assert bool(theirs) == bool(ours)
+            if not ours:
+                continue
+            box, face = theirs[0].location_data.relative_bounding_box, max(ours, key=lambda face: face.score)
+            corners = np.array([box.xmin, box.ymin, box.xmin + box.width, box.ymin + box.height]) * 128
+            boxes.append(np.abs(corners - [face.box.left, face.box.top, face.box.right, face.box.bottom]).max())
+            (found,) = mesh_solution.process(photo).multi_face_landmarks
+            expected = np.array([(point.x * 128, point.y * 128) for point in found.landmark])
+            points.append(np.hypot(*(mesh.fit(photo, face.box, face.roll)[:, :2] - expected).T).mean())
+    assert len(boxes) >= 95 and max(boxes) < 1
+    assert np.mean(np.array(points) < 1) >= 0.98 and np.median(points) < 0.3
