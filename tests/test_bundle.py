@@ -107,7 +107,7 @@ def test_the_snippets_have_the_models_numbers(name, kotlin, swift, tmp_path):
 
 def test_the_way_of_a_picture_as_the_readme_tells_it():
     """Its numbers for anchors are those that the detector's decoding uses."""
-    anchors = blazeface._anchors(128)
+    anchors = blazeface._anchors(128, 128) / 128
     for i in (0, 1, 31, 32, 511, 512, 517, 518, 895):
         if i < 512:
             place = ((i // 2) % 16 + 0.5) / 16, (i // 32 + 0.5) / 16

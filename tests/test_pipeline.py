@@ -66,18 +66,18 @@ def test_a_large_face_takes_one_look_and_small_ones_more(monkeypatch):
     network = blazeface._network()
 
     def noted(image):
-        sides.append(image.shape[0])
+        sides.append(image.shape[:2])
         return network(image)
 
     monkeypatch.setattr(blazeface, "_network", lambda: noted)
     assert len(blazeface.find_quickly(np.ascontiguousarray(ASTRONAUT[20:220, 120:340]))) == 1
-    assert sides == [128]
+    assert sides == [(128, 128)]
     sides.clear()
     assert len(blazeface.find_quickly(TWENTY)) == 20
-    assert sides == [128, 128, 256]
+    assert sides == [(128, 128), (128, 128), (192, 256)]
     sides.clear()
-    assert blazeface.find_quickly(np.full((700, 700, 3), 90, np.uint8)) == []
-    assert sides == [128, 128, 256, 512]
+    assert blazeface.find_quickly(np.full((700, 300, 3), 90, np.uint8)) == []
+    assert sides == [(128, 128), (128, 128), (256, 128), (512, 256)]
 
 
 def test_overlaps_by_hand():
@@ -86,11 +86,23 @@ def test_overlaps_by_hand():
     assert blazeface._overlaps(boxes[4], boxes[4:]).tolist() == [0]
 
 
-def test_anchors_of_windows():
-    assert blazeface._anchors(128).shape == (896, 2) and blazeface._anchors(256).shape == (4 * 896, 2)
-    np.testing.assert_allclose(blazeface._anchors(256)[[0, 1, 2, 2048, 2053, 2054]] * 256, [
-        [4, 4], [4, 4], [12, 4], [8, 8], [8, 8], [24, 8]
-    ])  # fmt: skip
+def test_anchors_of_images():
+    assert blazeface._anchors(128, 128).shape == (896, 2) and blazeface._anchors(64, 256).shape == (896, 2)
+    anchors = blazeface._anchors(64, 256)[[0, 1, 2, 63, 64, 512, 517, 518, 608]]
+    expected = [[4, 4], [4, 4], [12, 4], [252, 4], [4, 12], [8, 8], [8, 8], [24, 8], [8, 24]]
+    np.testing.assert_array_equal(anchors, expected)
+
+
+def test_few_interpreters_stay_open(monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        graphs, "_open", lambda file, shape, open_=graphs._open: opened.append(shape) or open_(file, shape)
+    )
+    network = graphs.Graph("face_detection/face_detection_short_range.tflite")
+    shapes = [(64, 64 * number, 3) for number in range(1, 9)]
+    for shape in [*shapes, shapes[-1], shapes[2], shapes[0]]:
+        assert network(np.zeros(shape, np.float32))[shape[0] * shape[1] * 7 // 128].ndim == 1
+    assert opened == [*shapes, shapes[0]] and len(network._local.opened) == graphs.MOST_OPENED
 
 
 @pytest.mark.parametrize("size", [(128, 128), (60, 200), (300, 40), (700, 700), (200, 300)])

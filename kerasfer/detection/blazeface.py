@@ -32,7 +32,10 @@ PADDING = 1.75
 TILE_SCORE = 0.6
 """Least score of a face in a tile: the many tiles would otherwise bring many false ones."""
 
-SMALLEST = 0.16
+STEP = 64
+"""Both sides of an image of which the network sees all are multiples of this, in pixels."""
+
+SMALLEST = 0.15
 """Widest face, in windows, beside which a look at the whole image may have missed smaller ones."""
 
 TRUSTED_SCORE = 0.7
@@ -110,7 +113,7 @@ def find_quickly(image: np.ndarray, minimum_score: float = 0.5) -> list[Candidat
         smallest = min((face.box.width / finest for face in found), default=0.0)
         if WINDOW * windows > 1.5 * longer or smallest > 2 * SMALLEST / windows:
             break
-        found += _look(reduced, windows, max(minimum_score, TILE_SCORE), windows * WINDOW)
+        found += _overview(reduced, windows, max(minimum_score, TILE_SCORE))
     return [_enlarged(face, longer / finest) for face in merge(found)]
 
 
@@ -144,43 +147,53 @@ def _same_face(one: Box, other: Box) -> bool:
     return one.intersection_over_union(other) > 0.3 or shared.area > 0.7 * min(one.area, other.area)
 
 
-def _look(image: np.ndarray, windows: float, minimum_score: float, side: int = WINDOW) -> list[Candidate]:
-    """Finds faces at one resolution: the image's longer side is as long as that many windows.
+def _overview(image: np.ndarray, windows: int, minimum_score: float) -> list[Candidate]:
+    """Finds faces by letting the network see all of an image, its longer side as long as that many windows."""
+    scale = WINDOW * windows / max(image.shape[:2])
+    height, width = _scaled(image, WINDOW * windows)
+    # Few sizes, for each takes an interpreter.
+    seen = np.zeros((-(-height // STEP) * STEP, -(-width // STEP) * STEP, 3), np.uint8)
+    seen[:height, :width] = images.resize(image, (height, width))
+    return [
+        Candidate(Box(*map(float, box / scale)), score, roll, score >= SURE_SCORE, points / scale)
+        for box, score, roll, points in _faces_in(seen, minimum_score)
+    ]
 
-    The network sees squares with that side in pixels at once.
-    """
+
+def _look(image: np.ndarray, windows: float, minimum_score: float) -> list[Candidate]:
+    """Finds faces at one resolution: the image's longer side is as long as that many windows."""
     scale = WINDOW * windows / max(image.shape[:2])
     height, width = _scaled(image, WINDOW * windows)
     resized = images.resize(image, (height, width))
     found = []
-    for top in _starts(height, side):
-        for left in _starts(width, side):
-            window = np.zeros((side, side, 3), np.uint8)
-            part = resized[max(top, 0) : top + side, max(left, 0) : left + side]
+    for top in _starts(height):
+        for left in _starts(width):
+            window = np.zeros((WINDOW, WINDOW, 3), np.uint8)
+            part = resized[max(top, 0) : top + WINDOW, max(left, 0) : left + WINDOW]
             below, right = max(-top, 0), max(-left, 0)
             window[below : below + part.shape[0], right : right + part.shape[1]] = part
-            inner = (left > 0, top > 0, left + side < width, top + side < height)
+            inner = (left > 0, top > 0, left + WINDOW < width, top + WINDOW < height)
             for box, score, roll, points in _faces_in(window, minimum_score):
-                if _is_cut(box, inner, side):
+                if _is_cut(box, inner):
                     continue
                 corners = (box + np.array([left, top, left, top])) / scale
-                trusted = max(height, width) <= side and score >= (TRUSTED_SCORE if windows <= 1 else SURE_SCORE)
+                trusted = windows <= 1 and score >= TRUSTED_SCORE
                 placed = (points + np.array([left, top])) / scale
                 found.append(Candidate(Box(*map(float, corners)), score, roll, trusted, placed))
     return found
 
 
-def _starts(length: int, side: int = WINDOW) -> list[int]:
-    """Where along a length the windows with that side begin; a length shorter than a window is centred in it."""
-    if length <= side:
-        return [(length - side) // 2]
-    count = -(-(length - side) // (side - OVERLAP)) + 1
-    return [round(start) for start in np.linspace(0, length - side, count)]
+def _starts(side: int) -> list[int]:
+    """Where along a side the windows begin; a side shorter than a window is centred in it."""
+    if side <= WINDOW:
+        return [(side - WINDOW) // 2]
+    count = -(-(side - WINDOW) // (WINDOW - OVERLAP)) + 1
+    return [round(start) for start in np.linspace(0, side - WINDOW, count)]
 
 
-def _is_cut(box: np.ndarray, inner: tuple[bool, bool, bool, bool], side: int) -> bool:
+def _is_cut(box: np.ndarray, inner: tuple[bool, bool, bool, bool]) -> bool:
     """Tells whether a face crosses a window's edge beyond which the image goes on: another window sees all of it."""
-    beyond = (box[0] < 0, box[1] < 0, box[2] > side, box[3] > side)
+    beyond = (box[0] < 0, box[1] < 0, box[2] > WINDOW, box[3] > WINDOW)
     return any(crosses and within for crosses, within in zip(beyond, inner, strict=True))
 
 
@@ -190,15 +203,15 @@ def _network() -> Graph:
 
 
 @functools.cache
-def _anchors(side: int) -> np.ndarray:
-    """Centres of the anchors in a window with that side, in windows, float32 (n, 2).
+def _anchors(height: int, width: int) -> np.ndarray:
+    """Centres of the anchors in an image of that size, multiples of 16, in pixels, float32 (n, 2).
 
-    Two a cell of 8 pixels, then six a cell of 16: 896 where the side is 128.
+    Two a cell of 8 pixels, then six a cell of 16: 896 where both sides have 128 pixels.
     """
     centers = []
-    for cells, repeats in ((side // 8, 2), (side // 16, 6)):
-        y, x = np.mgrid[:cells, :cells]
-        grid = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) / cells
+    for cell, repeats in ((8, 2), (16, 6)):
+        y, x = np.mgrid[: height // cell, : width // cell]
+        grid = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * cell
         centers.append(np.repeat(grid, repeats, axis=0))
     return np.concatenate(centers).astype(np.float32)
 
@@ -210,13 +223,13 @@ def _faces_in(window: np.ndarray, minimum_score: float) -> list[tuple[np.ndarray
     logit. Overlapping answers are averaged, weighted by their scores (the paper's blending).
     """
     outputs = _network()(window.astype(np.float32) / 127.5 - 1.0)
-    anchors = _anchors(window.shape[0])
+    anchors = _anchors(*window.shape[:2])
     scores = 1.0 / (1.0 + np.exp(-np.clip(outputs[len(anchors)], -80, 80)))
     chosen = np.flatnonzero(scores >= minimum_score)
     chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
     scores = scores[chosen]
     values = outputs[anchors.size * 8].reshape(len(anchors), 16)[chosen]
-    origin = anchors[chosen] * window.shape[0]
+    origin = anchors[chosen]
     centers, halves = values[:, :2] + origin, values[:, 2:4] / 2
     eyes = values[:, 6:8] - values[:, 4:6]
     points = values[:, 4:12] + np.tile(origin, 4)

@@ -20,6 +20,9 @@ __all__ = ["DetectionError", "Graph"]
 FOLDER: Path | None = None
 """Where the networks' files are; None: in mediapipe's wheel. A bundle for a device sets it to its own folder."""
 
+MOST_OPENED = 6
+"""Sizes of image that a thread keeps an interpreter of a network open for: those used last."""
+
 
 class DetectionError(ValueError):
     """A detector is unknown or cannot be used; the message says what to do."""
@@ -53,9 +56,13 @@ class Graph:
         Returns:
             The outputs, float32, flat, by their number of values.
         """
-        opened = vars(self._local)
-        if image.shape not in opened:
+        opened = vars(self._local).setdefault("opened", {})
+        if image.shape in opened:
+            opened[image.shape] = opened.pop(image.shape)
+        else:
             opened[image.shape] = _open(self.file, image.shape)
+            if len(opened) > MOST_OPENED:
+                del opened[next(iter(opened))]
         interpreter, entrance, exits = opened[image.shape]
         interpreter.set_tensor(entrance, image[None])
         interpreter.invoke()
