@@ -200,7 +200,7 @@ class VideoWriter:
         self.path = Path(path)
         if self.path.suffix.lower() not in self.CODECS:
             raise VideoError(f"{path}: cannot tell the video's format; let the name end in {', '.join(self.CODECS)}")
-        self._aside = self.path.with_name(f".{self.path.stem}.{os.getpid()}.tmp{self.path.suffix}")
+        self._aside = self.path.with_name(f".{self.path.stem}.unfinished{self.path.suffix}")
         self._rate = rate
         self._writer: Any = None
 
