@@ -16,7 +16,8 @@ import skimage.data
 
 from kerasfer import recognition, video
 from kerasfer.detection.blazeface import Candidate
-from kerasfer.faces import Box
+from kerasfer.expressions import ACTION_UNITS, FERPLUS8
+from kerasfer.faces import Box, ImageSpec
 from kerasfer.video import (
     Frame,
     FrameResult,
@@ -153,6 +154,30 @@ def test_recognition_of_frames():
     for result, smooth in zip(plain, results):
         for face, other in zip(result.faces, smooth.faces):
             assert face.prediction.probabilities == face.measured == other.measured
+
+
+class UnitModel:
+    """Is always sad, and sees AU 12 and not AU 1."""
+
+    image_spec = ImageSpec(48)
+    label_space = FERPLUS8
+    learnt_units = (1, 12)
+
+    def recognizer(self):
+        return lambda faces: np.eye(8)[[3] * len(faces)]
+
+    def unit_detector(self):
+        return lambda faces: np.eye(14)[[ACTION_UNITS.index(12)] * len(faces)]
+
+
+def test_action_units_of_frames():
+    recognizer = VideoRecognizer(UnitModel(), action_units=True)
+    assert recognizer.units == (1, 12)
+    (result,) = recognizer.recognize(iter(FRAMES[:1]))
+    assert [face.prediction.action_units for face in result.faces] == [{1: 0.0, 12: 1.0}] * 2
+    again = FrameResult.from_json(json.loads(json.dumps(result.to_json())))
+    assert again.faces[1].prediction.action_units == {1: 0.0, 12: 1.0}
+    assert again.faces[1].prediction.expression == "sadness"
 
 
 def test_stopped_and_taken_up_is_as_if_never_stopped():
