@@ -214,7 +214,7 @@ def judge_of(name: str, called: str, model: Any) -> Any:
 
 
 def generator_figures(name: str, model: Any, folder: Path, data: str, valid: Any) -> list[Figure]:
-    """The generator's TFLite files beside the weights and their parity; int8 stays only if it is near enough."""
+    """The generator's TFLite files and their parity; kept are float16 and, if it is near enough, int8."""
     from kerasfer import datasets
     from kerasfer.export import export_generator
 
@@ -229,8 +229,8 @@ def generator_figures(name: str, model: Any, folder: Path, data: str, valid: Any
             figure(f"generator_{entry.format}_psnr", f"{what}; PSNR", entry.psnr, "dB", command),
             figure(f"generator_{entry.format}_bytes", f"{what}; size", entry.bytes, "bytes", command),
         ]
-        if entry.format == "int8" and not entry.good:
-            exported.files["int8"].unlink()
+        if entry.format == "float32" or (entry.format == "int8" and not entry.good):
+            exported.files[entry.format].unlink()
     return figures
 
 
