@@ -247,6 +247,9 @@ def test_saved_and_loaded(fitted, tmp_path):
     started.start_from(fitted)
     assert started.config.support_vectors == 0
     np.testing.assert_array_equal(started.features(images), fitted.features(images))
+    started = DCGANFER(dataclasses.replace(fitted.config, components=3))
+    started.start_from(fitted)
+    np.testing.assert_array_equal(started.features(images), fitted.features(images))
     tempered = DCGANFER(dataclasses.replace(fitted.config, temperature=2.0))
     tempered.start_from(fitted)
     cool, warm = (np.asarray(model.recognizer()(images)).max(1) for model in (fitted, tempered))

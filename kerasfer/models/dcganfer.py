@@ -157,8 +157,7 @@ class DCGANFERConfig(ModelConfig):
             generator_channels=(256, 128, 64, 32),
             discriminator_channels=(32, 64, 128, 512),
             kernel=4,
-            components=256,
-            landmarks=1500,
+            components=128,
             search_trials=20,
             search_images=3000,
         )
@@ -338,8 +337,13 @@ class DCGANFER(FERModel):
         return ("discriminator", "generator", "real_score", "generated_score")
 
     def start_from(self, other: FERModel) -> None:
-        """Copies the weights of the other's networks, but for an RBF machine with another number of vectors."""
-        if not isinstance(other, DCGANFER) or other.config.support_vectors == self.config.support_vectors:
+        """Copies the weights of the other's networks, but for an RBF machine of another number of vectors or components."""
+        sizes = [
+            (model.config.support_vectors, model.config.components)
+            for model in (self, other)
+            if isinstance(model, DCGANFER)
+        ]
+        if len(set(sizes)) == 1:
             super().start_from(other)
             return
         for name in set(self.networks) - {"expression_svm"}:
