@@ -337,7 +337,7 @@ class DCGANFER(FERModel):
         return ("discriminator", "generator", "real_score", "generated_score")
 
     def start_from(self, other: FERModel) -> None:
-        """Copies the weights of the other's networks, but for an RBF machine of another number of vectors or components."""
+        """Copies the weights of the other's networks, but for an RBF machine of another size."""
         sizes = [
             (model.config.support_vectors, model.config.components)
             for model in (self, other)
