@@ -249,7 +249,7 @@ def lite_rows(folder: Path, runs: int) -> list[dict[str, Any]]:
     from kerasfer import lite
 
     rows = []
-    for path in sorted(folder.glob("*.tflite")):
+    for path in sorted(path for path in folder.glob("*.tflite") if not path.name.startswith("generator")):
         for threads in (1, 2):
             recognizer = lite.Recognizer(path, threads=threads)
             face = np.random.default_rng(0).integers(0, 256, (recognizer.image_size,) * 2, np.uint8)
