@@ -32,7 +32,7 @@ that is saved, its weight groups stored as `storage` says; `compared` are measur
 `probed` are baselines whose expression code is probed beside the bundled model's codes (called `title`); `turned` are
 measured on turned heads as well; `synthesis` says how a generator of named expressions is measured,
 `geometry` how one that landmarks drive is; `units` and `judges` how machines on a feature, and faces made of noise,
-are.
+are; `left_out` are files that are measured and, for want of room, not bundled: apps/export.py writes them.
 """
 
 Figure = dict[str, Any]
@@ -433,6 +433,8 @@ def measure(name: str, data: str, runs: Path, folder: Path) -> None:
     if any(experiment.get(key) for key in ("synthesis", "geometry", "judges")):
         figures += generator_figures(name, model, folder, data, valid)
     figures += lite_figures(name, folder)
+    for file in experiment.get("left_out", ()):
+        (folder / file).unlink(missing_ok=True)
     write_figures(folder, figures + speeds)
     subprocess.run([sys.executable, str(ROOT / "scripts" / "results_table.py")], check=True)
 

@@ -16,7 +16,7 @@ MODELS: dict[str, tuple[str, str]] = {
 """Name -> module and class. Modules are imported only when they are used."""
 
 DEFAULT_RECOGNIZER = "ipdfer"
-"""The bundled model that recognises where none is named: the most accurate one."""
+"""The bundled model that recognises where none is named."""
 
 
 def model_class(name: str) -> type:
