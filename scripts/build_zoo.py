@@ -406,9 +406,19 @@ def measure(name: str, data: str, runs: Path, folder: Path) -> None:
     needed = {*experiment["compared"], *experiment["probed"].values(), *gaps, bundled}
     models = {run: zoo.load(runs / run) for run in experiment["runs"] if run in needed}
     models[bundled], figures = calibrated(experiment, runs / bundled, models[bundled], data, build)
-    model = models[bundled]
     if experiment.get("units"):
-        figures += machine_figures(experiment, model, valid, data, runs, build)
+        figures += machine_figures(experiment, models[bundled], valid, data, runs, build)
+    speeds = speeds_of(folder)
+    zoo.save(
+        models[bundled],
+        folder,
+        history=read_history(runs / bundled / "history.csv"),
+        card=(folder / "README.md").read_text() if (folder / "README.md").is_file() else None,
+        groups=list(experiment["storage"]),
+        storage=experiment["storage"],
+    )
+    # What is measured is what is bundled, as rounded as its storage.
+    model = models[bundled] = zoo.load(folder)
     figures += recognition_figures(experiment, models, valid, build) + disentangling_figures(experiment, models, build)
     if experiment.get("turned"):
         figures += yaw_figures(experiment, models, valid, runs / "poses", build)
@@ -418,23 +428,12 @@ def measure(name: str, data: str, runs: Path, folder: Path) -> None:
         figures += geometry_figures(experiment, models, build)
     weights = model.recognizer().count_params()
     figures.append(figure("recognizer_weights", "weights of the recogniser", weights, "count", build))
-    card = (folder / "README.md").read_text() if (folder / "README.md").is_file() else None
-    speeds = speeds_of(folder)
-    zoo.save(
-        model,
-        folder,
-        metrics={"figures": figures},
-        history=read_history(runs / bundled / "history.csv"),
-        card=card,
-        groups=list(experiment["storage"]),
-        storage=experiment["storage"],
-    )
     figures += export_figures(name, model, folder, data, valid)
     if any(experiment.get(key) for key in ("synthesis", "geometry", "judges")):
         figures += generator_figures(name, model, folder, data, valid)
-    figures += lite_figures(name, folder)
     for file in experiment.get("left_out", ()):
         (folder / file).unlink(missing_ok=True)
+    figures += lite_figures(name, folder)
     write_figures(folder, figures + speeds)
     subprocess.run([sys.executable, str(ROOT / "scripts" / "results_table.py")], check=True)
 
