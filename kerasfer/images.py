@@ -268,7 +268,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> 
     """
     height, width = (size, size) if isinstance(size, int) else size
     matrix = np.asarray(matrix, np.float64)
-    step = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    step = abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]) ** 0.5
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ matrix[:, :2].T + matrix[:, 2]
     margin = np.ceil(step) + 2
     limits = np.array([image.shape[1], image.shape[0]])

@@ -27,7 +27,7 @@ from kerasfer.detection import (
     mesh,
     transform,
 )
-from kerasfer.detection.alignment import similarity
+from kerasfer.detection.alignment import inverted, similarity
 from kerasfer.detection.pose import MEAN_FACE
 from kerasfer.expressions import FERPLUS8
 from kerasfer.faces import LANDMARK_GROUPS, Box, DetectedFace, Landmarks
@@ -251,6 +251,9 @@ def test_similarity_by_hand():
     matrix = similarity(source, target)
     np.testing.assert_allclose(matrix, [[0, -2, 5], [2, 0, 7]], atol=1e-12)
     np.testing.assert_allclose(transform(np.array([2.0, 2]), matrix), [1, 11])
+    np.testing.assert_allclose(inverted(matrix), [[0, 0.5, -3.5], [-0.5, 0, 2.5]], atol=1e-12)
+    with pytest.raises(ValueError, match="no inverse"):
+        inverted(np.array([[1.0, 1, 0], [2, 2, 0]]))
     with pytest.raises(ValueError, match="one point"):
         similarity(np.ones((4, 2)), np.ones((4, 2)))
 

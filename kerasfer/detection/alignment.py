@@ -9,7 +9,7 @@ import numpy as np
 from kerasfer import images
 from kerasfer.faces import Box, DetectedFace, Landmarks
 
-__all__ = ["FERPLUS_TEMPLATE", "Template", "align", "alignment_matrix", "parts", "similarity", "transform"]
+__all__ = ["FERPLUS_TEMPLATE", "Template", "align", "alignment_matrix", "inverted", "parts", "similarity", "transform"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +76,24 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.column_stack([linear, target.mean(0) - linear @ source.mean(0)])
 
 
+def inverted(matrix: np.ndarray) -> np.ndarray:
+    """The transform the other way round.
+
+    In closed form: for so few numbers a linear algebra library takes longer to start than to compute.
+
+    Args:
+        matrix: float64 (2, 3), an affine transform as `similarity` gives it.
+
+    Returns:
+        float64 (2, 3).
+    """
+    (a, b, x), (c, d, y) = matrix.tolist()
+    area = a * d - b * c
+    if area == 0:
+        raise ValueError("a transform onto a line or a point has no inverse")
+    return np.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]]) / area
+
+
 def alignment_matrix(
     face: DetectedFace | Landmarks | Box, size: int, template: Template = FERPLUS_TEMPLATE, zoom: float = 1.0
 ) -> np.ndarray:
@@ -133,5 +151,4 @@ def align(
         uint8 (size, size[, 3]).
     """
     matrix = alignment_matrix(face, size, template, zoom)
-    inverse = np.linalg.inv(np.vstack([matrix, [0.0, 0.0, 1.0]]))[:2]
-    return images.warp(image, inverse, size)
+    return images.warp(image, inverted(matrix), size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kerasfer import images
-from kerasfer.detection.alignment import similarity
+from kerasfer.detection.alignment import inverted, similarity
 from kerasfer.faces import Landmarks
 
 __all__ = ["FIVE_LANDMARKS", "FIVE_POINTS", "align_identity"]
@@ -35,5 +35,4 @@ def align_identity(image: np.ndarray, landmarks: Landmarks, size: int = 150) -> 
     """
     target = (FIVE_POINTS + _PADDING) / (1 + 2 * _PADDING) * size + 0.5
     matrix = similarity(landmarks.points[list(FIVE_LANDMARKS)].astype(np.float64), target)
-    inverse = np.linalg.inv(np.vstack([matrix, [0.0, 0.0, 1.0]]))[:2]
-    return images.warp(image, inverse, size)
+    return images.warp(image, inverted(matrix), size)

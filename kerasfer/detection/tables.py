@@ -16,7 +16,7 @@ import numpy as np
 
 from kerasfer import images
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable, Rejected
-from kerasfer.detection.alignment import FERPLUS_TEMPLATE, Template, align, alignment_matrix, transform
+from kerasfer.detection.alignment import FERPLUS_TEMPLATE, Template, align, alignment_matrix, inverted, transform
 from kerasfer.detection.detectors import detect, find_detector
 from kerasfer.detection.mesh import MESH_POINTS
 from kerasfer.detection.pose import head_pose
@@ -241,9 +241,7 @@ def _align_rows(
             notes[row] = "no face found"
             face = _frame(table, row, image)
             matrix = _frame_matrix(face, size)
-            faces[row] = _coloured(
-                images.warp(image, np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2], size), channels
-            )
+            faces[row] = _coloured(images.warp(image, inverted(matrix), size), channels)
             continue
         faces[row] = _coloured(align(image, face, size, template, zoom), channels)
         if face.landmarks is not None:
