@@ -198,10 +198,12 @@ def test_a_stage_that_fails_and_one_that_is_left():
 
     with pytest.raises(VideoError, match="torn"):
         list(VideoRecognizer(MODEL).recognize(frames()))
+    others = set(threading.enumerate())
     results = VideoRecognizer(MODEL).recognize(Frame(number, number / 25, SCENES[0]) for number in range(10**6))
     assert next(results).number == 0
+    assert set(threading.enumerate()) - others
     results.close()
-    assert threading.active_count() == 1
+    assert not set(threading.enumerate()) - others
 
 
 def test_reading_and_writing(clip):
