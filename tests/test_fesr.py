@@ -26,6 +26,7 @@ from kerasfer.models.fesr import (
     build_latent_discriminator,
     build_trunk,
 )
+from kerasfer.models.ipdfer import IPDFER, IPDFERConfig
 
 CONFIG = FESRConfig.tiny().replace(dropout=0.0)
 MAP = (17, 17, 64)
@@ -487,6 +488,23 @@ def test_fesr_real_teaches_r_faces_of_the_input_people():
 def test_a_trained_recogniser_gives_the_start(learner):
     baseline = model_of(variant="baseline", seed=8)
     assert moved(learner, lambda: learner.start_from(baseline)) == {"trunk", "extractor", "classifier"}
+
+
+def test_the_trunk_starts_from_an_ipdfer():
+    """Its blocks alone move; an encoder with fewer blocks than R has is refused."""
+    settings = {"variant": "baseline", "identity": "dlib_resnet", "image_size": 32}
+    source = IPDFER(IPDFERConfig.tiny().replace(**settings, encoder_size=72, encoder_blocks=11))
+    for weight in source.networks["expression_encoder"].weights:
+        weight.assign_add(tf.ones_like(weight))
+    model = model_of(variant="baseline", identity="dlib_resnet", trunk_size=72)
+    assert moved(model, lambda: model.start_from(source)) == {"trunk"}
+    for layer in model.networks["trunk"].layers:
+        theirs = source.networks["expression_encoder"].get_layer(layer.name if layer.weights else "stem")
+        for mine, weight in zip(layer.weights, theirs.weights):
+            np.testing.assert_array_equal(mine, weight)
+    deeper = model_of(variant="baseline", identity="dlib_resnet", trunk_size=72, trunk_blocks=12)
+    with pytest.raises(ConfigError, match="IPDFER has no block12"):
+        deeper.start_from(source)
 
 
 def test_the_trunk_can_learn():

@@ -241,7 +241,7 @@ def precision_scope(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def copy_weights(source: keras.Model, target: keras.Model) -> None:
+def copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
     """Copies every weight; `ConfigError` if the networks differ in shape."""
     ours, theirs = target.weights, source.weights
     if [tuple(weight.shape) for weight in ours] != [tuple(weight.shape) for weight in theirs]:

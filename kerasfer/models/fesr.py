@@ -68,7 +68,7 @@ from kerasfer.losses import (
     wasserstein_critic_loss,
     wasserstein_generator_loss,
 )
-from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, in_batches
+from kerasfer.models.base import ConfigError, FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
 from kerasfer.optimizers import FusedAdam
 
 __all__ = ["FESR", "VARIANTS", "FESRConfig"]
@@ -188,6 +188,8 @@ class FESRConfig(ModelConfig):
             encoder_channels=(64, 128, 256, 512),
             decoder_channels=(256, 128, 64, 32),
             discriminator_channels=(64, 128, 256, 512),
+            extractor_channels=(128, 256),
+            extractor_units=(512, 256),
             pretraining_steps=1000,
         )
 
@@ -511,6 +513,26 @@ class FESR(FERModel):
         classes = generator.integers(len(self.label_space), size=len(faces))
         intensity = generator.random(len(faces), np.float32)
         return {"face": faces, "expression_code": self.expression_codes(classes, intensity)}
+
+    def start_from(self, other: FERModel) -> None:
+        """Copies the networks that both have; from an IPD-FER or its baseline, R's frozen layers.
+
+        The paper's are those of a network that knows faces alone. An IPD-FER's expression encoder is the zoo's identity
+        network, taught expressions.
+
+        Raises:
+            ConfigError: no network is shared, or one has other shapes.
+        """
+        if self.config.identity != "dlib_resnet" or "expression_encoder" not in other.networks:
+            super().start_from(other)
+            return
+        trunk, encoder = self.networks["trunk"], other.networks["expression_encoder"]
+        names = [layer.name for layer in trunk.layers if layer.weights]
+        missing = set(names) - {layer.name for layer in encoder.layers}
+        if missing:
+            raise ConfigError(f"the expression encoder of {type(other).__name__} has no {', '.join(sorted(missing))}")
+        for name in names:
+            copy_weights(encoder.get_layer(name), trunk.get_layer(name))
 
     # -- the networks put together -------------------------------------------------------------------------------------
 
