@@ -187,21 +187,31 @@ class InstanceNormalization(keras.layers.Layer):
 
     Args:
         epsilon: added to the variance.
-        affine: whether gamma (from one) and beta (from zero) are learnt; without, they are one and zero.
+        affine: whether gamma and beta (from zero) are learnt; without, they are one and zero.
         relu: whether the result goes through a ReLU, which is cheaper here than as a layer of its own.
+        gamma_initializer: what gamma starts from; "zeros" lets the last norm of a residual branch start it as nothing.
 
     Input and output: float (n, h, w, c).
     """
 
-    def __init__(self, epsilon: float = 1e-5, affine: bool = True, relu: bool = False, **kwargs) -> None:
+    def __init__(
+        self,
+        epsilon: float = 1e-5,
+        affine: bool = True,
+        relu: bool = False,
+        gamma_initializer: str = "ones",
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         self.epsilon = epsilon
         self.affine = affine
         self.relu = relu
+        self.gamma_initializer = gamma_initializer
 
     def build(self, input_shape: tuple) -> None:
         if self.affine:
-            self.gamma = self.add_weight((input_shape[-1],), initializer="ones", name="gamma", autocast=False)
+            shape, initializer = (input_shape[-1],), self.gamma_initializer
+            self.gamma = self.add_weight(shape, initializer=initializer, name="gamma", autocast=False)
             self.beta = self.add_weight((input_shape[-1],), initializer="zeros", name="beta", autocast=False)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -222,7 +232,8 @@ class InstanceNormalization(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "epsilon": self.epsilon, "affine": self.affine, "relu": self.relu}
+        config = {"epsilon": self.epsilon, "affine": self.affine, "relu": self.relu}
+        return {**super().get_config(), **config, "gamma_initializer": self.gamma_initializer}
 
 
 @keras.saving.register_keras_serializable("kerasfer")

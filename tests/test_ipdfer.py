@@ -119,6 +119,21 @@ def test_the_encoders_schedule_counts_both_updates_of_a_step(still):
     assert model.optimizers["classification"]._learning_rate.decay_steps == 100
 
 
+def test_the_decoder_has_a_rate_of_its_own():
+    model = IPDFER(IPDFERConfig.tiny().replace(learning_rate=0.001, schedule="cosine", decoder_rate=10.0))
+    model.compile(total_steps=50)
+    rates = {name: float(optimizer._learning_rate(0)) for name, optimizer in model.optimizers.items()}
+    expected = {"encoders": 0.001, "classifiers": 0.001, "decoder": 0.01, "discriminator": 0.001}
+    assert rates == pytest.approx(expected)
+    assert [optimizer._learning_rate.decay_steps for optimizer in model.optimizers.values()] == [100, 50, 50, 50]
+
+
+def test_a_residual_block_of_the_decoder_starts_as_nothing(still):
+    block = still.networks["decoder"].get_layer("block2")
+    inputs = np.random.default_rng(0).normal(size=(2, 2, 2, 8)).astype(np.float32)
+    np.testing.assert_array_equal(block(inputs), block.norm1(block.grow(inputs)))
+
+
 # -- equations ---------------------------------------------------------------------------------------------------------
 
 

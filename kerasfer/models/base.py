@@ -222,12 +222,14 @@ class OptimizerPlan:
         make: makes the optimizer from keyword arguments `learning_rate`, `use_ema`, `ema_momentum`.
         updates: how often a training step updates the networks; the learning rate's schedule counts updates.
         start: the training step at which the updates begin.
+        rate: multiplies the config's learning rate.
     """
 
     networks: tuple[str, ...]
     make: Callable[..., keras.optimizers.Optimizer] = FusedAdam
     updates: int = 1
     start: int = 0
+    rate: float = 1.0
 
 
 @contextlib.contextmanager
@@ -449,7 +451,7 @@ class FERModel(keras.Model):
                     raise ConfigError(f"network {network!r} is moved by both {seen[network]!r} and {name!r}")
                 seen[network] = name
             updates = total_steps and max(total_steps - plan.start, 1) * plan.updates
-            optimizer = plan.make(learning_rate=self._learning_rate(updates), **self._averaging())
+            optimizer = plan.make(learning_rate=self._learning_rate(updates, plan.rate), **self._averaging())
             variables = self.variables_of(*plan.networks)
             optimizer.build(variables)
             if self.config.average:
@@ -461,8 +463,8 @@ class FERModel(keras.Model):
         if set(idle) - set(self.frozen):
             raise ConfigError(f"no optimizer moves {', '.join(sorted(set(idle) - set(self.frozen)))}")
 
-    def _learning_rate(self, updates: int | None) -> Any:
-        rate, schedule = self.config.learning_rate, self.config.schedule
+    def _learning_rate(self, updates: int | None, factor: float = 1.0) -> Any:
+        rate, schedule = factor * self.config.learning_rate, self.config.schedule
         if schedule == "constant":
             return rate
         if not updates:

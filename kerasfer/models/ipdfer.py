@@ -60,6 +60,7 @@ class IPDFERConfig(ModelConfig):
         lambda_neutral, lambda_expression, lambda_identity, lambda_reconstruction: lambda1 to lambda4 of equation 11.
         beta_cosine, beta_confusion: beta1 and beta2 of equation 12.
         norm: "mean" or "sum" over entries in equations 1 and 2.
+        decoder_rate: learning rate of G_dec over that of the others, which may start from a trained baseline.
     """
 
     image_size: int = 112
@@ -84,11 +85,13 @@ class IPDFERConfig(ModelConfig):
     beta_cosine: float = 0.5
     beta_confusion: float = 1.0
     norm: str = "mean"
+    decoder_rate: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._demand(self.variant in VARIANTS, f"variant is one of {', '.join(VARIANTS)}")
         self._demand(self.norm in ("mean", "sum"), "norm is mean or sum")
+        self._demand(self.decoder_rate > 0, "decoder_rate is positive")
         self._demand(self.image_size % 16 == 0, "image_size is a multiple of 16")
         self._demand(len(self.decoder_channels) == 5, "decoder_channels are five numbers")
         self._demand(self.pixel_range == "signed", "pixel_range is signed: the decoder ends in tanh")
@@ -141,6 +144,8 @@ class IPDFERConfig(ModelConfig):
 class DecoderBlock(keras.layers.Layer):
     """Transposed convolution, instance norm, ReLU, residual block x + IN(conv(ReLU(IN(conv(x))))).
 
+    The last norm starts with a gamma of zero, so that the residual block starts as nothing.
+
     Args:
         filters: number of output channels.
         kernel_size: of the transposed convolution.
@@ -163,7 +168,7 @@ class DecoderBlock(keras.layers.Layer):
         )
         self.norm1 = InstanceNormalization(relu=True, name="norm1", dtype=policy)
         self.conv2 = keras.layers.Conv2D(self.filters, 3, padding="same", use_bias=False, name="conv2", dtype=policy)
-        self.norm2 = InstanceNormalization(name="norm2", dtype=policy)
+        self.norm2 = InstanceNormalization(gamma_initializer="zeros", name="norm2", dtype=policy)
         self.grow.build(input_shape)
         grown = self.compute_output_shape(input_shape)
         for layer in (self.norm1, self.conv2, self.norm2):
@@ -295,7 +300,7 @@ class IPDFER(FERModel):
         return {
             "encoders": OptimizerPlan(("expression_encoder", *(["pose_encoder"] if pose else [])), updates=2),
             "classifiers": OptimizerPlan(("expression_classifier", *(["pose_classifier"] if pose else []))),
-            "decoder": OptimizerPlan(("decoder",)),
+            "decoder": OptimizerPlan(("decoder",), rate=self.config.decoder_rate),
             "discriminator": OptimizerPlan(("discriminator_encoder", "discriminator_head")),
         }
 
