@@ -34,15 +34,26 @@ COLUMNS = {
     "ferplus_valid_accuracy": "FERPlus valid, 8 classes: accuracy",
     "ferplus_valid_balanced": "mean recall of the classes",
     "recognizer_weights": "weights of the recogniser",
-    "model.tflite": "TFLite float32",
-    "model_int8.tflite": "TFLite int8",
-    "lite_int8_milliseconds": "one face, int8, one thread",
+    "int8_ferplus_valid_accuracy": "TFLite int8: accuracy",
+    "tflite_int8_bytes": "size",
+    "lite_int8_milliseconds": "one face, one thread",
 }
-"""README's columns: key of a figure, or a file of the model whose size is shown -> heading."""
+"""README's columns: key of a figure -> heading."""
+
+FILE_COLUMNS = {
+    "tflite_{}_bytes": "size",
+    "{}_same_label": "same label as Keras, 500 FERPlus valid faces",
+    "{}_ferplus_valid_accuracy": "accuracy, FERPlus valid, 3,199 faces",
+    "lite_{}_milliseconds": "one face, 1 thread",
+    "lite_{}_milliseconds_2_threads": "2 threads",
+}
+"""Columns of README's table of TFLite files: key of a figure, with the format left open -> heading."""
 
 BEGIN, END = "<!-- figures: begin (scripts/results_table.py writes this) -->", "<!-- figures: end -->"
 
 
+FILES_BEGIN = "<!-- files: begin (scripts/results_table.py writes this) -->"
+FILES_END = "<!-- files: end -->"
 PROTOCOLS_BEGIN = "<!-- protocols: begin (scripts/results_table.py writes this) -->"
 PROTOCOLS_END = "<!-- protocols: end -->"
 
@@ -82,17 +93,30 @@ def shown(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".strip()
 
 
-def overview(root: Path, models: dict[str, list[dict[str, Any]]]) -> str:
+def overview(models: dict[str, list[dict[str, Any]]]) -> str:
     """README's table: one row a model that recognises expressions; a figure that is not there is a dash."""
     lines = [f"| model | {' | '.join(COLUMNS.values())} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
     for name, figures in models.items():
-        files = (root / "saved_models" / name).glob("*.tflite")
-        values = {path.name: shown(path.stat().st_size, "bytes") for path in files}
-        values |= {figure["key"]: shown(figure["value"], figure["unit"]) for figure in figures}
+        values = {figure["key"]: shown(figure["value"], figure["unit"]) for figure in figures}
         if not values.keys() & COLUMNS.keys():
             continue
         cells = [f"[`{name}`](saved_models/{name}/README.md)", *(values.get(key, "–") for key in COLUMNS)]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def files(models: dict[str, list[dict[str, Any]]]) -> str:
+    """README's table of TFLite files: one row a model and format that was measured."""
+    lines = [
+        f"| model | format | {' | '.join(FILE_COLUMNS.values())} |",
+        f"| --- | --- |{' ---: |' * len(FILE_COLUMNS)}",
+    ]
+    for name, figures in models.items():
+        values = {figure["key"]: shown(figure["value"], figure["unit"]) for figure in figures}
+        for kind in ("float32", "float16", "int8"):
+            cells = [values.get(key.format(kind), "–") for key in FILE_COLUMNS]
+            if set(cells) != {"–"}:
+                lines.append(f"| `{name}` | {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -167,26 +191,36 @@ def add_result(path: Path, root: Path) -> Path:
     return target
 
 
-def with_protocols(text: str, results: list[dict[str, Any]], path: Path) -> str:
-    """A page with the protocols' table between its markers; a card without them gets them if there are results."""
+def between(text: str, begin: str, end: str, content: str, path: Path) -> str:
+    """The page's text with something else between two markers; `FiguresError` where they are not once there."""
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise FiguresError(f"{path}: needs one line '{begin}' and below it one line '{end}'")
+    return f"{text[: text.index(begin)]}{begin}\n{content}\n{text[text.index(end) :]}"
+
+
+def card(path: Path, figures: list[dict[str, Any]], results: list[dict[str, Any]]) -> str:
+    """A model card as it should read; it gets the markers that it needs and has not."""
+    text = path.read_text(encoding="utf-8")
+    if BEGIN not in text and END not in text:
+        text = f"{text.rstrip()}\n\n## Measured\n\n{BEGIN}\n{END}\n"
+    text = between(text, BEGIN, END, details(figures), path)
     if PROTOCOLS_BEGIN not in text and PROTOCOLS_END not in text:
-        if not results or path.parent.parent.name != "saved_models":
+        if not results:
             return text
         text = f"{text.rstrip()}\n\n## The paper's tables\n\n{PROTOCOLS_BEGIN}\n{PROTOCOLS_END}\n"
-    if text.count(PROTOCOLS_BEGIN) != 1 or text.count(PROTOCOLS_END) != 1:
-        raise FiguresError(f"{path}: needs one line '{PROTOCOLS_BEGIN}' and below it one line '{PROTOCOLS_END}'")
-    head, tail = text[: text.index(PROTOCOLS_BEGIN)], text[text.index(PROTOCOLS_END) :]
-    return f"{head}{PROTOCOLS_BEGIN}\n{protocol_rows(results)}\n{tail}"
+    return between(text, PROTOCOLS_BEGIN, PROTOCOLS_END, protocol_rows(results), path)
 
 
-def filled(path: Path, table: str) -> str:
-    """The page with the table between its markers."""
-    text = path.read_text(encoding="utf-8")
-    if BEGIN not in text and END not in text and path.parent.parent.name == "saved_models":
-        text = f"{text.rstrip()}\n\n## Measured\n\n{BEGIN}\n{END}\n"
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise FiguresError(f"{path}: needs one line '{BEGIN}' and below it one line '{END}'")
-    return f"{text[: text.index(BEGIN)]}{BEGIN}\n{table}\n{text[text.index(END) :]}"
+def readme(path: Path, models: dict[str, list[dict[str, Any]]], results: list[dict[str, Any]]) -> str:
+    """README as it should read; a table that it has no markers for is left out."""
+    text = between(path.read_text(encoding="utf-8"), BEGIN, END, overview(models), path)
+    for begin, end, content in (
+        (FILES_BEGIN, FILES_END, files(models)),
+        (PROTOCOLS_BEGIN, PROTOCOLS_END, protocol_rows(results)),
+    ):
+        if begin in text or end in text:
+            text = between(text, begin, end, content, path)
+    return text
 
 
 def pages(root: Path) -> dict[Path, str]:
@@ -194,17 +228,15 @@ def pages(root: Path) -> dict[Path, str]:
     models = {path.parent.name: read_figures(path) for path in sorted(root.glob("saved_models/*/metrics.json"))}
     if not models:
         raise FiguresError(f"{root / 'saved_models'}: no model with a metrics.json there")
-    wanted = {root / "README.md": overview(root, models)}
-    wanted |= {root / "saved_models" / name / "README.md": details(figures) for name, figures in models.items()}
-    for path in wanted:
+    cards = {name: root / "saved_models" / name / "README.md" for name in models}
+    for path in (root / "README.md", *cards.values()):
         if not path.is_file():
             raise FiguresError(f"{path}: missing; write the page first")
-    results: dict[Path, list[dict[str, Any]]] = {path: [] for path in wanted}
-    for file in sorted(root.glob("docs/protocols/*.json")):
-        result = read_result(file)
-        results[root / "README.md"].append(result)
-        results.get(root / "saved_models" / result["model"] / "README.md", []).append(result)
-    return {path: with_protocols(filled(path, table), results[path], path) for path, table in wanted.items()}
+    results = [read_result(file) for file in sorted(root.glob("docs/protocols/*.json"))]
+    wanted = {root / "README.md": readme(root / "README.md", models, results)}
+    for name, figures in models.items():
+        wanted[cards[name]] = card(cards[name], figures, [result for result in results if result["model"] == name])
+    return wanted
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:

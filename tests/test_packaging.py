@@ -236,7 +236,7 @@ def figures_tree(root: Path, **metrics: list[dict]) -> Path:
     finally:
         sys.path.remove(str(ROOT / "scripts"))
     page = f"# Title\n\n{results_table.BEGIN}\nold\n{results_table.END}\n\nend\n"
-    (root / "README.md").write_text(page)
+    (root / "README.md").write_text(f"{page}\n{results_table.FILES_BEGIN}\n{results_table.FILES_END}\n")
     for name, figures in metrics.items():
         folder = root / "saved_models" / name
         folder.mkdir(parents=True)
@@ -255,6 +255,8 @@ FIGURES = [
     },
     {"key": "recognizer_weights", "what": "weights", "value": 1234567, "unit": "count", "command": "x"},
     {"key": "lite_int8_milliseconds", "what": "time", "value": 1.23456, "unit": "ms", "command": "x"},
+    {"key": "tflite_int8_bytes", "what": "size", "value": 512_000, "unit": "bytes", "command": "x"},
+    {"key": "float16_same_label", "what": "agreement", "value": 0.995, "unit": "share", "command": "x"},
 ]
 
 
@@ -262,13 +264,15 @@ def test_figures_are_written_between_the_markers(tmp_path, capsys):
     root = figures_tree(tmp_path, toy=FIGURES)
     import results_table
 
-    (root / "saved_models/toy/model_int8.tflite").write_bytes(b"0" * 512_000)
     assert results_table.main(["--check"], root) == 1
     assert "old" in (root / "README.md").read_text()
     assert results_table.main([], root) == 0
     page = (root / "README.md").read_text()
     assert "| [`toy`](saved_models/toy/README.md) | 81.2 % | – | 1,234,567 | – | 0.5 MB | 1.235 ms |" in page
-    assert page.startswith("# Title\n") and page.endswith("\n\nend\n") and "old" not in page
+    assert (
+        "| `toy` | float16 | – | 99.5 % | – | – | – |\n| `toy` | int8 | 0.5 MB | – | – | 1.235 ms | – |\n<!--" in page
+    )
+    assert page.startswith("# Title\n") and "\n\nend\n\n<!-- files" in page and "old" not in page
     card = (root / "saved_models/toy/README.md").read_text()
     assert "| accuracy | 81.2 % | `python apps/evaluate.py --model toy` |" in card
     assert results_table.main(["--check"], root) == 0
