@@ -1,0 +1,196 @@
+/** Resizing and warping, as `kerasfer.images` does them. */
+
+/** A picture of any origin: four bytes a pixel, R, G, B and one that is not looked at. */
+export interface Picture {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8ClampedArray<ArrayBuffer>;
+}
+
+/** A transform (x, y) -> (a x + b y + c, d x + e y + f), as [a, b, c, d, e, f]. */
+export type Matrix = readonly [number, number, number, number, number, number];
+
+export type Point = readonly [number, number];
+
+/** A black picture. */
+export function blank(width: number, height: number): Picture {
+  return { width, height, data: new Uint8ClampedArray(width * height * 4) };
+}
+
+/** Rounds halves to even, as numpy does. */
+export function roundEven(value: number): number {
+  const below = Math.floor(value);
+  if (value - below !== 0.5) return Math.round(value);
+  return below % 2 === 0 ? below : below + 1;
+}
+
+export function clamp(value: number, low: number, high: number): number {
+  return value < low ? low : value > high ? high : value;
+}
+
+export function apply(matrix: Matrix, [x, y]: Point): Point {
+  return [matrix[0] * x + matrix[1] * y + matrix[2], matrix[3] * x + matrix[4] * y + matrix[5]];
+}
+
+/** The transform the other way round. */
+export function inverted([a, b, x, c, d, y]: Matrix): Matrix {
+  const area = a * d - b * c;
+  return [d / area, -b / area, (b * y - d * x) / area, -c / area, a / area, (c * x - a * y) / area];
+}
+
+/** Grey values, 0 to 255: the luma of ITU-R BT.601 in whole numbers. */
+export function toGrey({ width, height, data }: Picture): Uint8Array {
+  const grey = new Uint8Array(width * height);
+  for (let i = 0, p = 0; i < grey.length; i++, p += 4) {
+    grey[i] = (data[p] * 19595 + data[p + 1] * 38470 + data[p + 2] * 7471 + 0x8000) >> 16;
+  }
+  return grey;
+}
+
+/** Puts a part of one picture into another; what lies outside either is left out. */
+export function paste(into: Picture, from: Picture, left: number, top: number): void {
+  const first = Math.max(left, 0);
+  const last = Math.min(left + from.width, into.width);
+  for (let y = Math.max(top, 0); y < Math.min(top + from.height, into.height); y++) {
+    const row = ((y - top) * from.width + first - left) * 4;
+    into.data.set(from.data.subarray(row, row + (last - first) * 4), (y * into.width + first) * 4);
+  }
+}
+
+/** Cuts out a rectangle that lies in the picture. */
+function cut(picture: Picture, left: number, top: number, width: number, height: number): Picture {
+  if (left === 0 && top === 0 && width === picture.width && height === picture.height) return picture;
+  const part = blank(width, height);
+  paste(part, picture, -left, -top);
+  return part;
+}
+
+/** For each new place along an axis: the first old one that counts, and the weights from there on. */
+interface Taps {
+  readonly first: Int32Array;
+  readonly count: number;
+  readonly weights: Float32Array;
+}
+
+function taps(length: number, size: number): Taps {
+  const ratio = length / size;
+  const count = ratio > 1 ? Math.ceil(ratio) + 1 : 2;
+  const first = new Int32Array(size);
+  const weights = new Float32Array(size * count);
+  for (let i = 0; i < size; i++) {
+    if (ratio > 1) {
+      const begin = i * ratio;
+      first[i] = Math.floor(begin);
+      for (let k = 0; k < count; k++) {
+        const overlap = Math.min(begin + ratio, first[i] + k + 1) - Math.max(begin, first[i] + k);
+        weights[i * count + k] = Math.max(overlap, 0) / ratio;
+      }
+    } else {
+      const center = clamp((i + 0.5) * ratio - 0.5, 0, length - 1);
+      first[i] = Math.floor(center);
+      weights[i * count] = 1 - (center - first[i]);
+      weights[i * count + 1] = center - first[i];
+    }
+  }
+  return { first, count, weights };
+}
+
+/** Resizes: mean over the covered area along an axis that shrinks, linear along one that grows. */
+export function resize(picture: Picture, width: number, height: number): Picture {
+  if (picture.width === width && picture.height === height) return picture;
+  const { data } = picture;
+  const across = taps(picture.width, width);
+  const lines = new Float32Array(picture.height * width * 3);
+  for (let y = 0, out = 0; y < picture.height; y++) {
+    for (let x = 0; x < width; x++, out += 3) {
+      let red = 0;
+      let green = 0;
+      let blue = 0;
+      for (let k = 0; k < across.count; k++) {
+        const weight = across.weights[x * across.count + k];
+        if (weight === 0) continue;
+        const p = (y * picture.width + across.first[x] + k) * 4;
+        red += weight * data[p];
+        green += weight * data[p + 1];
+        blue += weight * data[p + 2];
+      }
+      lines[out] = red;
+      lines[out + 1] = green;
+      lines[out + 2] = blue;
+    }
+  }
+  const down = taps(picture.height, height);
+  const resized = blank(width, height);
+  const sums = new Float32Array(width * 3);
+  for (let y = 0, out = 0; y < height; y++) {
+    sums.fill(0);
+    for (let k = 0; k < down.count; k++) {
+      const weight = down.weights[y * down.count + k];
+      if (weight === 0) continue;
+      const line = (down.first[y] + k) * width * 3;
+      for (let i = 0; i < sums.length; i++) sums[i] += weight * lines[line + i];
+    }
+    for (let i = 0; i < sums.length; i += 3, out += 4) {
+      resized.data[out] = sums[i];
+      resized.data[out + 1] = sums[i + 1];
+      resized.data[out + 2] = sums[i + 2];
+      resized.data[out + 3] = 255;
+    }
+  }
+  return resized;
+}
+
+/**
+ * Samples a picture along a similarity transform; where it leaves the picture, the edge pixels repeat.
+ *
+ * When the picture shrinks, the region is first reduced by area means, so that nothing aliases. Coordinates count from
+ * the upper left corner of the upper left pixel.
+ *
+ * @param matrix takes places in the result to places in the picture.
+ */
+export function warp(picture: Picture, matrix: Matrix, size: number): Picture {
+  const step = Math.sqrt(Math.abs(matrix[0] * matrix[4] - matrix[1] * matrix[3]));
+  const margin = Math.ceil(step) + 2;
+  const corners = [apply(matrix, [0, 0]), apply(matrix, [size, 0]), apply(matrix, [0, size]), apply(matrix, [size, size])];
+  const limits = [picture.width, picture.height];
+  const first = [0, 0];
+  const length = [0, 0];
+  const reduced = [0, 0];
+  for (const axis of [0, 1] as const) {
+    const places = corners.map((corner) => corner[axis]);
+    first[axis] = clamp(Math.floor(Math.min(...places) - margin), 0, limits[axis] - 1);
+    const last = clamp(Math.ceil(Math.max(...places) + margin), first[axis] + 1, limits[axis]);
+    length[axis] = last - first[axis];
+    reduced[axis] = step > 1 ? Math.max(roundEven(length[axis] / step), 1) : length[axis];
+  }
+  const region = resize(cut(picture, first[0], first[1], length[0], length[1]), reduced[0], reduced[1]);
+  const [across, down] = [reduced[0] / length[0], reduced[1] / length[1]];
+  const [a, b, c] = [matrix[0] * across, matrix[1] * across, (matrix[2] - first[0]) * across];
+  const [d, e, f] = [matrix[3] * down, matrix[4] * down, (matrix[5] - first[1]) * down];
+  return sampled(region, [a, b, (a + b) / 2 + c - 0.5, d, e, (d + e) / 2 + f - 0.5], size);
+}
+
+/** Bilinear samples at places counted from the middle of the upper left pixel. */
+function sampled({ width, height, data }: Picture, [a, b, c, d, e, f]: Matrix, size: number): Picture {
+  const result = blank(size, size);
+  for (let row = 0, out = 0; row < size; row++) {
+    for (let column = 0; column < size; column++, out += 4) {
+      const x = clamp(a * column + b * row + c, 0, width - 1);
+      const y = clamp(d * column + e * row + f, 0, height - 1);
+      const left = Math.floor(x);
+      const top = Math.floor(y);
+      const right = x - left;
+      const low = y - top;
+      const upper = (top * width + left) * 4;
+      const across = left + 1 < width ? 4 : 0;
+      const below = top + 1 < height ? width * 4 : 0;
+      for (let k = upper; k < upper + 3; k++) {
+        const above = data[k] + right * (data[k + across] - data[k]);
+        const under = data[k + below] + right * (data[k + below + across] - data[k + below]);
+        result.data[out + k - upper] = above + low * (under - above);
+      }
+      result.data[out + 3] = 255;
+    }
+  }
+  return result;
+}

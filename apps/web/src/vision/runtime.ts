@@ -1,0 +1,74 @@
+/** LiteRT, the runtime of TFLite files, and networks that are ready to run. */
+import { type CompiledModel, loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
+
+declare global {
+  /** LiteRT's loader looks here for settings of the runtime. */
+  var Module: unknown;
+}
+
+/** What the runtime said last: its notes are many, and of interest only when something fails. */
+const said: string[] = [];
+
+/** Loads the runtime from a folder of this origin. To be called in a worker, once. */
+export async function startRuntime(folder: string): Promise<void> {
+  const note = (line: string): void => {
+    said.push(line);
+    if (said.length > 20) said.shift();
+  };
+  globalThis.Module = { print: note, printErr: note, locateFile: (name: string) => folder + name };
+  // The networks are small and run on the processor. LiteRT would ask for a graphics device first, and warn without.
+  Object.defineProperty(navigator, "gpu", { value: undefined, configurable: true });
+  const { warn } = console;
+  console.warn = () => undefined;
+  try {
+    await loadLiteRt(folder);
+  } finally {
+    console.warn = warn;
+  }
+}
+
+export type Values = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+
+/** A compiled network. */
+export class Network {
+  private constructor(private readonly model: CompiledModel) {}
+
+  static async compile(content: Uint8Array): Promise<Network> {
+    said.length = 0;
+    try {
+      return new Network(await loadAndCompile(content, { accelerator: "wasm" }));
+    } catch (error) {
+      throw new Error([String(error), ...said].join("; "), { cause: error });
+    }
+  }
+
+  /**
+   * Runs the network once.
+   *
+   * @param inputs name of each input -> its values; a network with one input takes any name.
+   * @returns the outputs by their number of values.
+   */
+  async run(inputs: Readonly<Record<string, Values>>): Promise<Map<number, Values>> {
+    const details = this.model.getInputDetails();
+    const tensors = details.map(({ name, shape }) => {
+      const values = details.length === 1 ? Object.values(inputs)[0] : inputs[name];
+      return new Tensor(values, shape);
+    });
+    try {
+      const outputs = await this.model.run(tensors);
+      return new Map(
+        outputs.map((output) => {
+          const values = output.toTypedArray().slice() as Values;
+          output.delete();
+          return [values.length, values];
+        }),
+      );
+    } finally {
+      for (const tensor of tensors) tensor.delete();
+    }
+  }
+
+  delete(): void {
+    this.model.delete();
+  }
+}
