@@ -115,7 +115,7 @@ def test_the_papers_values():
     small = FESRConfig.small()
     assert {name for name in vars(small) if getattr(small, name) != getattr(paper, name)} == {
         "image_size", "channels", "precision", "batch_size", "epochs", "trunk_size", "encoder_channels",
-        "decoder_channels", "discriminator_channels", "pretraining_steps",
+        "decoder_channels", "discriminator_channels", "extractor_channels", "extractor_units", "pretraining_steps",
     }  # fmt: skip
 
 
