@@ -503,7 +503,7 @@ def test_the_trunk_starts_from_an_ipdfer():
         for mine, weight in zip(layer.weights, theirs.weights):
             np.testing.assert_array_equal(mine, weight)
     deeper = model_of(variant="baseline", identity="dlib_resnet", trunk_size=72, trunk_blocks=12)
-    with pytest.raises(ConfigError, match="IPDFER has no block12"):
+    with pytest.raises(ConfigError, match="'expression_encoder' has no block12"):
         deeper.start_from(source)
 
 

@@ -22,12 +22,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ipdfer id_fer": ("ipdfer", {"variant": "id_fer"}),
     "ipdfer baseline": ("ipdfer", {"variant": "baseline"}),
     "g2fer no_synfi": ("g2fer", {"variant": "no_synfi"}),
+    "edge untaught": ("edge", {"teacher_share": 0.0}),
     "fesr baseline": ("fesr", {"variant": "baseline"}),
 }
 """Case -> model and fields of its config that differ from `tiny()`."""
 
 SYNTHESES: dict[str, Callable[[Any, dict[str, tf.Tensor]], np.ndarray]] = {
     "dcganfer": lambda model, batch: model.generate(len(batch["image"]), seed=1),
+    "edge": None,
     "fesr": lambda model, batch: model.synthesize(batch["image"].numpy(), "surprise"),
     "g2fer": lambda model, batch: model.synthesize(batch["image"].numpy(), batch["other_landmarks"].numpy()),
     "ipdfer": lambda model, batch: model.synthesize(batch["image"].numpy(), batch["image"].numpy()[::-1]),

@@ -73,14 +73,14 @@ BLOCKS = (
 POOLED, DESCRIPTOR = 256, 128
 """Numbers before and after the last layer."""
 
-_FEWEST_BLOCKS = 11
+_FEWEST_BLOCKS = {"descriptor": 11, "pooled": 1}
 """With fewer, the map that is averaged has not the channels that the last layer takes."""
 
 WEIGHTS = "network.safetensors"
 """Name of the file that holds the weights, in the network's folder."""
 
-_SMALLEST = 71
-"""Least internal size: below, a map has no pixel left to halve."""
+_SMALLEST, _SMALLEST_SHALLOW = 71, 40
+"""Least internal size, and that of a network of fewer than eleven blocks: below, a map has no pixel left to halve."""
 
 
 def block_names() -> list[tuple[str, int, bool]]:
@@ -140,28 +140,30 @@ def build_dlib_resnet(
         pixel_range: a key of `PIXEL_RANGES`, that of the faces.
         internal_size: side that faces are resized to in the graph. The released weights tell people apart at 150 alone:
             give another only if they are trained on.
-        features: "descriptor" for the 128 numbers, "pooled" for the 256 before the last layer.
-        blocks: how many of the 14 residual blocks to build, from the input on; at least 11. All of them tell people
-            apart; a network that is trained on for faces smaller than 150 can do without the last.
+        features: "descriptor" for the 128 numbers, "pooled" for those before the last layer: 256, fewer with fewer
+            blocks.
+        blocks: how many of the 14 residual blocks to build, from the input on; at least 11 before a descriptor. All of
+            them tell people apart; a network that is trained on for faces smaller than 150 can do without the last.
         lift: share of the height by which faces are moved up before they are resized.
 
     Returns:
-        A functional model: float (n, input_size, input_size, channels) in the range to float32 (n, 128 or 256), not
+        A functional model: float (n, input_size, input_size, channels) in the range to float32 (n, features), not
         normalised. Every layer with weights is named as in `CONVOLUTIONS`, or "descriptor".
 
     Raises:
         ValueError: an argument has another value than those.
     """
     spec = ImageSpec(input_size, channels, pixel_range)
-    if features not in ("descriptor", "pooled") or internal_size < _SMALLEST:
-        raise ValueError(
-            f"features are 'descriptor' or 'pooled' and internal_size is at least {_SMALLEST}; "
-            f"got {features!r} and {internal_size}"
-        )
     every = block_names()
     blocks = len(every) if blocks is None else blocks
-    if not _FEWEST_BLOCKS <= blocks <= len(every):
-        raise ValueError(f"blocks are {_FEWEST_BLOCKS} to {len(every)}, got {blocks}")
+    smallest = _SMALLEST if blocks >= _FEWEST_BLOCKS["descriptor"] else _SMALLEST_SHALLOW
+    if features not in _FEWEST_BLOCKS or internal_size < smallest:
+        raise ValueError(
+            f"features are 'descriptor' or 'pooled' and internal_size is at least {smallest}; "
+            f"got {features!r} and {internal_size}"
+        )
+    if not _FEWEST_BLOCKS[features] <= blocks <= len(every):
+        raise ValueError(f"blocks are {_FEWEST_BLOCKS[features]} to {len(every)} for {features} features, got {blocks}")
     inputs = keras.Input(spec.shape, name="face")
     x = FaceInput(internal_size, pixel_range, MEAN, DEVIATION, lift, name="normalize")(inputs)
     x = _convolution("stem", 32, 7, stride=2, padding="valid", activation="relu")(x)

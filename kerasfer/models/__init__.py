@@ -1,4 +1,4 @@
-"""The papers' models, one file each."""
+"""The papers' models, and one for small devices, one file each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ __all__ = ["DEFAULT_RECOGNIZER", "MODELS", "model_class"]
 
 MODELS: dict[str, tuple[str, str]] = {
     "dcganfer": ("kerasfer.models.dcganfer", "DCGANFER"),
+    "edge": ("kerasfer.models.edge", "Edge"),
     "fesr": ("kerasfer.models.fesr", "FESR"),
     "g2fer": ("kerasfer.models.g2fer", "G2FER"),
     "ipdfer": ("kerasfer.models.ipdfer", "IPDFER"),

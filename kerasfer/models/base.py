@@ -254,6 +254,20 @@ def copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None
         weight.assign(value)
 
 
+def copy_layers(source: keras.Model, target: keras.Model) -> None:
+    """Copies the weights of every layer of the target from the source's layer of that name.
+
+    Raises:
+        ConfigError: the source has no such layer, or one of another shape.
+    """
+    names = [layer.name for layer in target.layers if layer.weights]
+    missing = set(names) - {layer.name for layer in source.layers}
+    if missing:
+        raise ConfigError(f"network {source.name!r} has no {', '.join(sorted(missing))}; use configs that fit")
+    for name in names:
+        copy_weights(source.get_layer(name), target.get_layer(name))
+
+
 def in_batches(function: Callable[..., tf.Tensor], *arrays: np.ndarray, size: int = 64) -> np.ndarray:
     """Applies a function to arrays of n rows, `size` rows at a time: float32 (n, ...)."""
     parts = [

@@ -68,7 +68,7 @@ from kerasfer.losses import (
     wasserstein_critic_loss,
     wasserstein_generator_loss,
 )
-from kerasfer.models.base import ConfigError, FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
+from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_layers, in_batches
 from kerasfer.optimizers import FusedAdam
 
 __all__ = ["FESR", "VARIANTS", "FESRConfig"]
@@ -526,13 +526,7 @@ class FESR(FERModel):
         if self.config.identity != "dlib_resnet" or "expression_encoder" not in other.networks:
             super().start_from(other)
             return
-        trunk, encoder = self.networks["trunk"], other.networks["expression_encoder"]
-        names = [layer.name for layer in trunk.layers if layer.weights]
-        missing = set(names) - {layer.name for layer in encoder.layers}
-        if missing:
-            raise ConfigError(f"the expression encoder of {type(other).__name__} has no {', '.join(sorted(missing))}")
-        for name in names:
-            copy_weights(encoder.get_layer(name), trunk.get_layer(name))
+        copy_layers(other.networks["expression_encoder"], self.networks["trunk"])
 
     # -- the networks put together -------------------------------------------------------------------------------------
 

@@ -1,0 +1,186 @@
+"""Edge: a small recogniser for devices that learns from a large one (distillation; Hinton, Vinyals, Dean 2015).
+
+No paper's model: the first blocks of the zoo's identity network, looking at smaller faces, and one fully-connected
+layer. It learns the labels and, of the same pictures, the answers of IPD-FER's recogniser, both softened by a
+temperature T:
+
+    (1 - a) H(labels, student) + a T^2 KL(teacher at T || student at T)
+
+T^2 keeps the second gradient as large as the first whatever T is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from kerasfer.backbones.dlib_resnet import build_dlib_resnet, load_dlib_weights
+from kerasfer.losses import cross_entropy_from_logits, hits
+from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_layers, copy_weights
+
+__all__ = ["Edge", "EdgeConfig"]
+
+TEACHER = {"expression_encoder": "teacher_encoder", "expression_classifier": "teacher_classifier"}
+"""Networks of IPD-FER's recogniser -> their names here."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EdgeConfig(ModelConfig):
+    """Fields of Edge.
+
+    Attributes:
+        identity: what the body starts from: "dlib_resnet", or "untrained": random weights, for tests.
+        internal_size: side in pixels that faces are scaled to.
+        blocks: how many of the identity network's residual blocks there are.
+        teacher_size, teacher_blocks: `encoder_size` and `encoder_blocks` of the IPD-FER that teaches.
+        teacher_share: a, the weight of what the teacher says beside the labels; 0 for no teacher.
+        softening: T.
+    """
+
+    image_size: int = 48
+    pixel_range: str = "signed"
+    batch_size: int = 64
+    epochs: int = 30
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    average: float = 0.998
+    identity: str = "dlib_resnet"
+    internal_size: int = 80
+    blocks: int = 9
+    teacher_size: int = 112
+    teacher_blocks: int = 11
+    teacher_share: float = 0.7
+    softening: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._demand(self.identity in ("dlib_resnet", "untrained"), "identity is dlib_resnet or untrained")
+        self._demand(0 <= self.teacher_share <= 1, "teacher_share lies in [0, 1]")
+        self._demand(self.softening > 0, "softening is more than 0")
+
+    @classmethod
+    def small(cls) -> EdgeConfig:
+        return cls(precision="mixed_bfloat16")
+
+    @classmethod
+    def tiny(cls) -> EdgeConfig:
+        return cls(
+            image_size=32,
+            batch_size=4,
+            epochs=1,
+            schedule="constant",
+            identity="untrained",
+            internal_size=40,
+            blocks=4,
+            teacher_size=71,
+        )
+
+
+class Edge(FERModel):
+    """The recogniser and, to learn from, its teacher.
+
+    Networks: body and head (the recogniser), teacher_encoder and teacher_classifier (frozen). Without a teacher, the
+    first two alone. `start_from` an IPD-FER, or its baseline, gives the teacher and what the body shares with it;
+    before that, the teacher knows nothing of expressions.
+    """
+
+    Config = EdgeConfig
+    config: EdgeConfig
+
+    def __init__(self, config: EdgeConfig) -> None:
+        super().__init__(config)
+        self.frozen = tuple(TEACHER.values()) if self.taught else ()
+        image = keras.Input(self.image_spec.shape, name="image")
+        logits = self.networks["head"](self.networks["body"](image))
+        self._recognizer = keras.Model(image, self.softmax(logits), name="recognizer")
+
+    @classmethod
+    def batch_kind_of(cls, config: EdgeConfig) -> str:
+        return "images"
+
+    @property
+    def taught(self) -> bool:
+        """Whether there is a teacher."""
+        return self.config.teacher_share > 0
+
+    def build_networks(self) -> dict[str, keras.Model]:
+        config = self.config
+        body = self._identity_network("body", config.internal_size, "pooled", config.blocks)
+        networks = {"body": body, "head": self._classifier("head", body)}
+        if self.taught:
+            encoder = self._identity_network(
+                "teacher_encoder", config.teacher_size, "descriptor", config.teacher_blocks
+            )
+            networks |= {
+                "teacher_encoder": encoder,
+                "teacher_classifier": self._classifier("teacher_classifier", encoder),
+            }
+            for name in TEACHER.values():
+                networks[name].trainable = False
+        return networks
+
+    def _identity_network(self, name: str, size: int, features: str, blocks: int) -> keras.Model:
+        spec = self.config.image_size, self.config.channels, self.config.pixel_range
+        network = build_dlib_resnet(name, *spec, internal_size=size, features=features, blocks=blocks)
+        if self.config.identity == "dlib_resnet":
+            load_dlib_weights(network)
+        return network
+
+    def _classifier(self, name: str, body: keras.Model) -> keras.Model:
+        vector = keras.Input(body.output_shape[1:], name="features")
+        logits = keras.layers.Dense(len(self.config.expressions), dtype="float32", name="fc")(vector)
+        return keras.Model(vector, logits, name=name)
+
+    def optimizer_plans(self) -> dict[str, OptimizerPlan]:
+        return {"recognizer": OptimizerPlan(("body", "head"))}
+
+    def weight_groups(self) -> dict[str, tuple[str, ...]]:
+        teacher = {"training": tuple(TEACHER.values())} if self.taught else {}
+        return {"recognizer": ("body", "head"), **teacher}
+
+    def loss_terms(self) -> tuple[str, ...]:
+        return ("labels", *(("teacher", "agreement") if self.taught else ()), "accuracy")
+
+    def recognizer(self) -> keras.Model:
+        return self._recognizer
+
+    def start_from(self, other: FERModel) -> None:
+        """Copies the networks that both have; an IPD-FER, or its baseline, becomes the teacher.
+
+        The body's blocks start as the teacher's.
+
+        Raises:
+            ConfigError: no network is shared, or one has other shapes: `teacher_blocks` are the teacher's
+                `encoder_blocks`, and no fewer than `blocks`.
+        """
+        if "expression_encoder" not in other.networks:
+            super().start_from(other)
+            return
+        if self.taught:
+            for theirs, mine in TEACHER.items():
+                copy_weights(other.networks[theirs], self.networks[mine])
+        copy_layers(other.networks["expression_encoder"], self.networks["body"])
+
+    def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        images, labels = batch["image"], batch["label"]
+        share, softening = self.config.teacher_share, self.config.softening
+        with tf.GradientTape() as tape:
+            logits = self.networks["head"](self.networks["body"](images, training=True), training=True)
+            terms = {"labels": (1 - share) * self.mean_over_batch(cross_entropy_from_logits(labels, logits))}
+            if self.taught:
+                features = self.networks["teacher_encoder"](images, training=False)
+                answers = tf.stop_gradient(self.networks["teacher_classifier"](features, training=False))
+                soft = tf.nn.softmax(answers / softening)
+                divergence = cross_entropy_from_logits(soft, logits / softening) - cross_entropy_from_logits(
+                    soft, answers / softening
+                )
+                terms["teacher"] = share * softening**2 * self.mean_over_batch(divergence)
+            loss = tf.add_n(list(terms.values()))
+        self.minimize("recognizer", loss, tape)
+        self.report(**terms, accuracy=self.mean_over_batch(hits(labels, logits)))
+        if self.taught:
+            self.report(agreement=self.mean_over_batch(hits(soft, logits)))
+        self.step.assign_add(1)
+        return self.result()

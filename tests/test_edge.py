@@ -1,0 +1,129 @@
+"""Edge: the loss by hand, what moves, and what its teacher gives it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_training import make_batches, moved
+
+from kerasfer.models.base import ConfigError
+from kerasfer.models.edge import Edge, EdgeConfig
+from kerasfer.models.ipdfer import IPDFER, IPDFERConfig
+
+CONFIG = EdgeConfig.tiny().replace(seed=3)
+TEACHER = IPDFERConfig.tiny().replace(
+    variant="baseline", identity="dlib_resnet", encoder_size=71, encoder_blocks=11, seed=4
+)
+
+
+def model_of(**fields) -> Edge:
+    model = Edge(CONFIG.replace(**fields))
+    model.compile(total_steps=10)
+    return model
+
+
+def batch_of(config: EdgeConfig) -> dict[str, tf.Tensor]:
+    return next(iter(make_batches("images", config, count=8).epoch(0)))
+
+
+@pytest.fixture(scope="module")
+def teacher() -> IPDFER:
+    model = IPDFER(TEACHER)
+    generator = np.random.default_rng(5)
+    for weight in model.networks["expression_classifier"].weights:
+        weight.assign(generator.normal(0, 3, weight.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def taught(teacher) -> Edge:
+    model = model_of()
+    model.start_from(teacher)
+    return model
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def test_the_small_recogniser_is_small():
+    """Less than a million weights, so that a file of integers stays under 1 MB."""
+    model = Edge(EdgeConfig.small().replace(teacher_share=0.0))
+    assert 500_000 < model.recognizer().count_params() < 950_000
+    assert model.networks["body"].layers[-2].name == "block9_relu" and model.networks["body"].output_shape == (
+        None,
+        128,
+    )
+
+
+def test_the_loss_by_hand(taught):
+    batch = batch_of(taught.config)
+    logits = taught.networks["head"](taught.networks["body"](batch["image"])).numpy()
+    answers = taught.networks["teacher_classifier"](taught.networks["teacher_encoder"](batch["image"])).numpy()
+    terms = {name: float(value) for name, value in taught.train_step(batch).items()}
+    labels = batch["label"].numpy()
+    assert terms["labels"] == pytest.approx(-0.3 * (labels * log_softmax(logits)).sum(1).mean(), rel=1e-4)
+    theirs, ours = log_softmax(answers / 2), log_softmax(logits / 2)
+    divergence = (np.exp(theirs) * (theirs - ours)).sum(1).mean()
+    assert divergence > 0.1 and terms["teacher"] == pytest.approx(0.7 * 4 * divergence, rel=1e-4)
+    assert terms["accuracy"] == pytest.approx((logits.argmax(1) == labels.argmax(1)).mean())
+    assert terms["agreement"] == pytest.approx((logits.argmax(1) == answers.argmax(1)).mean())
+
+
+def test_what_the_teacher_says_is_all_there_is_to_lose_at_a_share_of_one(teacher):
+    model = model_of(teacher_share=1.0)
+    model.start_from(teacher)
+    terms = model.train_step(batch_of(model.config))
+    assert float(terms["labels"]) == 0 and float(terms["teacher"]) > 0
+
+
+def test_the_teacher_stands_still(teacher):
+    model = model_of()
+    model.start_from(teacher)
+    assert moved(model, lambda: model.train_step(batch_of(model.config))) == {"body", "head"}
+    assert not model.networks["teacher_encoder"].trainable_variables
+
+
+def test_a_teacher_gives_its_answers_and_its_blocks(teacher):
+    model = model_of()
+    assert moved(model, lambda: model.start_from(teacher)) == {"body", "teacher_encoder", "teacher_classifier"}
+    image = batch_of(model.config)["image"]
+    answers = model.networks["teacher_classifier"](model.networks["teacher_encoder"](image))
+    np.testing.assert_allclose(tf.nn.softmax(answers), teacher.recognizer()(image), atol=1e-5)
+    for layer in model.networks["body"].layers:
+        for mine, theirs in zip(layer.weights, teacher.networks["expression_encoder"].get_layer(layer.name).weights):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_without_a_teacher_it_learns_the_labels_alone(teacher):
+    model = model_of(teacher_share=0.0)
+    assert set(model.networks) == {"body", "head"} and model.weight_groups() == {"recognizer": ("body", "head")}
+    assert moved(model, lambda: model.start_from(teacher)) == {"body"}
+    assert set(model.train_step(batch_of(model.config))) == {"labels", "accuracy"}
+
+
+def test_a_trained_edge_gives_the_start(taught):
+    other = model_of(seed=9, teacher_share=0.0)
+    assert moved(other, lambda: other.start_from(taught)) == {"body", "head"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"teacher_share": 1.5}, r"teacher_share lies in \[0, 1\]"),
+        ({"softening": 0.0}, "softening is more than 0"),
+        ({"identity": "someone"}, "identity is dlib_resnet or untrained"),
+    ],
+)
+def test_wrong_fields(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        CONFIG.replace(**fields)
+
+
+def test_a_teacher_of_another_size_is_refused(teacher):
+    with pytest.raises(ConfigError, match="other shapes"):
+        model_of(teacher_blocks=12).start_from(teacher)
+    with pytest.raises(ConfigError, match="has no block12_conv1"):
+        model_of(teacher_share=0.0, blocks=12, internal_size=71).start_from(teacher)
