@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "apps"))
 
 from common import locate, run_app  # noqa: E402
 
-BUILT = ("dcganfer", "fesr", "g2fer", "ipdfer", "tdgan")
+BUILT = ("dcganfer", "edge", "fesr", "g2fer", "ipdfer", "tdgan")
 CONFIGS = {name: ROOT / "apps" / "configs" / f"{name}_ferplus.json" for name in BUILT}
 """Model -> its experiment, a JSON file.
 
