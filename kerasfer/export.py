@@ -46,7 +46,6 @@ __all__ = [
     "LIMITS",
     "ExportError",
     "GeneratorParity",
-    "GeneratorReport",
     "Parity",
     "Report",
     "export",
@@ -121,43 +120,18 @@ class Parity:
         difference, same = LIMITS[self.format]
         return self.max_difference <= difference and self.same_label >= same
 
+    @staticmethod
+    def heading() -> str:
+        """What stands above lines of such figures."""
+        return f"{'format':28} {'size':>10} {'same label':>11} {'largest diff.':>14} {'mean diff.':>11}  target"
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What was exported, and how near it is to the model.
-
-    Attributes:
-        files: format -> file or folder.
-        parity: one entry for each thing compared.
-        calibration: what int8 was calibrated on; empty without int8.
-        compared_on: what the parity figures were measured on.
-    """
-
-    files: dict[str, Path]
-    parity: tuple[Parity, ...]
-    calibration: str
-    compared_on: str
-
-    @property
-    def good(self) -> bool:
-        """Whether every figure keeps to `LIMITS`."""
-        return all(entry.good for entry in self.parity)
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures as JSON values."""
-        return _figures(self)
-
-    def table(self) -> str:
-        """The figures as lines of text."""
-        lines = [f"{'format':28} {'size':>10} {'same label':>11} {'largest diff.':>14} {'mean diff.':>11}  target"]
-        for entry in self.parity:
-            difference, same = LIMITS[entry.format]
-            target = f"difference at most {difference:g}" if difference < 1 else f"same label on {same:.1%}"
-            lines.append(
-                f"{entry.format:28} {entry.bytes / 1e6:7.2f} MB {entry.same_label:11.2%} {entry.max_difference:14.2e} "
-                f"{entry.mean_difference:11.2e}  {target}: {'kept' if entry.good else 'MISSED'}"
-            )
-        return "\n".join([*lines, _about(self)])
+    def __str__(self) -> str:
+        difference, same = LIMITS[self.format]
+        target = f"difference at most {difference:g}" if difference < 1 else f"same label on {same:.1%}"
+        return (
+            f"{self.format:28} {self.bytes / 1e6:7.2f} MB {self.same_label:11.2%} {self.max_difference:14.2e} "
+            f"{self.mean_difference:11.2e}  {target}: {'kept' if self.good else 'MISSED'}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,48 +159,52 @@ class GeneratorParity:
         """Whether the figures keep to `GENERATOR_LIMITS`."""
         return self.psnr >= GENERATOR_LIMITS[self.format]
 
+    @staticmethod
+    def heading() -> str:
+        """What stands above lines of such figures."""
+        return f"{'generator':28} {'size':>10} {'PSNR':>11} {'largest diff.':>14} {'mean diff.':>11}  target"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.format:28} {self.bytes / 1e6:7.2f} MB {self.psnr:8.1f} dB {self.max_difference:14.2e} "
+            f"{self.mean_difference:11.2e}  {GENERATOR_LIMITS[self.format]:g} dB: {'kept' if self.good else 'MISSED'}"
+        )
+
 
 @dataclasses.dataclass(frozen=True)
-class GeneratorReport:
-    """An exported generator's files, and how near they are to the model; attributes as of `Report`."""
+class Report:
+    """What was exported, and how near it is to the model.
+
+    Attributes:
+        files: format -> file or folder.
+        parity: one entry for each thing compared.
+        calibration: what int8 was calibrated on; empty without int8.
+        compared_on: what the parity figures were measured on.
+    """
 
     files: dict[str, Path]
-    parity: tuple[GeneratorParity, ...]
+    parity: tuple[Parity, ...] | tuple[GeneratorParity, ...]
     calibration: str
     compared_on: str
 
     @property
     def good(self) -> bool:
-        """Whether every figure keeps to `GENERATOR_LIMITS`."""
+        """Whether every figure keeps to its limit."""
         return all(entry.good for entry in self.parity)
 
     def to_json(self) -> dict[str, Any]:
         """The figures as JSON values."""
-        return _figures(self)
+        return {
+            "calibration": self.calibration,
+            "compared_on": self.compared_on,
+            "formats": [{**dataclasses.asdict(entry), "good": entry.good} for entry in self.parity],
+        }
 
     def table(self) -> str:
         """The figures as lines of text."""
-        lines = [f"{'generator':28} {'size':>10} {'PSNR':>11} {'largest diff.':>14} {'mean diff.':>11}  target"]
-        for entry in self.parity:
-            lines.append(
-                f"{entry.format:28} {entry.bytes / 1e6:7.2f} MB {entry.psnr:8.1f} dB {entry.max_difference:14.2e} "
-                f"{entry.mean_difference:11.2e}  {GENERATOR_LIMITS[entry.format]:g} dB: "
-                f"{'kept' if entry.good else 'MISSED'}"
-            )
-        return "\n".join([*lines, _about(self)])
-
-
-def _figures(report: Report | GeneratorReport) -> dict[str, Any]:
-    return {
-        "calibration": report.calibration,
-        "compared_on": report.compared_on,
-        "formats": [{**dataclasses.asdict(entry), "good": entry.good} for entry in report.parity],
-    }
-
-
-def _about(report: Report | GeneratorReport) -> str:
-    calibration = f"; int8 calibrated on {report.calibration}" if report.calibration else ""
-    return f"compared on {report.compared_on}{calibration}"
+        calibration = f"; int8 calibrated on {self.calibration}" if self.calibration else ""
+        heading = self.parity[0].heading() if self.parity else ""
+        return "\n".join([heading, *map(str, self.parity), f"compared on {self.compared_on}{calibration}"])
 
 
 def export(
@@ -306,7 +284,7 @@ def export_generator(
     calibration: Faces | None = None,
     parity: Faces | None = None,
     progress: Callable[[str], None] | None = None,
-) -> GeneratorReport:
+) -> Report:
     """Exports what a model generates images with (`FERModel.generator`).
 
     The SavedModel's signature "generate" (also "serving_default") has the generator's named inputs, each float32 with
@@ -371,7 +349,7 @@ def export_generator(
                 target.write_bytes(_with_metadata(content, {**description, "storage": name}))
                 images = lite.Generator(target).generate(**inputs)
             entries.append(_images_compared(name, images, expected, spec, _size(target)))
-        report = GeneratorReport(
+        report = Report(
             {name: folder / GENERATOR_FILES[name] for name in formats}, tuple(entries), calibration_name, parity_name
         )
         (aside / "generator_parity.json").write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
