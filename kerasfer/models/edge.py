@@ -49,7 +49,7 @@ class EdgeConfig(ModelConfig):
     identity: str = "dlib_resnet"
     internal_size: int = 80
     blocks: int = 9
-    teacher_size: int = 112
+    teacher_size: int = 96
     teacher_blocks: int = 11
     teacher_share: float = 0.7
     softening: float = 2.0
