@@ -3,11 +3,11 @@
 
     python apps/web/manifest.py FOLDER
 
-Run by scripts/build_web.sh. The networks are MediaPipe's detector and face mesh, each bundled recogniser's smallest
-TFLite file, and the generators that take a face and either another face or landmarks. TDGAN's generator, if it comes
+Run by scripts/build_web.sh. The networks are MediaPipe's detector and face mesh, one TFLite file of each bundled
+recogniser, and the generators that take a face and either another face or landmarks. TDGAN's generator, if it comes
 without a TFLite file, is exported in float16, once: it is kept beside FOLDER until its weights change. Whatever the
-page must know of them (labels, image sizes, constants of detection and alignment, accuracy, milliseconds) is read from the files, from
-`metrics.json` and from kerasfer's modules, and written to networks/manifest.json.
+page must know of them (labels, image sizes, constants of detection and alignment, accuracy, milliseconds) is read from
+the files, from `metrics.json` and from kerasfer's modules, and written to networks/manifest.json.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ DETECTOR, MESH = "face_detection/face_detection_short_range.tflite", "face_landm
 RUNTIME = ("litert_wasm_internal", "litert_wasm_compat_internal")
 """LiteRT for browsers with relaxed SIMD and for those with SIMD alone."""
 
+RECOGNIZERS = ("model_float16.tflite", "model_int8.tflite", "model.tflite")
+"""Names of a recogniser's files, the one taken first if a folder holds several. Float16 gives the same answers in every
+browser as outside. What int8 answers depends on how a processor's kernels round: beside WebAssembly's, probabilities of
+the deeper networks were seen to differ by up to a tenth."""
+
 GENERATORS = ("generator_int8.tflite", "generator_float16.tflite")
 """Names of a generator's files, the one taken first if a folder holds several."""
 
@@ -64,8 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
     recognizers, generators = [], []
     for name, model in weights.bundled().items():
         figures = _figures(model)
-        if any((model / file).is_file() for file in lite.RECOGNIZERS):
-            recognizers.append(_recognizer(name, lite.recognizer_file(model), figures, networks))
+        recognizer = next((model / entry for entry in RECOGNIZERS if (model / entry).is_file()), None)
+        if recognizer is not None:
+            recognizers.append(_recognizer(name, recognizer, figures, networks))
         file = _generator_file(name, model, folder.parent / "generators")
         if file is not None:
             generators.append(_generator(name, file, figures, networks))

@@ -128,6 +128,7 @@ export class Reader {
     this.lastFrame = 0;
     this.rate = 0;
     element("welcome", HTMLElement).hidden = true;
+    delete element("view", HTMLElement).dataset.read;
     this.video.hidden = source === "photo";
     this.still.hidden = source !== "photo";
     this.video.classList.toggle("mirrored", source === "camera");
@@ -267,6 +268,7 @@ export class Reader {
   private show(reading: Reading, time: number): void {
     this.time = time;
     this.pictureWidth = reading.width;
+    element("view", HTMLElement).dataset.read = this.name;
     const moving = this.source !== "photo";
     this.faces = reading.faces.map((face) => ({
       ...face,

@@ -3,7 +3,7 @@ import { canvas, colorOf, drawingOf, fitted, largest, percent } from "./page";
 
 const SECONDS = 30;
 /** Seconds without a face that break the bands. */
-const GAP = 0.7;
+const GAP = 1.2;
 
 interface Moment {
   readonly time: number;

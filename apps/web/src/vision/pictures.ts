@@ -1,4 +1,9 @@
-/** Resizing and warping, as `kerasfer.images` does them. */
+/**
+ * Resizing and warping, as `kerasfer.images` does them.
+ *
+ * OpenCV, which it takes, rounds here and there on its way. So does this: the networks in whole numbers answer a grey
+ * level with a hundredth, and shall say here what they say there.
+ */
 
 /** A picture of any origin: four bytes a pixel, R, G, B and one that is not looked at. */
 export interface Picture {
@@ -72,34 +77,29 @@ interface Taps {
   readonly weights: Float32Array;
 }
 
-function taps(length: number, size: number): Taps {
+/** How much old places along an axis that shrinks count: by the length that a new one covers of them. */
+function covered(length: number, size: number): Taps {
   const ratio = length / size;
-  const count = ratio > 1 ? Math.ceil(ratio) + 1 : 2;
-  const first = new Int32Array(size);
-  const weights = new Float32Array(size * count);
-  for (let i = 0; i < size; i++) {
-    if (ratio > 1) {
-      const begin = i * ratio;
-      first[i] = Math.floor(begin);
-      for (let k = 0; k < count; k++) {
-        const overlap = Math.min(begin + ratio, first[i] + k + 1) - Math.max(begin, first[i] + k);
-        weights[i * count + k] = Math.max(overlap, 0) / ratio;
-      }
-    } else {
-      const center = clamp((i + 0.5) * ratio - 0.5, 0, length - 1);
-      first[i] = Math.floor(center);
-      weights[i * count] = 1 - (center - first[i]);
-      weights[i * count + 1] = center - first[i];
-    }
-  }
+  const count = Math.ceil(ratio) + 1;
+  const first = Int32Array.from({ length: size }, (_, i) => Math.floor(i * ratio));
+  const weights = Float32Array.from({ length: size * count }, (_, entry) => {
+    const begin = Math.floor(entry / count) * ratio;
+    const old = Math.floor(begin) + (entry % count);
+    return old < length ? Math.max(Math.min(begin + ratio, old + 1) - Math.max(begin, old), 0) / ratio : 0;
+  });
   return { first, count, weights };
 }
 
-/** Resizes: mean over the covered area along an axis that shrinks, linear along one that grows. */
+/** Resizes: mean over the covered area along an axis that shrinks, then linear along one that grows. */
 export function resize(picture: Picture, width: number, height: number): Picture {
+  const smaller = shrunk(picture, Math.min(width, picture.width), Math.min(height, picture.height));
+  return smaller.width === width && smaller.height === height ? smaller : grown(smaller, width, height);
+}
+
+function shrunk(picture: Picture, width: number, height: number): Picture {
   if (picture.width === width && picture.height === height) return picture;
   const { data } = picture;
-  const across = taps(picture.width, width);
+  const across = covered(picture.width, width);
   const lines = new Float32Array(picture.height * width * 3);
   for (let y = 0, out = 0; y < picture.height; y++) {
     for (let x = 0; x < width; x++, out += 3) {
@@ -119,11 +119,13 @@ export function resize(picture: Picture, width: number, height: number): Picture
       lines[out + 2] = blue;
     }
   }
-  const down = taps(picture.height, height);
-  const resized = blank(width, height);
+  const down = covered(picture.height, height);
+  // Storing rounds halves to even. OpenCV does so too, but where both sides are halved it rounds them up.
+  const upwards = picture.width === 2 * width && picture.height === 2 * height ? 1e-3 : 0;
+  const result = blank(width, height);
   const sums = new Float32Array(width * 3);
   for (let y = 0, out = 0; y < height; y++) {
-    sums.fill(0);
+    sums.fill(upwards);
     for (let k = 0; k < down.count; k++) {
       const weight = down.weights[y * down.count + k];
       if (weight === 0) continue;
@@ -131,13 +133,41 @@ export function resize(picture: Picture, width: number, height: number): Picture
       for (let i = 0; i < sums.length; i++) sums[i] += weight * lines[line + i];
     }
     for (let i = 0; i < sums.length; i += 3, out += 4) {
-      resized.data[out] = sums[i];
-      resized.data[out + 1] = sums[i + 1];
-      resized.data[out + 2] = sums[i + 2];
-      resized.data[out + 3] = 255;
+      result.data[out] = sums[i];
+      result.data[out + 1] = sums[i + 1];
+      result.data[out + 2] = sums[i + 2];
+      result.data[out + 3] = 255;
     }
   }
-  return resized;
+  return result;
+}
+
+/** For each new place along an axis that grows: the two old ones between, and their weights in 2048ths. */
+function between(length: number, size: number): readonly (readonly [number, number, number, number])[] {
+  return Array.from({ length: size }, (_, i) => {
+    const place = clamp(((i + 0.5) * length) / size - 0.5, 0, length - 1);
+    const first = Math.floor(place);
+    const weight = place - first;
+    return [first, Math.min(first + 1, length - 1), roundEven((1 - weight) * 2048), roundEven(weight * 2048)];
+  });
+}
+
+function grown({ width: oldWidth, height: oldHeight, data }: Picture, width: number, height: number): Picture {
+  const across = between(oldWidth, width);
+  const result = blank(width, height);
+  let out = 0;
+  for (const [top, bottom, upper, lower] of between(oldHeight, height)) {
+    for (const [left, right, near, far] of across) {
+      for (let k = 0; k < 3; k++) {
+        const mixed = (row: number): number =>
+          (data[(row * oldWidth + left) * 4 + k] * near + data[(row * oldWidth + right) * 4 + k] * far) >> 4;
+        result.data[out + k] = (((upper * mixed(top)) >> 16) + ((lower * mixed(bottom)) >> 16) + 2) >> 2;
+      }
+      result.data[out + 3] = 255;
+      out += 4;
+    }
+  }
+  return result;
 }
 
 /**
@@ -170,24 +200,25 @@ export function warp(picture: Picture, matrix: Matrix, size: number): Picture {
   return sampled(region, [a, b, (a + b) / 2 + c - 0.5, d, e, (d + e) / 2 + f - 0.5], size);
 }
 
-/** Bilinear samples at places counted from the middle of the upper left pixel. */
+/** Bilinear samples at places counted from the middle of the upper left pixel, to a 32nd of a pixel. */
 function sampled({ width, height, data }: Picture, [a, b, c, d, e, f]: Matrix, size: number): Picture {
   const result = blank(size, size);
   for (let row = 0, out = 0; row < size; row++) {
+    const beginX = roundEven((b * row + c) * 1024) + 16;
+    const beginY = roundEven((e * row + f) * 1024) + 16;
     for (let column = 0; column < size; column++, out += 4) {
-      const x = clamp(a * column + b * row + c, 0, width - 1);
-      const y = clamp(d * column + e * row + f, 0, height - 1);
-      const left = Math.floor(x);
-      const top = Math.floor(y);
-      const right = x - left;
-      const low = y - top;
-      const upper = (top * width + left) * 4;
-      const across = left + 1 < width ? 4 : 0;
-      const below = top + 1 < height ? width * 4 : 0;
-      for (let k = upper; k < upper + 3; k++) {
-        const above = data[k] + right * (data[k + across] - data[k]);
-        const under = data[k + below] + right * (data[k + below + across] - data[k + below]);
-        result.data[out + k - upper] = above + low * (under - above);
+      const x = (beginX + roundEven(a * column * 1024)) >> 5;
+      const y = (beginY + roundEven(d * column * 1024)) >> 5;
+      const left = clamp(x >> 5, 0, width - 1) * 4;
+      const right = clamp((x >> 5) + 1, 0, width - 1) * 4;
+      const top = clamp(y >> 5, 0, height - 1) * width * 4;
+      const bottom = clamp((y >> 5) + 1, 0, height - 1) * width * 4;
+      const far = x & 31;
+      const low = y & 31;
+      for (let k = 0; k < 3; k++) {
+        const above = data[top + left + k] * (32 - far) + data[top + right + k] * far;
+        const under = data[bottom + left + k] * (32 - far) + data[bottom + right + k] * far;
+        result.data[out + k] = (above * (32 - low) + under * low + 512) >> 10;
       }
       result.data[out + 3] = 255;
     }

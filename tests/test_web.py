@@ -1,0 +1,702 @@
+"""The page in the browser: it reads what `kerasfer.lite` reads, says what is wrong, and talks to nobody else.
+
+Needs npm (Node 20.19 or newer), Chromium and Python's playwright; without, the tests are skipped and say what is
+missing. `KERASFER_SCREENSHOTS=docs` lets them write the README's screenshots there.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import csv
+import functools
+import http.server
+import importlib.util
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from kerasfer import images, lite, weights
+from kerasfer.datasets import synthetic
+from kerasfer.detection import alignment_matrix, detect, transform
+from kerasfer.detection.alignment import align
+from kerasfer.expressions import FERPLUS8
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "apps" / "web" / "build" / "site"
+TOLERANCE = 0.02
+"""Largest difference of a probability between the page and `kerasfer.lite`."""
+
+ASTRONAUT = skimage.data.astronaut()
+
+
+# -- the page, built, served and opened --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tools():
+    """The benchmark's means of opening the page; skips where something is not installed."""
+    for missing, remedy in (
+        (shutil.which("npm") is None, "npm: install Node 20.19 or newer (nodejs.org)"),
+        (importlib.util.find_spec("playwright") is None, "playwright: pip install playwright"),
+    ):
+        if missing:
+            pytest.skip(f"the page's tests need {remedy}")
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        import benchmark_web
+    finally:
+        sys.path.remove(str(ROOT / "scripts"))
+    try:
+        benchmark_web.find_chromium()
+    except ValueError as error:
+        pytest.skip(f"the page's tests need Chromium: {error}")
+    return benchmark_web
+
+
+@pytest.fixture(scope="module")
+def built(tools):
+    """The manifest of the page, built from what is in the checkout."""
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(
+        [ROOT / "scripts" / "build_web.sh"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return json.loads((SITE / "networks" / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def address(tools, built):
+    with tools.served() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """What the camera sees: two people, rendered, side by side, who turn from neutral to happiness."""
+    frames = []
+    for number in range(24):
+        frame = np.full((480, 640, 3), 105, np.uint8)
+        intensity = min(max((number - 6) / 8, 0), 1)
+        for left, person in ((20, 3), (330, 8)):
+            factors = synthetic.make_factors(identity=person, expression="happiness", intensity=intensity, zoom=0.8)
+            frame[90:380, left : left + 290] = synthetic.render(factors, size=290, channels=3).image
+        frames.append(frame)
+    path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
+    path.write_bytes(b"".join(images.encode(frame, ".jpg") for frame in frames))
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tools, clip):
+    """A Chromium whose camera shows the clip."""
+    with tools.browser(clip) as opened:
+        yield opened
+
+
+class Visit:
+    """A page that was opened: notes what the console says and what is asked of the network."""
+
+    def __init__(self, browser, address, **options):
+        self.context = browser.new_context(accept_downloads=True, **options)
+        self.context.set_default_timeout(60_000)
+        self.page = self.context.new_page()
+        self.address, self.errors, self.requests = address, [], []
+        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.context.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, ready=True):
+        self.page.goto(self.address)
+        if ready:
+            self.page.wait_for_selector("html[data-ready]")
+        return self
+
+    def read(self, content, name):
+        """Gives the page a photo; its rows of the CSV file."""
+        self.page.set_input_files("#file", {"name": name, "mimeType": "image/*", "buffer": content})
+        self.page.wait_for_selector(f'#view[data-read="{name}"]')
+        return self.rows() if self.page.is_enabled("#csv") else []
+
+    def rows(self):
+        return list(csv.DictReader(io.StringIO(self.download("#csv").decode())))
+
+    def download(self, button):
+        with self.page.expect_download() as waiting:
+            self.page.click(button)
+        return Path(waiting.value.path()).read_bytes()
+
+    def alert(self):
+        alert = self.page.locator("#alert")
+        alert.wait_for()
+        return alert.inner_text()
+
+    def outside(self):
+        """Requests to other origins; blobs are the page's own."""
+        scheme, _, host, *_ = self.address.split("/")
+        origin = f"{scheme}//{host}/"
+        return [url for url in self.requests if not url.startswith((origin, f"blob:{origin}"))]
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens the page; at the end nothing may stand in the console, and nothing may have been asked of others."""
+    visits = []
+
+    def opened(ready=True, **options):
+        visits.append(Visit(browser, address, **options))
+        return visits[-1].open(ready)
+
+    yield opened
+    for entry in visits:
+        entry.context.close()
+        assert entry.outside() == []
+        assert entry.errors == []
+
+
+# -- what it reads -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipeline(built):
+    """`kerasfer.lite` with the file that the page begins with."""
+    return lite.Pipeline(file_of(built, built["recognizer"]))
+
+
+def file_of(built, name):
+    return next(SITE / "networks" / entry["file"] for entry in built["recognizers"] if entry["name"] == name)
+
+
+def on_ground(picture, height, width, top, left):
+    ground = np.full((height, width, 3), 128, np.uint8)
+    ground[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return ground
+
+
+def rendered(identity, expression, size=320, **factors):
+    factors = synthetic.make_factors(identity=identity, expression=expression, **factors)
+    return synthetic.render(factors, size=size, channels=3).image
+
+
+def files_of_faces():
+    """Twenty image files: small, large, turned, several faces, JPEG with an EXIF turn, grey, transparent."""
+    small = images.resize(ASTRONAUT, 200)
+    files = {
+        "astronaut.png": images.encode(ASTRONAUT),
+        "close.png": images.encode(ASTRONAUT[20:240, 100:320]),
+        "small.png": images.encode(on_ground(small, 700, 900, 60, 500)),
+        "smaller.png": images.encode(on_ground(images.resize(ASTRONAUT, 260), 1400, 1000, 900, 500)),
+        "astronaut.jpg": images.encode(ASTRONAUT, ".jpg"),
+        "grey.png": images.encode(images.to_grey(ASTRONAUT)),
+        "wide.png": images.encode(on_ground(ASTRONAUT[:300], 300, 1100, 0, 70)),
+        "two.png": images.encode(np.hstack([ASTRONAUT[:400, :400], rendered(4, "anger", 400)])),
+    }
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(ASTRONAUT)).save(buffer, "JPEG", quality=95, exif=exif)
+    files["turned.jpg"] = buffer.getvalue()
+    buffer = io.BytesIO()
+    see_through = np.dstack([ASTRONAUT, np.full(ASTRONAUT.shape[:2], 200, np.uint8)])
+    Image.fromarray(see_through).save(buffer, "PNG")
+    files["transparent.png"] = buffer.getvalue()
+    poses = ((0, 0), (15, 0), (-20, 5), (0, -10), (10, 8), (25, 0), (-10, -5), (0, 12), (5, -15), (-30, 10))
+    for number, (yaw, roll) in enumerate(poses):
+        face = rendered(number, FERPLUS8.labels[number % 8], 240 + 16 * number, yaw=yaw, roll=roll, zoom=0.7)
+        files[f"rendered {number}.png"] = images.encode(face)
+    return files
+
+
+def compare(visit, pipeline, name, content):
+    """Faces of a file as the page and as Python see them."""
+    expected = pipeline.recognize(images.decode(content))
+    rows = visit.read(content, name)
+    assert len(rows) == len(expected), name
+    for row, face in zip(rows, expected, strict=True):
+        box = [float(row[side]) for side in ("left", "top", "right", "bottom")]
+        assert np.allclose(box, [face.box.left, face.box.top, face.box.right, face.box.bottom], atol=2), name
+        differences = [abs(float(row[label]) - value) for label, value in face.probabilities.items()]
+        assert max(differences) <= TOLERANCE, (name, row, face.probabilities)
+
+
+def test_twenty_photos_give_pythons_answers(visit, pipeline):
+    files = files_of_faces()
+    assert len(files) == 20
+    opened = visit()
+    for name, content in files.items():
+        compare(opened, pipeline, name, content)
+    assert opened.page.inner_text("#announcement").startswith("1 face: ")
+
+
+def test_twenty_real_photos_give_pythons_answers(visit, pipeline):
+    data = os.environ.get("KERASFER_DATA")
+    if not data:
+        pytest.skip("set KERASFER_DATA to the folder of lfw_expressions.zip")
+    opened = visit()
+    with zipfile.ZipFile(Path(data) / "lfw_expressions.zip") as archive:
+        names = [name for name in archive.namelist() if name.endswith(".jpg")]
+        chosen = names[:: len(names) // 20][:20]
+        for number, name in enumerate(chosen):
+            compare(opened, pipeline, f"{number}.jpg", archive.read(name))
+
+
+def test_every_model_gives_pythons_answers(visit, built):
+    """Also: the switch shows the figures that were measured, and reads the photo again."""
+    opened = visit()
+    content = images.encode(ASTRONAUT)
+    opened.read(content, "astronaut.png")
+    assert {entry["name"] for entry in built["recognizers"]} == {
+        name
+        for name, folder in weights.bundled().items()
+        if any((folder / file).is_file() for file in lite.RECOGNIZERS)
+    }
+    for entry in built["recognizers"]:
+        switch = opened.page.locator("label.model", has_text=entry["title"])
+        if not switch.locator("input").is_checked():
+            switch.click()
+            opened.page.wait_for_selector(f'#models input[value="{entry["name"]}"]:checked:enabled')
+        assert f"{entry['bytes'] / 1e6:.1f} MB" in switch.inner_text()
+        [row] = opened.rows()
+        [face] = lite.Pipeline(file_of(built, entry["name"])).recognize(ASTRONAUT)
+        assert row["model"] == entry["name"] and row["expression"] == face.expression
+        for label, value in face.probabilities.items():
+            assert abs(float(row[label]) - value) <= TOLERANCE, entry["name"]
+
+
+def test_the_figures_are_those_of_metrics_json(built):
+    for entry in built["recognizers"]:
+        folder = weights.bundled()[entry["name"]]
+        figures = {line["key"]: line["value"] for line in json.loads((folder / "metrics.json").read_text())["figures"]}
+        assert (folder / Path(entry["file"]).name).stat().st_size == entry["bytes"]
+        assert entry["accuracy"] in (
+            figures.get(f"{entry['storage']}_ferplus_valid_accuracy"),
+            figures.get("ferplus_valid_accuracy"),
+        )
+        assert entry["milliseconds"] == figures.get(f"lite_{entry['storage']}_milliseconds")
+
+
+def test_the_camera(visit):
+    opened = visit(permissions=["camera"])
+    page = opened.page
+    page.click("#camera")
+    page.wait_for_selector('#view[data-read="camera"]')
+    page.wait_for_selector("#people .chip >> nth=1")
+    page.wait_for_selector("#timeline[aria-label*=happiness]")
+    page.locator("#people input").nth(1).check()
+    page.wait_for_function("() => Number(document.querySelector('#rate').textContent) > 0")
+    picture = images.decode(opened.download("#png"))
+    assert picture.shape == (480, 640, 3)
+    rows = opened.rows()
+    times = [float(row["time"]) for row in rows]
+    assert times == sorted(times) and times[-1] > times[0]
+    assert {row["person"] for row in rows} == {"1", "2"}
+    assert "happiness" in {row["expression"] for row in rows}
+    assert all(sum(float(row[label]) for label in FERPLUS8.labels) == pytest.approx(1, abs=1e-4) for row in rows)
+    page.click("#camera")
+    page.wait_for_selector("#welcome")
+    assert page.inner_text("#camera") == "Use the camera"
+    assert page.evaluate("document.querySelector('#video').srcObject") is None
+    assert opened.rows(), "what was read is still there to be saved"
+
+
+def test_a_short_video(visit, tmp_path):
+    path = tmp_path / "clip.webm"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"VP80"), 10, (512, 512))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no WebM")
+    for number in range(15):
+        writer.write(np.roll(ASTRONAUT, 2 * number, axis=1)[:, :, ::-1])
+    writer.release()
+    opened = visit()
+    video = {"name": "clip.webm", "mimeType": "video/webm", "buffer": path.read_bytes()}
+    opened.page.set_input_files("#file", video)
+    opened.page.wait_for_selector('#view[data-read="clip.webm"]')
+    opened.page.wait_for_selector("#announcement:text-is('The video is over')", state="attached")
+    rows = opened.rows()
+    assert {row["source"] for row in rows} == {"clip.webm"} and {row["person"] for row in rows} == {"1"}
+    assert rows[-1]["expression"] == "happiness" and float(rows[-1]["time"]) <= 1.5
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_photos_are_dropped_and_pasted(visit, event):
+    opened = visit()
+    give = """([event, content]) => {
+        const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], `${event}.png`, { type: "image/png" }));
+        const made = event === "drop" ? new DragEvent(event, { dataTransfer: data, bubbles: true, cancelable: true })
+            : new ClipboardEvent(event, { clipboardData: data, bubbles: true, cancelable: true });
+        document.body.dispatchEvent(made);
+    }"""
+    opened.page.evaluate(give, [event, base64.b64encode(images.encode(ASTRONAUT)).decode()])
+    opened.page.wait_for_selector(f'#view[data-read="{event}.png"]')
+    assert opened.page.inner_text("#top") == "happiness"
+
+
+def test_the_sample_and_its_marked_picture(visit):
+    opened = visit()
+    opened.page.click("#sample")
+    opened.page.wait_for_selector('#view[data-read="sample"]')
+    assert opened.page.get_attribute("#frames", "aria-label").startswith("1 face: happiness")
+    picture = images.decode(opened.download("#png"))
+    original = images.decode((SITE / "samples" / "astronaut.jpg").read_bytes())
+    changed = np.abs(picture.astype(int) - original).max(2) > 60
+    [face] = lite.Pipeline("tdgan").detect(original)
+    middle = int(face.box.center[1])
+    left, right = round(face.box.left), round(face.box.right)
+    assert changed[middle, left - 3 : left + 4].any() and changed[middle, right - 3 : right + 4].any()
+    assert not changed[middle, left + 8 : right - 8].any()
+
+
+# -- transfer ----------------------------------------------------------------------------------------------------------
+
+
+def fill_slots(opened, face, expression):
+    page = opened.page
+    page.click("#tab-transfer")
+    for role, content in (("face", face), ("expression", expression)):
+        with page.expect_file_chooser() as chooser:
+            page.click(f"[data-open={role}]")
+        chooser.value.set_files({"name": f"{role}.png", "mimeType": "image/png", "buffer": images.encode(content)})
+        page.wait_for_selector(f"#slot-{role}.filled")
+    page.wait_for_selector(".result.filled")
+
+
+def drawn(opened, name, amount):
+    page = opened.page
+    page.select_option("#generator", name)
+    page.fill("#amount", str(amount))
+    page.wait_for_selector(f'#result[aria-label*=" {amount} %"]')
+    page.wait_for_timeout(300)
+    return images.decode(opened.download("#result-png"))
+
+
+def test_transfer_draws_what_python_draws(visit, built):
+    """Generators without noise give Python's pictures; those with noise, a picture that follows the slider."""
+    other = rendered(8, "surprise", 320)
+    opened = visit()
+    fill_slots(opened, ASTRONAUT, other)
+    assert built["generators"], "the zoo has a generator that the page can drive"
+    for entry in built["generators"]:
+        generator = lite.Generator(SITE / "networks" / entry["file"])
+        spec = generator.image_spec
+        pictures = {amount: drawn(opened, entry["name"], amount) for amount in (0, 50, 100)}
+        assert all(picture.shape == (spec.size, spec.size, 3) for picture in pictures.values())
+        if "noise" in generator.inputs:
+            assert np.abs(pictures[100].astype(int) - pictures[0]).mean() > 1
+            continue
+        faces = [detect(image, "quick")[0] for image in (ASTRONAUT, other)]
+        own, theirs = (
+            spec.scale(lite.prepare(align(image, face, spec.size), spec))
+            for image, face in zip((ASTRONAUT, other), faces, strict=True)
+        )
+        points = [transform(face.landmarks.points, alignment_matrix(face, spec.size)) for face in faces]
+        for amount, picture in pictures.items():
+            values = {
+                "face": own,
+                "expression": own + amount / 100 * (theirs - own),
+                "landmarks": points[0] + amount / 100 * (points[1] - points[0]),
+            }
+            expected = generator.generate(**{name: values[name][None] for name in generator.inputs})
+            difference = np.abs(picture[:, :, :1].astype(int) - spec.unscale(expected)[0])
+            assert difference.mean() < 2, (entry["name"], amount)
+
+
+def test_transfer_says_when_there_is_no_face(visit):
+    opened = visit()
+    opened.page.click("#tab-transfer")
+    with opened.page.expect_file_chooser() as chooser:
+        opened.page.click("[data-open=face]")
+    grey = images.encode(np.full((200, 300, 3), 90, np.uint8))
+    chooser.value.set_files({"name": "wall.png", "mimeType": "image/png", "buffer": grey})
+    assert opened.alert() == "No face found in wall.png. Faces are found from the front."
+
+
+# -- what can go wrong -------------------------------------------------------------------------------------------------
+
+
+def test_no_face(visit):
+    opened = visit()
+    assert opened.read(images.encode(np.full((300, 400, 3), 90, np.uint8)), "wall.png") == []
+    assert opened.alert().startswith("No face found in this photo.")
+    assert opened.page.is_disabled("#csv")
+
+
+@pytest.mark.parametrize(
+    "name, kind, content",
+    [
+        ("notes.txt", "text/plain", b"no picture"),
+        ("empty.png", "image/png", b""),
+        ("damaged.jpg", "image/jpeg", b"\xff\xd8\xff\xe0 and no more"),
+    ],
+)
+def test_a_file_that_is_no_image(visit, name, kind, content):
+    opened = visit()
+    opened.page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})
+    assert opened.alert().startswith(f"{name} is not an image or a video that this browser can read.")
+    opened.page.click("#sample")
+    opened.page.wait_for_selector('#view[data-read="sample"]')
+    assert opened.page.is_hidden("#alert"), "it goes on with the next file"
+
+
+def test_a_file_that_is_no_video(visit):
+    opened = visit()
+    broken = {"name": "broken.mp4", "mimeType": "video/mp4", "buffer": b"no video"}
+    opened.page.set_input_files("#file", broken)
+    assert opened.alert() == "broken.mp4 is not a video that this browser can read. Use an MP4 or WebM."
+
+
+def test_a_camera_that_may_not_be_used(visit):
+    opened = visit()
+    opened.page.click("#camera")
+    assert opened.alert().startswith("The camera may not be used: allow it for this page")
+    assert opened.page.is_enabled("#camera")
+
+
+def test_a_page_that_is_not_from_https(visit):
+    opened = visit(ready=False)
+    opened.page.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+    opened.open()
+    opened.page.click("#camera")
+    assert opened.alert().startswith("Browsers open the camera only for pages from https or localhost.")
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        ("NotFoundError", "No camera found. Use a photo or a video instead."),
+        ("NotReadableError", "The camera does not answer: another program may be using it."),
+    ],
+)
+def test_no_camera(visit, error, message):
+    opened = visit(ready=False)
+    opened.page.add_init_script(
+        f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('', '{error}'); }}"
+    )
+    opened.open()
+    opened.page.click("#camera")
+    assert opened.alert().startswith(message)
+
+
+def test_no_simd(visit):
+    opened = visit(ready=False)
+    opened.page.add_init_script("WebAssembly.validate = () => false")
+    opened.open(ready=False)
+    assert opened.alert().startswith("This browser has no WebAssembly SIMD")
+    assert opened.page.is_disabled("#camera")
+
+
+def test_networks_that_are_missing(visit):
+    opened = visit(ready=False)
+    opened.context.route("**/manifest.json", lambda route: route.fulfill(status=404))
+    opened.open(ready=False)
+    assert "networks/manifest.json is missing (404); build the page with scripts/build_web.sh" in opened.alert()
+    opened.errors[:] = [error for error in opened.errors if "404" not in error]
+
+
+# -- by itself ---------------------------------------------------------------------------------------------------------
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    hits: list[str] = []
+
+    def do_GET(self):
+        self.hits.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *arguments):
+        pass
+
+
+@contextlib.contextmanager
+def plain_server(folder):
+    """A web server that sends no headers of its own: its address and the paths it was asked for."""
+    handler = type("Handler", (_Quiet,), {"hits": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/", handler.hits
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_nothing_reaches_another_origin_even_from_a_plain_server(browser, built, tmp_path):
+    """Served as plain files from a folder: it works, and page and worker cannot get at another origin."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "page").symlink_to(SITE)
+    with plain_server(tmp_path) as (inside, _), plain_server(tmp_path) as (outside, hits):
+        opened = Visit(browser, f"{inside}deep/page/").open()
+        opened.page.click("#sample")
+        opened.page.wait_for_selector('#view[data-read="sample"]')
+        assert opened.outside() == [] and opened.errors == []
+        ask = "(url) => fetch(url, { mode: 'no-cors' }).then(() => 'reached', () => 'kept')"
+        assert opened.page.evaluate(ask, outside) == "kept"
+        [worker] = opened.page.workers
+        assert worker.evaluate(ask, outside) == "kept"
+        assert worker.evaluate(ask, f"{inside}deep/page/index.html") == "reached"
+        picture = """(url) => new Promise((done) => {
+            const image = new Image();
+            image.onload = () => done("reached");
+            image.onerror = () => done("kept");
+            image.src = url;
+        })"""
+        assert opened.page.evaluate(picture, f"{outside}image.png") == "kept"
+        assert hits == []
+        assert any("Content Security Policy" in error for error in opened.errors)
+        opened.context.close()
+
+
+def test_the_server_sends_the_pages_policy(tools, address):
+    from urllib.request import urlopen
+
+    with urlopen(address) as response:
+        page, headers = response.read().decode(), response.headers
+    policy = headers["Content-Security-Policy"]
+    assert policy.endswith("; frame-ancestors 'none'") and policy.removesuffix("; frame-ancestors 'none'") in page
+    assert "connect-src 'self'" in policy and "default-src 'none'" in policy and "http" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    with urlopen(f"{address}litert/litert_wasm_internal.wasm") as response:
+        assert response.headers["Content-Type"] == "application/wasm"
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--folder", "nowhere"], "nowhere/index.html: missing; build the page with scripts/build_web.sh"),
+        (["--folder", "bare"], "bare/index.html: holds no Content-Security-Policy; build the page again"),
+        (["--folder", "page", "--port", "70000"], "127.0.0.1:70000: cannot be listened at"),
+    ],
+)
+def test_serve_says_what_is_wrong(tmp_path, arguments, message):
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "index.html").write_text("<p>bare</p>")
+    (tmp_path / "page").mkdir()
+    shutil.copy(ROOT / "apps" / "web" / "index.html", tmp_path / "page")
+    done = subprocess.run(
+        [sys.executable, ROOT / "apps" / "serve.py", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {message}")
+
+
+# -- for everybody -----------------------------------------------------------------------------------------------------
+
+
+def test_the_keyboard_reaches_everything(visit):
+    opened = visit()
+    page = opened.page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    reached = []
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("document.activeElement.id || document.activeElement.name || document.activeElement.tagName")
+        )
+    assert reached[:6] == ["tab-read", "camera", "open", "sample", "model", "SUMMARY"], reached
+    page.focus("#tab-read")
+    page.keyboard.press("ArrowRight")
+    assert page.is_visible("#panel-transfer") and page.is_hidden("#panel-read")
+    assert page.evaluate("document.activeElement.id") == "tab-transfer"
+    page.keyboard.press("ArrowRight")
+    assert page.is_visible("#panel-read")
+    chosen = page.input_value("#models input:checked")
+    page.focus("#models input:checked")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector(f'#models input:checked:enabled:not([value="{chosen}"])')
+    assert page.evaluate("document.activeElement.name") == "model"
+    page.focus("#sample")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#view[data-read="sample"]')
+
+
+def test_everything_has_a_name(visit):
+    opened = visit()
+    for tab in ("read", "transfer"):
+        opened.page.click(f"#tab-{tab}")
+        nameless = opened.page.evaluate(
+            """() => [...document.querySelectorAll("button, input, select, canvas, [role=radiogroup]")]
+                .filter((part) => part.checkVisibility())
+                .filter((part) => !(part.getAttribute("aria-label") || part.textContent.trim() || part.labels?.length
+                    || part.getAttribute("aria-labelledby")))
+                .map((part) => part.outerHTML)"""
+        )
+        assert nameless == []
+    assert opened.page.get_attribute("#announcement", "aria-live") == "polite"
+
+
+@pytest.fixture
+def screenshots(tmp_path):
+    """Where screenshots go."""
+    return Path(os.environ.get("KERASFER_SCREENSHOTS", tmp_path))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_the_screen(visit, screenshots, scheme):
+    """Nothing is wider than the screen; text stands out from its ground."""
+    opened = visit(color_scheme=scheme, reduced_motion="reduce")
+    page = opened.page
+    page.click("#sample")
+    page.wait_for_selector('#view[data-read="sample"]')
+    page.mouse.move(0, 0)
+    for width, height in ((1280, 900), (768, 1000), (360, 740)):
+        page.set_viewport_size({"width": width, "height": height})
+        for tab in ("transfer", "read"):
+            page.click(f"#tab-{tab}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=screenshots / f"web_{width}_{scheme}.png", full_page=width == 360)
+    luminances = page.evaluate(
+        """() => {
+            const light = (color) => color.match(/[\\d.]+/g).slice(0, 3).map((value) => value / 255)
+                .map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+                .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
+            return [...document.querySelectorAll("#panel-read .note, .bar, .model-figures, dt")]
+                .filter((part) => part.checkVisibility())
+                .map((part) => [part, part.closest(".model:has(:checked)") ?? part.closest(".card")])
+                .map((pair) => pair.map((part, i) => getComputedStyle(part)[i ? "backgroundColor" : "color"]).map(light));
+        }"""
+    )
+    assert len(luminances) > 10
+    for pair in luminances:
+        assert (max(pair) + 0.05) / (min(pair) + 0.05) >= 4.5
+
+
+def test_screenshots_of_camera_and_transfer(visit, screenshots):
+    opened = visit(viewport={"width": 1280, "height": 900}, permissions=["camera"], reduced_motion="reduce")
+    page = opened.page
+    page.click("#camera")
+    page.wait_for_selector("#timeline[aria-label*=happiness]")
+    page.wait_for_timeout(20_000 if "KERASFER_SCREENSHOTS" in os.environ else 0)
+    page.screenshot(path=screenshots / "web_camera.png")
+    page.click("#tab-transfer")
+    page.click("[data-sample=face]")
+    page.click("[data-sample=expression]")
+    page.wait_for_selector(".result.filled")
+    page.mouse.move(0, 0)
+    page.screenshot(path=screenshots / "web_transfer.png")
+    page.click("#tab-read")
+    assert page.is_visible("#welcome"), "the camera was let go"
+
+
+def test_style(built):
+    done = subprocess.run(
+        ["npm", "run", "--silent", "lint"], cwd=ROOT / "apps" / "web", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
