@@ -32,7 +32,7 @@ import serve  # noqa: E402
 from common import run_app  # noqa: E402
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, BrowserType
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -68,22 +68,28 @@ def astronaut_frames(count: int = 30) -> list[np.ndarray]:
     return frames
 
 
-@contextlib.contextmanager
-def browser(clip: Path | None = None) -> Iterator[Browser]:
-    """A headless Chromium.
+def launch(chromium: BrowserType, clip: Path | None = None) -> Browser:
+    """Starts a headless Chromium.
 
     Args:
+        chromium: Playwright's.
         clip: what its camera shows, a .mjpeg file; None: it has no camera.
     """
-    from playwright.sync_api import sync_playwright
-
     options = ["--disable-gpu"]
     if clip is not None:
         options += ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={clip}"]
     if hasattr(os, "getuid") and os.getuid() == 0:
         options.append("--no-sandbox")
+    return chromium.launch(executable_path=find_chromium(), args=options)
+
+
+@contextlib.contextmanager
+def browser(clip: Path | None = None) -> Iterator[Browser]:
+    """A headless Chromium, closed at the end; arguments as of `launch`."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=find_chromium(), args=options)
+        opened = launch(playwright.chromium, clip)
         try:
             yield opened
         finally:

@@ -226,10 +226,10 @@ def _samples(folder: Path) -> dict[str, str]:
     import skimage.data
 
     images.write(folder / "astronaut.jpg", skimage.data.astronaut())
-    factors = synthetic.make_factors(identity=8, expression="surprise")
-    images.write(folder / "expression.png", synthetic.render(factors, size=256, channels=3).image)
+    face = synthetic.render(synthetic.make_factors(identity=3), size=256, channels=3)
+    images.write(folder / "rendered.png", face.image)
     photo = "samples/astronaut.jpg"
-    return {"photo": photo, "face": photo, "expression": "samples/expression.png"}
+    return {"photo": photo, "face": "samples/rendered.png", "expression": photo}
 
 
 def _copy_runtime(folder: Path) -> None:
