@@ -31,5 +31,5 @@ fi
 echo "Gathering the networks ..."
 "$python" $page/manifest.py $page/build/public
 echo "Building the page (tsc, vite) ..."
-(cd $page && npm run --silent --loglevel=error build -- --logLevel warn)
+(cd $page && npm run --silent build -- --logLevel warn)
 echo "built $page/build/site; look at it with: $python apps/serve.py"

@@ -69,6 +69,10 @@ function setUpFiles(take: (file: File, place: EventTarget | null) => void): void
 }
 
 async function main(): Promise<void> {
+  let reader: Reader | null = null;
+  setUpTabs(() => {
+    if (shown !== "read") reader?.leave();
+  });
   if (!runsNetworks()) {
     throw new PageError("This browser has no WebAssembly SIMD, which the networks need. Use a newer browser.");
   }
@@ -80,13 +84,10 @@ async function main(): Promise<void> {
     const reason = error instanceof Error ? error.message : String(error);
     throw new PageError(`The networks could not be loaded: ${reason}`, { cause: error });
   }
-  const reader = new Reader(manifest, engine);
+  const reading = (reader = new Reader(manifest, engine));
   const transfer = new Transfer(manifest, engine);
-  setUpTabs(() => {
-    if (shown !== "read") reader.leave();
-  });
   setUpFiles((file, place) => {
-    if (shown === "read") reader.take(file);
+    if (shown === "read") reading.take(file);
     else transfer.take(file, place);
   });
   element("version", HTMLElement).textContent = manifest.version;
