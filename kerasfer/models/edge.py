@@ -47,7 +47,7 @@ class EdgeConfig(ModelConfig):
     schedule: str = "cosine"
     average: float = 0.998
     identity: str = "dlib_resnet"
-    internal_size: int = 80
+    internal_size: int = 64
     blocks: int = 9
     teacher_size: int = 96
     teacher_blocks: int = 11
