@@ -499,9 +499,8 @@ def test_the_trunk_starts_from_an_ipdfer():
     model = model_of(variant="baseline", identity="dlib_resnet", trunk_size=72)
     assert moved(model, lambda: model.start_from(source)) == {"trunk"}
     for layer in model.networks["trunk"].layers:
-        theirs = source.networks["expression_encoder"].get_layer(layer.name if layer.weights else "stem")
-        for mine, weight in zip(layer.weights, theirs.weights):
-            np.testing.assert_array_equal(mine, weight)
+        for mine, theirs in zip(layer.weights, source.networks["expression_encoder"].get_layer(layer.name).weights):
+            np.testing.assert_array_equal(mine, theirs)
     deeper = model_of(variant="baseline", identity="dlib_resnet", trunk_size=72, trunk_blocks=12)
     with pytest.raises(ConfigError, match="'expression_encoder' has no block12"):
         deeper.start_from(source)

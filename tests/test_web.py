@@ -54,6 +54,9 @@ def tools():
     ):
         if missing:
             pytest.skip(f"the page's tests need {remedy}")
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    if tuple(map(int, node.strip().lstrip("v").split(".")[:2])) < (20, 19):
+        pytest.skip(f"the page's tests need Node 20.19 or newer, this is {node.strip()}")
     sys.path.insert(0, str(ROOT / "scripts"))
     try:
         import benchmark_web

@@ -19,6 +19,7 @@ import tensorflow as tf
 from kerasfer.backbones.dlib_resnet import build_dlib_resnet, load_dlib_weights
 from kerasfer.losses import cross_entropy_from_logits, hits
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_layers, copy_weights
+from kerasfer.models.ipdfer import build_classifier
 
 __all__ = ["Edge", "EdgeConfig"]
 
@@ -106,16 +107,16 @@ class Edge(FERModel):
         return self.config.teacher_share > 0
 
     def build_networks(self) -> dict[str, keras.Model]:
-        config = self.config
+        config, classes = self.config, len(self.config.expressions)
         body = self._identity_network("body", config.internal_size, "pooled", config.blocks)
-        networks = {"body": body, "head": self._classifier("head", body)}
+        networks = {"body": body, "head": build_classifier(body.output_shape[-1], classes, "head")}
         if self.taught:
             encoder = self._identity_network(
                 "teacher_encoder", config.teacher_size, "descriptor", config.teacher_blocks
             )
             networks |= {
                 "teacher_encoder": encoder,
-                "teacher_classifier": self._classifier("teacher_classifier", encoder),
+                "teacher_classifier": build_classifier(encoder.output_shape[-1], classes, "teacher_classifier"),
             }
             for name in TEACHER.values():
                 networks[name].trainable = False
@@ -127,11 +128,6 @@ class Edge(FERModel):
         if self.config.identity == "dlib_resnet":
             load_dlib_weights(network)
         return network
-
-    def _classifier(self, name: str, body: keras.Model) -> keras.Model:
-        vector = keras.Input(body.output_shape[1:], name="features")
-        logits = keras.layers.Dense(len(self.config.expressions), dtype="float32", name="fc")(vector)
-        return keras.Model(vector, logits, name=name)
 
     def optimizer_plans(self) -> dict[str, OptimizerPlan]:
         return {"recognizer": OptimizerPlan(("body", "head"))}
