@@ -243,6 +243,8 @@ def test_the_convolved_map_is_filled_up_at_the_bottom_and_the_right():
         {"channels": 2},
         {"pixel_range": "byte"},
         {"blocks": 9},
+        {"blocks": 0, "features": "pooled"},
+        {"blocks": 10, "features": "pooled", "internal_size": 39},
         {"lift": 0.5},
     ],
 )
@@ -260,12 +262,14 @@ def test_features_before_the_last_layer(network):
     assert pooled.output_shape == (None, 256) and len(pooled.trainable_weights) == 58
 
 
-def test_fewer_blocks_take_the_weights_of_the_others():
-    model = build_dlib_resnet(internal_size=71, blocks=11, features="pooled")
+@pytest.mark.parametrize(("blocks", "size"), [(11, 71), (10, 40)])
+def test_fewer_blocks_take_the_weights_of_the_others(blocks, size):
+    model = build_dlib_resnet(internal_size=size, blocks=blocks, features="pooled")
     load_dlib_weights(model)
-    assert len(model.weights) == 2 * (1 + 2 * 11)
-    expected = load_file(FOLDER / "network.safetensors")["block11_conv2/kernel"]
-    np.testing.assert_array_equal(named_weights(model)["block11_conv2/kernel"], expected.astype(np.float32))
+    assert len(model.weights) == 2 * (1 + 2 * blocks)
+    last = f"block{blocks}_conv2/kernel"
+    expected = load_file(FOLDER / "network.safetensors")[last]
+    np.testing.assert_array_equal(named_weights(model)[last], expected.astype(np.float32))
 
 
 def test_gradients_reach_the_faces():
