@@ -402,11 +402,13 @@ def fit(
             f"a batch of {batches.batch_size} cannot be shared by {strategy.num_replicas_in_sync} replicas; "
             "choose a batch_size that divides by their number"
         )
+    chief = is_chief(strategy)
+    checkpoints = Checkpoints(folder, writes=chief)
+    if not checkpoints.places():
+        model.prepare(next(iter(batches.epoch(0))))
     if not model.optimizers:
         with strategy.scope():
             model.compile(total_steps=model.config.epochs * batches.steps_per_epoch)
-    chief = is_chief(strategy)
-    checkpoints = Checkpoints(folder, writes=chief)
     model.survey(batches.columns)
     place = checkpoints.restore(model)
     workers = _Workers(strategy)

@@ -14,12 +14,14 @@ domain (CC0 1.0).
     1 shrinking block of 256                       2
     mean over the map, 128 without bias
 
-Each convolution's affine layer, what is left of batch normalisation in the released weights, is folded into it.
+Each convolution's affine layer, what is left of batch normalisation in the released weights, is folded into it. To be
+trained on, the network may have its batch normalisation back (`normalized`): it then learns faster and further.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +31,7 @@ import tensorflow as tf
 
 from kerasfer.backbones.dlib_file import DlibFileError, DlibLayer
 from kerasfer.backbones.face_input import FaceInput
+from kerasfer.backbones.resnet import BatchNormalization
 from kerasfer.faces import ImageSpec
 from kerasfer.weights import ZooError, fill, folder_of, named_weights, read_weights
 
@@ -42,6 +45,8 @@ __all__ = [
     "THRESHOLD",
     "WEIGHTS",
     "build_dlib_resnet",
+    "calibrate_normalization",
+    "fold_normalization",
     "folded_weights",
     "load_dlib_weights",
 ]
@@ -78,6 +83,12 @@ _FEWEST_BLOCKS = {"descriptor": 11, "pooled": 1}
 
 WEIGHTS = "network.safetensors"
 """Name of the file that holds the weights, in the network's folder."""
+
+_NORM = "_norm"
+"""A normalisation is named after its convolution, with this behind."""
+
+_EPSILON, _MOMENTUM = 1e-5, 0.99
+"""Of the normalisations: added to the variance, and how slowly the running statistics follow."""
 
 _SMALLEST, _SMALLEST_SHALLOW = 71, 40
 """Least internal size, and that of a network of fewer than eleven blocks: below, a map has no pixel left to halve."""
@@ -130,6 +141,7 @@ def build_dlib_resnet(
     features: str = "descriptor",
     blocks: int | None = None,
     lift: float = 0.0,
+    normalized: bool = False,
 ) -> keras.Model:
     """Builds the network with random weights, all of them trainable, under the dtype policy in force.
 
@@ -145,10 +157,12 @@ def build_dlib_resnet(
         blocks: how many of the 14 residual blocks to build, from the input on; at least 11 before a descriptor. All of
             them tell people apart; a network that is trained on for faces smaller than 150 can do without the last.
         lift: share of the height by which faces are moved up before they are resized.
+        normalized: whether batch normalisation follows each convolution, in place of its bias.
 
     Returns:
-        A functional model: float (n, input_size, input_size, channels) in the range to float32 (n, features), not
-        normalised. Every layer with weights is named as in `CONVOLUTIONS`, or "descriptor".
+        A functional model: float (n, input_size, input_size, channels) in the range to float32 (n, features), not of
+        unit length. Every layer with weights is named as in `CONVOLUTIONS`, with "_norm" after it for the normalisation
+        that follows, or "descriptor".
 
     Raises:
         ValueError: an argument has another value than those.
@@ -166,10 +180,10 @@ def build_dlib_resnet(
         raise ValueError(f"blocks are {_FEWEST_BLOCKS[features]} to {len(every)} for {features} features, got {blocks}")
     inputs = keras.Input(spec.shape, name="face")
     x = FaceInput(internal_size, pixel_range, MEAN, DEVIATION, lift, name="normalize")(inputs)
-    x = _convolution("stem", 32, 7, stride=2, padding="valid", activation="relu")(x)
+    x = _convolution(x, "stem", 32, normalized, 7, stride=2, padding="valid", relu=True)
     x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     for block, filters, halves in every[:blocks]:
-        x = _shrinking_block(x, block, filters) if halves else _block(x, block, filters)
+        x = (_shrinking_block if halves else _block)(x, block, filters, normalized)
     x = keras.layers.GlobalAveragePooling2D(name="pooled", dtype="float32")(x)
     if features == "descriptor":
         x = keras.layers.Dense(DESCRIPTOR, use_bias=False, name="descriptor", dtype="float32")(x)
@@ -177,41 +191,55 @@ def build_dlib_resnet(
 
 
 def _convolution(
-    name: str, filters: int, size: int = 3, stride: int = 1, padding: str = "same", activation: str | None = None
-) -> keras.layers.Layer:
-    return keras.layers.Conv2D(
+    x: keras.KerasTensor,
+    name: str,
+    filters: int,
+    normalized: bool,
+    size: int = 3,
+    stride: int = 1,
+    padding: str = "same",
+    relu: bool = False,
+) -> keras.KerasTensor:
+    x = keras.layers.Conv2D(
         filters,
         size,
         stride,
         padding=padding,
-        activation=activation,
+        activation="relu" if relu and not normalized else None,
+        use_bias=not normalized,
         kernel_initializer="he_normal",
         name=name,
-    )
+    )(x)
+    if not normalized:
+        return x
+    x = BatchNormalization(_EPSILON, _MOMENTUM, name=f"{name}{_NORM}")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-def _block(x: keras.KerasTensor, name: str, filters: int) -> keras.KerasTensor:
+def _block(x: keras.KerasTensor, name: str, filters: int, normalized: bool) -> keras.KerasTensor:
     """ReLU(x + conv(ReLU(conv(x))))."""
-    convolved = _convolution(f"{name}_conv1", filters, activation="relu")(x)
-    convolved = _convolution(f"{name}_conv2", filters)(convolved)
+    convolved = _convolution(x, f"{name}_conv1", filters, normalized, relu=True)
+    convolved = _convolution(convolved, f"{name}_conv2", filters, normalized)
     return keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_sum")([convolved, x]))
 
 
-def _shrinking_block(x: keras.KerasTensor, name: str, filters: int) -> keras.KerasTensor:
+def _shrinking_block(x: keras.KerasTensor, name: str, filters: int, normalized: bool) -> keras.KerasTensor:
     """ReLU(shortcut(x) + conv(ReLU(conv(x) / 2))); see `ShrinkingSum`."""
     source = x
     if x.shape[1] < 3:
         source = keras.layers.ZeroPadding2D(((0, 3 - x.shape[1]), (0, 3 - x.shape[2])), name=f"{name}_pad")(x)
-    convolved = _convolution(f"{name}_conv1", filters, stride=2, padding="valid", activation="relu")(source)
-    convolved = _convolution(f"{name}_conv2", filters)(convolved)
+    convolved = _convolution(source, f"{name}_conv1", filters, normalized, stride=2, padding="valid", relu=True)
+    convolved = _convolution(convolved, f"{name}_conv2", filters, normalized)
     return keras.layers.ReLU(name=f"{name}_relu")(ShrinkingSum(name=f"{name}_sum")([convolved, x]))
 
 
 def load_dlib_weights(model: keras.Model, folder: Path | None = None) -> None:
     """Gives a model of `build_dlib_resnet` the released weights.
 
+    With normalisation, the model computes the same as without as long as it is not in training.
+
     Args:
-        model: with either kind of features.
+        model: with either kind of features, with or without normalisation.
         folder: that of the weights; by default the one that comes with kerasfer.
 
     Raises:
@@ -224,11 +252,86 @@ def load_dlib_weights(model: keras.Model, folder: Path | None = None) -> None:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ZooError(f"{path}: does not describe the identity network; copy the folder again") from error
     arrays = read_weights(folder / WEIGHTS, entry)
-    variables = named_weights(model)
     built = {layer.name for layer in model.layers}
     left_out = {*CONVOLUTIONS, "descriptor"} - built
     used = {name: value for name, value in arrays.items() if name.partition("/")[0] not in left_out}
-    fill(variables, used, folder / WEIGHTS)
+    for name in [name for name in CONVOLUTIONS if f"{name}{_NORM}" in built]:
+        used |= _as_normalization(f"{name}{_NORM}", used.pop(f"{name}/bias"))
+    fill(named_weights(model), used, folder / WEIGHTS)
+
+
+def _as_normalization(name: str, bias: np.ndarray) -> dict[str, np.ndarray]:
+    """Weights with which a batch normalisation adds a bias and does nothing else."""
+    ones, zeros = np.ones(bias.shape, np.float32), np.zeros(bias.shape, np.float32)
+    gamma = ones * math.sqrt(1.0 + _EPSILON)
+    values = {"gamma": gamma, "beta": bias, "moving_mean": zeros, "moving_variance": ones}
+    return {f"{name}/{weight}": value for weight, value in values.items()}
+
+
+def calibrate_normalization(model: keras.Model, faces: np.ndarray) -> None:
+    """Makes the normalisations of a model fit its faces without changing what it computes.
+
+    The running statistics become those of the faces, gamma and beta take back what that changes. A network whose
+    statistics are not those of its faces would compute something else at the first training step.
+
+    Args:
+        model: of `build_dlib_resnet` with `normalized`; others stay as they are.
+        faces: float (n, h, w, c) in the model's range; at least some dozens.
+    """
+    norms = [layer for layer in model.layers if layer.name.endswith(_NORM)]
+    if not norms:
+        return
+    maps = keras.Model(model.input, [layer.input for layer in norms])(faces, training=False)
+    for layer, values in zip(norms, maps, strict=True):
+        mean, variance = (part.numpy() for part in tf.nn.moments(tf.cast(values, tf.float32), (0, 1, 2)))
+        scale, offset = _affine(layer)
+        layer.gamma.assign(scale * np.sqrt(variance + layer.epsilon))
+        layer.beta.assign(offset + scale * mean)
+        layer.moving_mean.assign(mean)
+        layer.moving_variance.assign(variance)
+
+
+def _affine(layer: BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and offset of what a batch normalisation does outside training, each float32 (c,)."""
+    scale = layer.gamma.numpy() / np.sqrt(layer.moving_variance.numpy() + layer.epsilon)
+    return scale, layer.beta.numpy() - layer.moving_mean.numpy() * scale
+
+
+def fold_normalization(model: keras.Model) -> keras.Model:
+    """The same network without normalisation: each is folded into the convolution that it follows.
+
+    Args:
+        model: of `build_dlib_resnet`; one without normalisation is returned as it is.
+
+    Returns:
+        A model like it that computes the same outside training, in float32.
+    """
+    layers = {layer.name: layer for layer in model.layers}
+    norms = {name: layers[f"{name}{_NORM}"] for name in CONVOLUTIONS if f"{name}{_NORM}" in layers}
+    if not norms:
+        return model
+    entry = layers["normalize"]
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        folded = build_dlib_resnet(
+            model.name,
+            *model.input_shape[2:],
+            entry.pixel_range,
+            internal_size=entry.size,
+            features="descriptor" if "descriptor" in layers else "pooled",
+            blocks=len(norms) // 2,
+            lift=entry.lift,
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
+    arrays = {name: weight.numpy() for name, weight in named_weights(model).items()}
+    for name, layer in norms.items():
+        scale, bias = _affine(layer)
+        arrays |= {f"{name}/kernel": arrays[f"{name}/kernel"] * scale, f"{name}/bias": bias}
+    variables = named_weights(folded)
+    fill(variables, {name: arrays[name] for name in variables}, Path(model.name))
+    return folded
 
 
 def folded_weights(layers: Sequence[DlibLayer]) -> dict[str, np.ndarray]:

@@ -377,6 +377,13 @@ class FERModel(keras.Model):
             columns: what `Batches.columns` holds of every row; {} for kinds of batch that hold nothing.
         """
 
+    def prepare(self, batch: dict[str, tf.Tensor]) -> None:
+        """Fits what needs it to the first batch, before the first step of a training that begins.
+
+        Args:
+            batch: of the model's kind, whole on every replica and worker.
+        """
+
     def given_groups(self) -> tuple[str, ...]:
         """Weight groups whose values come with kerasfer: a saved model does not hold them once more."""
         return ()

@@ -16,7 +16,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from kerasfer.backbones.dlib_resnet import build_dlib_resnet, load_dlib_weights
+from kerasfer.backbones.dlib_resnet import build_dlib_resnet, fold_normalization, load_dlib_weights
 from kerasfer.losses import cross_entropy_from_logits, hits
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_layers, copy_weights
 from kerasfer.models.ipdfer import build_classifier
@@ -154,10 +154,11 @@ class Edge(FERModel):
         if "expression_encoder" not in other.networks:
             super().start_from(other)
             return
+        networks = {**other.networks, "expression_encoder": fold_normalization(other.networks["expression_encoder"])}
         if self.taught:
             for theirs, mine in TEACHER.items():
-                copy_weights(other.networks[theirs], self.networks[mine])
-        copy_layers(other.networks["expression_encoder"], self.networks["body"])
+                copy_weights(networks[theirs], self.networks[mine])
+        copy_layers(networks["expression_encoder"], self.networks["body"])
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         images, labels = batch["image"], batch["label"]

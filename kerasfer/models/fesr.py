@@ -526,7 +526,9 @@ class FESR(FERModel):
         if self.config.identity != "dlib_resnet" or "expression_encoder" not in other.networks:
             super().start_from(other)
             return
-        copy_layers(other.networks["expression_encoder"], self.networks["trunk"])
+        from kerasfer.backbones.dlib_resnet import fold_normalization
+
+        copy_layers(fold_normalization(other.networks["expression_encoder"]), self.networks["trunk"])
 
     # -- the networks put together -------------------------------------------------------------------------------------
 

@@ -518,9 +518,11 @@ class G2FER(FERModel):
         if self.config.classifier != "dlib_resnet" or "expression_encoder" not in other.networks:
             super().start_from(other)
             return
+        from kerasfer.backbones.dlib_resnet import fold_normalization
+
         classifier = self.networks["classifier"]
         body = keras.Model(classifier.input, classifier.get_layer("fc1").input, name="classifier_body")
-        copy_weights(other.networks["expression_encoder"], body)
+        copy_weights(fold_normalization(other.networks["expression_encoder"]), body)
 
     # -- one training step ---------------------------------------------------------------------------------------------
 

@@ -53,6 +53,8 @@ class IPDFERConfig(ModelConfig):
             150.
         encoder_blocks: how many of the dlib network's 14 residual blocks E_pose, E_exp and D have. The last halves the
             map once more: at an encoder_size of 112 or less it would have nothing left to look at.
+        encoder_norm: whether batch normalisation follows each convolution of E_pose, E_exp and D if they are the dlib
+            network. A ResNet-18 has it anyway. It starts as what the first batch of the training asks for.
         encoder_width: channels of ResNet-18's first stage; 64 in the paper.
         features: width of ResNet-18's vectors; 512 in the paper.
         decoder_channels: of G_dec's five blocks.
@@ -60,6 +62,8 @@ class IPDFERConfig(ModelConfig):
         lambda_neutral, lambda_expression, lambda_identity, lambda_reconstruction: lambda1 to lambda4 of equation 11.
         beta_cosine, beta_confusion: beta1 and beta2 of equation 12.
         norm: "mean" or "sum" over entries in equations 1 and 2.
+        mixup: the baseline learns from each image with up to this share of another in it, and of the other's label
+            (after Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018, with uniform shares); 0 for none.
         decoder_rate: learning rate of G_dec over that of the others, which may start from a trained baseline.
     """
 
@@ -74,6 +78,7 @@ class IPDFERConfig(ModelConfig):
     identity: str = "dlib_resnet"
     encoder_size: int = 150
     encoder_blocks: int = 14
+    encoder_norm: bool = True
     encoder_width: int = 64
     features: int = 512
     decoder_channels: tuple[int, ...] = (512, 256, 128, 64, 32)
@@ -85,6 +90,7 @@ class IPDFERConfig(ModelConfig):
     beta_cosine: float = 0.5
     beta_confusion: float = 1.0
     norm: str = "mean"
+    mixup: float = 0.0
     decoder_rate: float = 1.0
 
     def __post_init__(self) -> None:
@@ -92,6 +98,7 @@ class IPDFERConfig(ModelConfig):
         self._demand(self.variant in VARIANTS, f"variant is one of {', '.join(VARIANTS)}")
         self._demand(self.norm in ("mean", "sum"), "norm is mean or sum")
         self._demand(self.decoder_rate > 0, "decoder_rate is positive")
+        self._demand(0 <= self.mixup <= 0.5, "mixup lies in [0, 0.5]")
         self._demand(self.image_size % 16 == 0, "image_size is a multiple of 16")
         self._demand(len(self.decoder_channels) == 5, "decoder_channels are five numbers")
         self._demand(self.pixel_range == "signed", "pixel_range is signed: the decoder ends in tanh")
@@ -208,6 +215,7 @@ def build_encoder(config: IPDFERConfig, name: str) -> keras.Model:
             internal_size=150 if whole else config.encoder_size,
             blocks=14 if whole else config.encoder_blocks,
             lift=LIFT if whole else 0.0,
+            normalized=config.encoder_norm and not whole,
         )
         load_dlib_weights(encoder)
         return encoder
@@ -375,6 +383,10 @@ class IPDFER(FERModel):
         return self.result()
 
     def _train_baseline(self, images: tf.Tensor, labels: tf.Tensor) -> None:
+        if self.config.mixup:
+            shares = self.config.mixup * self.uniform((tf.shape(images)[0], 1, 1, 1), 0)
+            images += shares * (tf.roll(images, 1, 0) - images)
+            labels += shares[:, 0, 0] * (tf.roll(labels, 1, 0) - labels)
         with tf.GradientTape() as tape:
             logits = self.expression_logits(self._encode("expression", images, True), True)
             loss = self.mean_over_batch(cross_entropy_from_logits(labels, logits))
@@ -481,6 +493,14 @@ class IPDFER(FERModel):
         """D before its softmax, float32 (n, K)."""
         features = self.networks["discriminator_encoder"](images, training=training)
         return self.networks["discriminator_head"](features, training=training)
+
+    def prepare(self, batch: dict[str, tf.Tensor]) -> None:
+        if self.config.identity == "dlib_resnet":
+            from kerasfer.backbones.dlib_resnet import calibrate_normalization
+
+            for network in self.networks.values():
+                if network.input_shape[1:] == self.image_spec.shape:
+                    calibrate_normalization(network, batch["image"])
 
     def start_from(self, other: FERModel) -> None:
         """Copies the networks that both have; from a baseline, D starts as its recogniser, too.
