@@ -28,6 +28,8 @@ from kerasfer.backbones.dlib_resnet import (
     MEAN,
     ShrinkingSum,
     build_dlib_resnet,
+    calibrate_normalization,
+    fold_normalization,
     folded_weights,
     load_dlib_weights,
 )
@@ -270,6 +272,46 @@ def test_fewer_blocks_take_the_weights_of_the_others(blocks, size):
     last = f"block{blocks}_conv2/kernel"
     expected = load_file(FOLDER / "network.safetensors")[last]
     np.testing.assert_array_equal(named_weights(model)[last], expected.astype(np.float32))
+
+
+def small_network(normalized: bool) -> keras.Model:
+    model = build_dlib_resnet("small", 48, 1, internal_size=71, blocks=11, lift=0.1, normalized=normalized)
+    load_dlib_weights(model)
+    return model
+
+
+def test_normalisation_changes_nothing_outside_training():
+    plain, model = small_network(False), small_network(True)
+    faces = smooth_faces(32, 48)[..., :1]
+    expected = plain(faces).numpy()
+    np.testing.assert_allclose(model(faces), expected, atol=1e-5)
+    assert np.abs(model(faces, training=True).numpy() - expected).max() > 0.05
+
+
+def test_calibrated_normalisation_changes_nothing_in_training():
+    plain, model = small_network(False), small_network(True)
+    faces = smooth_faces(32, 48)[..., :1]
+    calibrate_normalization(model, faces)
+    for training in (False, True):
+        np.testing.assert_allclose(model(faces, training=training), plain(faces), atol=1e-4)
+    before = [weight.numpy() for weight in plain.weights]
+    calibrate_normalization(plain, faces)
+    for weight, value in zip(plain.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_normalisation_folded_into_the_convolutions():
+    model = small_network(True)
+    faces = smooth_faces(8, 48)[..., :1]
+    calibrate_normalization(model, faces)
+    generator = np.random.default_rng(3)
+    for layer in model.layers:
+        for weight in layer.weights if layer.name.endswith("_norm") else ():
+            weight.assign(weight.numpy() * generator.uniform(0.8, 1.2, weight.shape))
+    folded = fold_normalization(model)
+    np.testing.assert_allclose(folded(faces), model(faces), atol=1e-5)
+    assert [layer.name for layer in folded.layers] == [layer.name for layer in small_network(False).layers]
+    assert fold_normalization(folded) is folded
 
 
 def test_gradients_reach_the_faces():

@@ -146,6 +146,38 @@ def outputs(model: IPDFER, name: str, values: np.ndarray, training: bool = True)
     return np.asarray(model.networks[name](values, training=training), np.float64)
 
 
+def test_the_norms_of_the_encoders_fit_the_first_batch():
+    model = IPDFER(IPDFERConfig.small().replace(variant="id_fer", precision="float32", encoder_size=71))
+    images = np.random.default_rng(1).uniform(-1, 1, (32, 48, 48, 1)).astype(np.float32)
+    before = model.encode("expression", images)
+    changed = moved(model, lambda: model.prepare({"image": images}))
+    assert changed == {"expression_encoder", "discriminator_encoder"}
+    np.testing.assert_allclose(model.encode("expression", images), before, atol=1e-5)
+    trained = model.networks["expression_encoder"](images, training=True)
+    np.testing.assert_allclose(trained, before, atol=1e-4)
+
+
+def test_the_identity_code_is_scaled():
+    plain, scaled = (IPDFER(CONFIG.replace(identity_scale=scale)) for scale in (1.0, 10.0))
+    images = np.asarray(batch_of(plain)["image"])
+    np.testing.assert_allclose(scaled.encode("identity", images), 10 * plain.encode("identity", images), rtol=1e-5)
+    np.testing.assert_allclose(scaled.encode("expression", images), plain.encode("expression", images), rtol=1e-5)
+
+
+def test_mixup_by_hand():
+    model = model_of(variant="baseline", learning_rate=0.0, mixup=0.5)
+    batch = batch_of(model)
+    shares = 0.5 * model.uniform((4, 1, 1, 1), 0).numpy()
+    assert 0 <= shares.min() < shares.max() <= 0.5
+    images, labels = (batch[name].numpy() for name in ("image", "label"))
+    images = (1 - shares) * images + shares * images[[3, 0, 1, 2]]
+    labels = (1 - shares[:, 0, 0]) * labels + shares[:, 0, 0] * labels[[3, 0, 1, 2]]
+    networks = model.networks
+    logits = networks["expression_classifier"](networks["expression_encoder"](images, training=True), training=True)
+    expected = -(labels * tf.nn.log_softmax(logits).numpy()).sum(-1).mean()
+    assert float(model.train_step(batch)["expression"]) == pytest.approx(expected, rel=1e-4)
+
+
 def test_every_term_of_a_step(stepped):
     """Equations 1 to 6, 8 to 10 with the weights of 11 and 12, in numpy from the networks' outputs."""
     model, batch, terms = stepped
@@ -355,6 +387,8 @@ def test_expressions_without_neutral_are_refused():
         ({"decoder_channels": (8, 8)}, "five numbers"),
         ({"pixel_range": "unit"}, "signed"),
         ({"norm": "max"}, "mean or sum"),
+        ({"mixup": 0.7}, r"mixup lies in \[0, 0.5\]"),
+        ({"identity_scale": 0.0}, "identity_scale is positive"),
     ],
 )
 def test_wrong_fields(fields, message):

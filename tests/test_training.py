@@ -212,6 +212,20 @@ def test_an_interrupted_run_is_saved_and_goes_on(tmp_path, number, step):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
 
+def test_only_a_training_that_begins_is_prepared(tmp_path):
+    prepared = []
+
+    class Prepared(Toy):
+        def prepare(self, batch):
+            prepared.append(batch["image"].numpy())
+
+    for epochs in (1, 2):
+        fit_toy(tmp_path / "run", model=Prepared(ToyConfig()), epochs=epochs)
+    (image,) = prepared
+    first = next(iter(make_batches("images", ToyConfig(), 16).epoch(0)))["image"]
+    np.testing.assert_array_equal(image, first)
+
+
 def test_a_signal_in_the_last_step_does_not_spoil_the_end(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     _, history = fit_toy(tmp_path, callbacks=[At(8, send(signal.SIGINT))])

@@ -62,6 +62,8 @@ class IPDFERConfig(ModelConfig):
         lambda_neutral, lambda_expression, lambda_identity, lambda_reconstruction: lambda1 to lambda4 of equation 11.
         beta_cosine, beta_confusion: beta1 and beta2 of equation 12.
         norm: "mean" or "sum" over entries in equations 1 and 2.
+        identity_scale: what E_id's vectors are multiplied by. dlib's vary ten times less from face to face than the
+            other two parts come to do, and the decoder would not see them in the sum.
         mixup: the baseline learns from each image with up to this share of another in it, and of the other's label
             (after Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018, with uniform shares); 0 for none.
         decoder_rate: learning rate of G_dec over that of the others, which may start from a trained baseline.
@@ -90,6 +92,7 @@ class IPDFERConfig(ModelConfig):
     beta_cosine: float = 0.5
     beta_confusion: float = 1.0
     norm: str = "mean"
+    identity_scale: float = 1.0
     mixup: float = 0.0
     decoder_rate: float = 1.0
 
@@ -98,6 +101,7 @@ class IPDFERConfig(ModelConfig):
         self._demand(self.variant in VARIANTS, f"variant is one of {', '.join(VARIANTS)}")
         self._demand(self.norm in ("mean", "sum"), "norm is mean or sum")
         self._demand(self.decoder_rate > 0, "decoder_rate is positive")
+        self._demand(self.identity_scale > 0, "identity_scale is positive")
         self._demand(0 <= self.mixup <= 0.5, "mixup lies in [0, 0.5]")
         self._demand(self.image_size % 16 == 0, "image_size is a multiple of 16")
         self._demand(len(self.decoder_channels) == 5, "decoder_channels are five numbers")
@@ -218,14 +222,21 @@ def build_encoder(config: IPDFERConfig, name: str) -> keras.Model:
             normalized=config.encoder_norm and not whole,
         )
         load_dlib_weights(encoder)
-        return encoder
+        return _scaled(encoder, config.identity_scale) if whole else encoder
     from kerasfer.backbones.resnet import build_resnet18, load_resnet18_weights
 
     shape = (config.image_size, config.image_size, config.channels)
     encoder = build_resnet18(name, shape, width=config.encoder_width, features=config.features)
     if config.identity != "untrained":
         load_resnet18_weights(encoder, config.identity)
-    return encoder
+    return _scaled(encoder, config.identity_scale) if name == "identity_encoder" else encoder
+
+
+def _scaled(encoder: keras.Model, scale: float) -> keras.Model:
+    if scale == 1.0:
+        return encoder
+    vector = keras.layers.Rescaling(scale, dtype="float32", name="scale")(encoder.output)
+    return keras.Model(encoder.input, vector, name=encoder.name)
 
 
 def build_classifier(width: int, classes: int, name: str) -> keras.Model:
