@@ -90,21 +90,34 @@ def step_seconds(model_name: str, size: str, precision: str, batch_size: int, ru
 
 
 def benchmark_train(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Images/s of `train_step`; an image is one face with its expression image."""
+    """Images/s of `train_step`; an image is one face with its expression image.
+
+    With --before, first without what makes it fast, then with one change more in each row.
+    """
+    from straightforward import CHANGES, without
+
+    from kerasfer.models import model_class
+
+    model_class(options.model)
+    names = list(CHANGES)
+    stages = [names[number:] for number in range(len(names) + 1)] if options.before else [[]]
     rows = []
     for precision in options.precision:
-        times = step_seconds(options.model, options.size, precision, options.batch_size, options.runs)
-        rows.append(
-            {
-                "what": f"train {options.model} {options.size}",
-                "precision": precision,
-                "batch": options.batch_size,
-                "images/s": round(options.batch_size / statistics.median(times), 2),
-                "ms/step": round(1000 * statistics.median(times), 1),
-                "fastest ms": round(1000 * min(times), 1),
-                "runs": options.runs,
-            }
-        )
+        for stage in stages:
+            with without(*stage):
+                times = step_seconds(options.model, options.size, precision, options.batch_size, options.runs)
+            rows.append(
+                {
+                    "what": f"train {options.model} {options.size}",
+                    "precision": precision,
+                    **({"without": "+".join(stage) or "nothing"} if options.before else {}),
+                    "batch": options.batch_size,
+                    "images/s": round(options.batch_size / statistics.median(times), 2),
+                    "ms/step": round(1000 * statistics.median(times), 1),
+                    "fastest ms": round(1000 * min(times), 1),
+                    "runs": options.runs,
+                }
+            )
     return rows
 
 
@@ -312,6 +325,11 @@ def main(arguments: list[str] | None = None) -> int:
         nargs="+",
         default=["float32", "mixed_bfloat16"],
         help="of train; default: float32 mixed_bfloat16",
+    )
+    parser.add_argument(
+        "--before",
+        action="store_true",
+        help="of train: begin without what makes the step fast (scripts/straightforward.py), add it one by one",
     )
     parser.add_argument("--dataset", default="synthetic", help="of input and data; default: synthetic")
     parser.add_argument("--data", metavar="DIR", help="folder of the data sets, for input and data")

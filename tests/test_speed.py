@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
@@ -44,6 +45,66 @@ def test_photos_are_taken_in_turn_after_some_that_do_not_count(speed):
 def test_frames_of_the_video_differ(speed):
     first, second = speed.two_faces(0), speed.two_faces(10)
     assert first.shape == (720, 1280, 3) and first.dtype == np.uint8 and (first != second).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "function"),
+    [("norm", "_conv_norm_relu"), ("batch-norm", "_batch_norm_layer"), ("prelu", "_prelu"), ("adam", None)],
+)
+def test_what_is_fast_computes_the_same(monkeypatch, change, function):
+    """Two steps of a network that has everything that is made faster, beside its straightforward form."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import straightforward
+
+    called = []
+    if function:
+        plain = getattr(straightforward, function)
+
+        @functools.wraps(plain)
+        def counted(*values, **names):
+            called.append(1)
+            return plain(*values, **names)
+
+        monkeypatch.setattr(straightforward, function, counted)
+    fast = _stepped()
+    assert not called
+    with straightforward.without(change):
+        slow = _stepped()
+    assert bool(called) == bool(function) and len(fast) == len(slow) == 14
+    for one, other in zip(fast, slow):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
+
+
+def _stepped() -> list[np.ndarray]:
+    """The weights of a network after two steps."""
+    import keras
+    import tensorflow as tf
+
+    from kerasfer.backbones import resnet
+    from kerasfer.layers import ConvUnit, InstanceNormalization
+    from kerasfer.optimizers import FusedAdam
+
+    keras.utils.set_random_seed(3)
+    image = keras.Input((12, 12, 2))
+    x = ConvUnit(4, 3, pool=True)(image)
+    x = resnet.BatchNormalization()(keras.layers.Conv2D(4, 3, use_bias=False)(x))
+    x = InstanceNormalization(relu=True)(keras.layers.Conv2D(4, 3, use_bias=False)(resnet.PReLU()(x)))
+    model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+    optimizer = FusedAdam(1e-2, epsilon=1e-2)
+    images = tf.random.stateless_normal((4, 12, 12, 2), (1, 2))
+    for _ in range(2):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(model(images, training=True) ** 2)
+        optimizer.apply(tape.gradient(loss, [v.value for v in model.trainable_variables]), model.trainable_variables)
+    return [weight.numpy() for weight in model.weights]
+
+
+def test_an_unknown_change_is_refused(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import straightforward
+
+    with pytest.raises(ValueError, match="no such change: speed; there are norm"), straightforward.without("speed"):
+        pass
 
 
 @pytest.mark.slow
