@@ -18,6 +18,12 @@ What a protocol measured is a result.json of apps/evaluate.py, put into docs/pro
 
 README and the card of the protocol's model then show it beside the paper's figures. Results on synthetic faces are
 refused.
+
+How fast a model trains, and what each change to its step brought, is in docs/training_speed/<model>.json, which
+
+    python scripts/benchmark.py train --model NAME --before --json docs/training_speed/NAME.json
+
+writes.
 """
 
 from __future__ import annotations
@@ -54,6 +60,8 @@ BEGIN, END = "<!-- figures: begin (scripts/results_table.py writes this) -->", "
 
 FILES_BEGIN = "<!-- files: begin (scripts/results_table.py writes this) -->"
 FILES_END = "<!-- files: end -->"
+SPEED_BEGIN = "<!-- speed: begin (scripts/results_table.py writes this) -->"
+SPEED_END = "<!-- speed: end -->"
 PROTOCOLS_BEGIN = "<!-- protocols: begin (scripts/results_table.py writes this) -->"
 PROTOCOLS_END = "<!-- protocols: end -->"
 
@@ -118,6 +126,38 @@ def files(models: dict[str, list[dict[str, Any]]]) -> str:
             if set(cells) != {"–"}:
                 lines.append(f"| `{name}` | {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def read_speed(path: Path) -> dict[str, Any]:
+    """Reads what scripts/benchmark.py wrote of a training step; `FiguresError` names the file and what is wrong."""
+    try:
+        speed = json.loads(path.read_text(encoding="utf-8"))
+        for row in speed["rows"]:
+            row["what"], row["precision"], row["without"], row["batch"], row["images/s"], row["runs"]
+        speed["processor"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FiguresError(f"{path}: not written by scripts/benchmark.py train --before --json ({error})") from error
+    return speed
+
+
+def training_speed(measured: list[dict[str, Any]]) -> str:
+    """README's table of training steps: one row a model and precision, from the plain step to the one there is."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    stages: list[str] = []
+    for speed in measured:
+        for row in speed["rows"]:
+            key = (row["what"].removeprefix("train "), row["precision"], str(row["batch"]))
+            rows.setdefault(key, {})[row["without"]] = f"{row['images/s']:.3g}"
+            if row["without"] not in stages:
+                stages.append(row["without"])
+    names = stages[0].split("+") if stages else []
+    headings = ["plain", *(f"+ {name}" for name in names[:-1]), f"+ {names[-1]} (as it is)"] if names else []
+    lines = [
+        f"| model, size | precision | batch | {' | '.join(headings)} |",
+        f"| --- | --- | ---: |{' ---: |' * len(headings)}",
+    ]
+    lines += [f"| {' | '.join((*key, *(row.get(stage, '–') for stage in stages)))} |" for key, row in rows.items()]
+    return "\n".join(lines) if rows else "None has been measured yet."
 
 
 def details(figures: list[dict[str, Any]]) -> str:
@@ -211,12 +251,18 @@ def card(path: Path, figures: list[dict[str, Any]], results: list[dict[str, Any]
     return between(text, PROTOCOLS_BEGIN, PROTOCOLS_END, protocol_rows(results), path)
 
 
-def readme(path: Path, models: dict[str, list[dict[str, Any]]], results: list[dict[str, Any]]) -> str:
+def readme(
+    path: Path,
+    models: dict[str, list[dict[str, Any]]],
+    results: list[dict[str, Any]],
+    speeds: list[dict[str, Any]],
+) -> str:
     """README as it should read; a table that it has no markers for is left out."""
     text = between(path.read_text(encoding="utf-8"), BEGIN, END, overview(models), path)
     for begin, end, content in (
         (FILES_BEGIN, FILES_END, files(models)),
         (PROTOCOLS_BEGIN, PROTOCOLS_END, protocol_rows(results)),
+        (SPEED_BEGIN, SPEED_END, training_speed(speeds)),
     ):
         if begin in text or end in text:
             text = between(text, begin, end, content, path)
@@ -233,7 +279,8 @@ def pages(root: Path) -> dict[Path, str]:
         if not path.is_file():
             raise FiguresError(f"{path}: missing; write the page first")
     results = [read_result(file) for file in sorted(root.glob("docs/protocols/*.json"))]
-    wanted = {root / "README.md": readme(root / "README.md", models, results)}
+    speeds = [read_speed(file) for file in sorted(root.glob("docs/training_speed/*.json"))]
+    wanted = {root / "README.md": readme(root / "README.md", models, results, speeds)}
     for name, figures in models.items():
         wanted[cards[name]] = card(cards[name], figures, [result for result in results if result["model"] == name])
     return wanted

@@ -278,6 +278,26 @@ def test_figures_are_written_between_the_markers(tmp_path, capsys):
     assert results_table.main(["--check"], root) == 0
 
 
+def test_the_table_of_training_steps(tmp_path, capsys):
+    root = figures_tree(tmp_path, toy=FIGURES)
+    import results_table
+
+    page = root / "README.md"
+    page.write_text(f"{page.read_text()}\n{results_table.SPEED_BEGIN}\n{results_table.SPEED_END}\n")
+    assert results_table.main([], root) == 0 and "None has been measured yet." in page.read_text()
+    common = {"what": "train toy small", "precision": "float32", "batch": 8, "runs": 5}
+    stages = (("norm+adam", 1.0), ("adam", 2.5), ("nothing", 3.0))
+    rows = [{**common, "without": stage, "images/s": speed} for stage, speed in stages]
+    (root / "docs/training_speed").mkdir(parents=True)
+    (root / "docs/training_speed/toy.json").write_text(json.dumps({"processor": "x", "rows": rows}))
+    assert results_table.main([], root) == 0
+    assert "| plain | + norm | + adam (as it is) |" in page.read_text()
+    assert "| toy small | float32 | 8 | 1 | 2.5 | 3 |" in page.read_text()
+    (root / "docs/training_speed/toy.json").write_text('{"rows": [{}]}')
+    assert results_table.main([], root) == 2
+    assert "toy.json: not written by scripts/benchmark.py train" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "content",
     ['{"figures": [{"key": "a"}]}', "{}", "no json", '{"figures": 1}'],
