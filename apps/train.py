@@ -86,6 +86,20 @@ def parser() -> argparse.ArgumentParser:
         help="learn the expression that most people saw, or the share of each (default: majority)",
     )
     data.add_argument(
+        "--teachers",
+        metavar="DIR",
+        nargs="+",
+        default=[],
+        help="saved models or runs whose mean answers, to each face and its mirror image, count among the votes",
+    )
+    data.add_argument(
+        "--teacher-share",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="of the votes, with --teachers (default: 0.5)",
+    )
+    data.add_argument(
         "--augmentation",
         default="paper",
         choices=("paper", "strong"),
@@ -113,6 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.images < 1 or options.replicas < 1 or (options.minutes is not None and not options.minutes > 0):
         raise ValueError("--images, --replicas and --minutes are more than 0")
+    if options.teachers and options.labels != "votes":
+        raise ValueError("--teachers speak by votes: give --labels votes, too")
     for name in filter(None, (options.dataset, options.faces)):
         datasets.reader(name)
 
@@ -134,6 +150,8 @@ def main(arguments: list[str] | None = None) -> int:
     strategy = training.strategy_for(options.replicas)
     folder = Path(options.output or f"runs/{options.model}")
     train, valid = expression_tables(options, config)
+    if options.teachers:
+        train = with_teachers(train, options, folder / "teachers.npy")
     augmentation = Augmentation.strong() if options.augmentation == "strong" else Augmentation()
     batch_kind = Model.batch_kind_of(config)
     tables = [with_poses(train, folder / "poses") if batch_kind == "images_with_pose" else train]
@@ -168,6 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
             "valid": len(valid),
             "labels": options.labels,
             "hold_out": options.hold_out,
+            **({"teachers": options.teachers, "teacher_share": options.teacher_share} if options.teachers else {}),
         },
         "augmentation": dataclasses.asdict(augmentation),
     }
@@ -254,6 +273,18 @@ def expression_tables(options: argparse.Namespace, config: Any) -> tuple[Any, An
         return train(), valid()
     held_out = splits.holdout(train(), share)
     return held_out.train, held_out.test
+
+
+def with_teachers(table: Any, options: argparse.Namespace, cache: Path) -> Any:
+    """The faces with the teachers' answers among the votes; what they said is kept in the run's folder."""
+    from kerasfer import teaching, zoo
+
+    def progress(done: int, rows: int) -> None:
+        if not options.quiet:
+            print(f"\rasking the teachers: {done} of {rows}", end="\n" if done == rows else "", flush=True)
+
+    teachers = [] if cache.is_file() else [zoo.load(source) for source in options.teachers]
+    return teaching.taught(table, teachers, options.teacher_share, cache, progress)
 
 
 def with_poses(table: Any, cache: Path) -> Any:
