@@ -119,6 +119,7 @@ def test_evaluate_a_tflite_file(run, tmp_path, monkeypatch):
         ("train", ["--model", "tdgan", "--dataset", "ferplus", "--data", "/no/such/place"], "/no/such/place"),
         ("train", ["--model", "tdgan", "--images", "0"], "more than 0"),
         ("train", ["--model", "tdgan", "--minutes", "nan"], "more than 0"),
+        ("train", ["--model", "tdgan", "--teachers", "tdgan", *BASE], "give --labels votes, too"),
         ("train", ["--model", "tdgan", "--start-from", "/no/such/model", *BASE], "/no/such/model"),
         ("evaluate", ["--dataset", "nowhere"], "unknown data set 'nowhere'"),
         ("evaluate", ["--model", "/no/such/model"], "/no/such/model"),
