@@ -457,7 +457,7 @@ def speed_figures(model: str) -> list[Figure]:
     from benchmark import benchmark_input, benchmark_train, processor
 
     options = argparse.Namespace(
-        model=model, size="paper", batch_size=8, precision=["float32", "mixed_bfloat16"], runs=5
+        model=model, size="paper", batch_size=8, precision=["float32", "mixed_bfloat16"], runs=5, before=False
     )
     figures = []
     for row in benchmark_train(options):
