@@ -10,6 +10,7 @@ import tensorflow as tf
 from tiny_training import make_batches, moved, state_arrays
 
 from kerasfer import training
+from kerasfer.backbones.dlib_resnet import fold_normalization
 from kerasfer.losses import gradient_penalty
 from kerasfer.models.base import ConfigError
 from kerasfer.models.fesr import (
@@ -490,16 +491,18 @@ def test_a_trained_recogniser_gives_the_start(learner):
     assert moved(learner, lambda: learner.start_from(baseline)) == {"trunk", "extractor", "classifier"}
 
 
-def test_the_trunk_starts_from_an_ipdfer():
-    """Its blocks alone move; an encoder with fewer blocks than R has is refused."""
-    settings = {"variant": "baseline", "identity": "dlib_resnet", "image_size": 32}
+@pytest.mark.parametrize("norm", [True, False])
+def test_the_trunk_starts_from_an_ipdfer(norm):
+    """Its blocks alone move, normalisation folded in; an encoder with fewer blocks than R has is refused."""
+    settings = {"variant": "baseline", "identity": "dlib_resnet", "image_size": 32, "encoder_norm": norm}
     source = IPDFER(IPDFERConfig.tiny().replace(**settings, encoder_size=72, encoder_blocks=11))
     for weight in source.networks["expression_encoder"].weights:
         weight.assign_add(tf.ones_like(weight))
     model = model_of(variant="baseline", identity="dlib_resnet", trunk_size=72)
     assert moved(model, lambda: model.start_from(source)) == {"trunk"}
+    folded = fold_normalization(source.networks["expression_encoder"])
     for layer in model.networks["trunk"].layers:
-        for mine, theirs in zip(layer.weights, source.networks["expression_encoder"].get_layer(layer.name).weights):
+        for mine, theirs in zip(layer.weights, folded.get_layer(layer.name).weights):
             np.testing.assert_array_equal(mine, theirs)
     deeper = model_of(variant="baseline", identity="dlib_resnet", trunk_size=72, trunk_blocks=12)
     with pytest.raises(ConfigError, match="'expression_encoder' has no block12"):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tiny_training import face_landmarks, make_batches, moved
 
 from kerasfer import zoo
+from kerasfer.backbones.dlib_resnet import fold_normalization
 from kerasfer.backbones.resnet import build_resnet50
 from kerasfer.detection.pose import MEAN_FACE, head_poses
 from kerasfer.faces import MIRRORED_LANDMARKS
@@ -416,17 +417,20 @@ def test_variants_have_their_networks():
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_the_classifier_starts_from_an_ipdfer():
-    """All but its last two layers; an encoder of another depth is refused."""
+@pytest.mark.parametrize("norm", [True, False])
+def test_the_classifier_starts_from_an_ipdfer(norm):
+    """All but its last two layers, normalisation folded in; an encoder of another depth is refused."""
     config = CONFIG.replace(variant="no_synfi", classifier="dlib_resnet", dlib_size=72, dlib_blocks=11)
     settings = {"variant": "baseline", "identity": "dlib_resnet", "encoder_size": 72, "image_size": SIZE}
+    settings["encoder_norm"] = norm
     source = IPDFER(IPDFERConfig.tiny().replace(**settings, encoder_blocks=11))
     for weight in source.networks["expression_encoder"].weights:
         weight.assign_add(tf.ones_like(weight))
     model = G2FER(config)
     before = [weight.numpy() for weight in model.networks["classifier"].weights[-4:]]
     model.start_from(source)
-    for mine, theirs in zip(model.networks["classifier"].weights, source.networks["expression_encoder"].weights):
+    folded = fold_normalization(source.networks["expression_encoder"])
+    for mine, theirs in zip(model.networks["classifier"].weights, folded.weights):
         np.testing.assert_array_equal(mine, theirs)
     for weight, value in zip(model.networks["classifier"].weights[-4:], before):
         np.testing.assert_array_equal(weight, value)

@@ -37,6 +37,7 @@ FLOORS = {
     "kerasfer.evaluation": 4,
     "kerasfer.plots": 4,
     "kerasfer.bundle": 4,
+    "kerasfer.teaching": 4,
     "kerasfer.video": 4,
     "kerasfer.export": 4,
     "kerasfer.experiments": 5,
