@@ -6,8 +6,9 @@ that is not finite and saves when it is interrupted.
 
 Several processes, on one machine or on several, train together under `tf.distribute.MultiWorkerMirroredStrategy`: each
 is started with the same command, a `TF_CONFIG` of its own and the same run folder, which only the chief writes to. For
-the same global batch every number of replicas gives the same losses and weights up to rounding. Dropout is the
-exception: the masks are repeatable, but each replica draws the same one for its own examples.
+the same global batch every number of replicas gives the same losses and weights up to rounding, with two exceptions.
+Dropout: the masks are repeatable, but each replica draws the same one for its own examples. Batch normalisation: each
+replica takes the statistics of its own examples, as is usual.
 """
 
 from __future__ import annotations
