@@ -509,9 +509,9 @@ class IPDFER(FERModel):
         if self.config.identity == "dlib_resnet":
             from kerasfer.backbones.dlib_resnet import calibrate_normalization
 
-            for network in self.networks.values():
-                if network.input_shape[1:] == self.image_spec.shape:
-                    calibrate_normalization(network, batch["image"])
+            for name in ("expression_encoder", "pose_encoder", "discriminator_encoder"):
+                if name in self.networks:
+                    calibrate_normalization(self.networks[name], batch["image"])
 
     def start_from(self, other: FERModel) -> None:
         """Copies the networks that both have; from a baseline, D starts as its recogniser, too.
