@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from tiny_training import make_batches, moved
 
+from kerasfer.backbones.dlib_resnet import fold_normalization
 from kerasfer.models.base import ConfigError
 from kerasfer.models.edge import Edge, EdgeConfig
 from kerasfer.models.ipdfer import IPDFER, IPDFERConfig
@@ -50,7 +51,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 def test_the_small_recogniser_is_small():
     """Less than a million weights, so that a file of integers stays under 1 MB."""
-    model = Edge(EdgeConfig.small().replace(teacher_share=0.0))
+    model = Edge(EdgeConfig.small().replace(teacher_share=0.0, norm=False))
     assert 500_000 < model.recognizer().count_params() < 950_000
     assert model.networks["body"].layers[-2].name == "block9_relu" and model.networks["body"].output_shape == (
         None,
@@ -60,7 +61,7 @@ def test_the_small_recogniser_is_small():
 
 def test_the_loss_by_hand(taught):
     batch = batch_of(taught.config)
-    logits = taught.networks["head"](taught.networks["body"](batch["image"])).numpy()
+    logits = taught.networks["head"](taught.networks["body"](batch["image"], training=True)).numpy()
     answers = taught.networks["teacher_classifier"](taught.networks["teacher_encoder"](batch["image"])).numpy()
     terms = {name: float(value) for name, value in taught.train_step(batch).items()}
     labels = batch["label"].numpy()
@@ -86,15 +87,35 @@ def test_the_teacher_stands_still(teacher):
     assert not model.networks["teacher_encoder"].trainable_variables
 
 
-def test_a_teacher_gives_its_answers_and_its_blocks(teacher):
-    model = model_of()
+@pytest.mark.parametrize("norm", [True, False])
+def test_a_teacher_gives_its_answers_and_its_blocks(teacher, norm):
+    model = model_of(norm=norm)
     assert moved(model, lambda: model.start_from(teacher)) == {"body", "teacher_encoder", "teacher_classifier"}
     image = batch_of(model.config)["image"]
     answers = model.networks["teacher_classifier"](model.networks["teacher_encoder"](image))
     np.testing.assert_allclose(tf.nn.softmax(answers), teacher.recognizer()(image), atol=1e-5)
+    encoder = teacher.networks["expression_encoder"]
     for layer in model.networks["body"].layers:
-        for mine, theirs in zip(layer.weights, teacher.networks["expression_encoder"].get_layer(layer.name).weights):
-            np.testing.assert_array_equal(mine, theirs)
+        theirs = (encoder if norm else fold_normalization(encoder)).get_layer(layer.name)
+        assert len(layer.weights) == len(theirs.weights)
+        for mine, its in zip(layer.weights, theirs.weights):
+            np.testing.assert_array_equal(mine, its)
+
+
+def test_the_norms_fit_the_first_batch():
+    """The batch's own statistics, with which a step of training computes what the recogniser computes."""
+    model = model_of(identity="dlib_resnet", internal_size=71, teacher_share=0.0)
+    body, images = model.networks["body"], batch_of(model.config)["image"]
+    before = body(images).numpy()
+    assert moved(model, lambda: model.prepare({"image": images})) == {"body"}
+    np.testing.assert_allclose(body(images), before, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(body(images, training=True), before, rtol=1e-3, atol=1e-4)
+
+
+def test_without_norms_there_is_nothing_to_fit():
+    model = model_of(norm=False)
+    assert not any("_norm" in weight.path for weight in model.networks["body"].weights)
+    assert moved(model, lambda: model.prepare(batch_of(model.config))) == set()
 
 
 def test_without_a_teacher_it_learns_the_labels_alone(teacher):
@@ -127,3 +148,8 @@ def test_a_teacher_of_another_size_is_refused(teacher):
         model_of(teacher_blocks=12).start_from(teacher)
     with pytest.raises(ConfigError, match="has no block12_conv1"):
         model_of(teacher_share=0.0, blocks=12, internal_size=71).start_from(teacher)
+
+
+def test_a_teacher_without_normalisation_is_refused_where_the_body_has_it():
+    with pytest.raises(ConfigError, match="has no block1_conv1_norm"):
+        model_of().start_from(IPDFER(TEACHER.replace(encoder_norm=False)))

@@ -16,7 +16,12 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from kerasfer.backbones.dlib_resnet import build_dlib_resnet, fold_normalization, load_dlib_weights
+from kerasfer.backbones.dlib_resnet import (
+    build_dlib_resnet,
+    calibrate_normalization,
+    fold_normalization,
+    load_dlib_weights,
+)
 from kerasfer.losses import cross_entropy_from_logits, hits
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_layers, copy_weights
 from kerasfer.models.ipdfer import build_classifier
@@ -35,6 +40,8 @@ class EdgeConfig(ModelConfig):
         identity: what the body starts from: "dlib_resnet", or "untrained": random weights, for tests.
         internal_size: side in pixels that faces are scaled to.
         blocks: how many of the identity network's residual blocks there are.
+        norm: whether batch normalisation follows each convolution. It starts as what the first batch of the training
+            asks for; TFLite files have it folded into the convolutions.
         teacher_size, teacher_blocks: `encoder_size` and `encoder_blocks` of the IPD-FER that teaches.
         teacher_share: a, the weight of what the teacher says beside the labels; 0 for no teacher.
         softening: T.
@@ -50,6 +57,7 @@ class EdgeConfig(ModelConfig):
     identity: str = "dlib_resnet"
     internal_size: int = 64
     blocks: int = 9
+    norm: bool = True
     teacher_size: int = 96
     teacher_blocks: int = 11
     teacher_share: float = 0.7
@@ -108,7 +116,7 @@ class Edge(FERModel):
 
     def build_networks(self) -> dict[str, keras.Model]:
         config, classes = self.config, len(self.config.expressions)
-        body = self._identity_network("body", config.internal_size, "pooled", config.blocks)
+        body = self._identity_network("body", config.internal_size, "pooled", config.blocks, config.norm)
         networks = {"body": body, "head": build_classifier(body.output_shape[-1], classes, "head")}
         if self.taught:
             encoder = self._identity_network(
@@ -122,9 +130,13 @@ class Edge(FERModel):
                 networks[name].trainable = False
         return networks
 
-    def _identity_network(self, name: str, size: int, features: str, blocks: int) -> keras.Model:
+    def _identity_network(
+        self, name: str, size: int, features: str, blocks: int, normalized: bool = False
+    ) -> keras.Model:
         spec = self.config.image_size, self.config.channels, self.config.pixel_range
-        network = build_dlib_resnet(name, *spec, internal_size=size, features=features, blocks=blocks)
+        network = build_dlib_resnet(
+            name, *spec, internal_size=size, features=features, blocks=blocks, normalized=normalized
+        )
         if self.config.identity == "dlib_resnet":
             load_dlib_weights(network)
         return network
@@ -142,23 +154,27 @@ class Edge(FERModel):
     def recognizer(self) -> keras.Model:
         return self._recognizer
 
+    def prepare(self, batch: dict[str, tf.Tensor]) -> None:
+        calibrate_normalization(self.networks["body"], batch["image"])
+
     def start_from(self, other: FERModel) -> None:
         """Copies the networks that both have; an IPD-FER, or its baseline, becomes the teacher.
 
         The body's blocks start as the teacher's.
 
         Raises:
-            ConfigError: no network is shared, or one has other shapes: `teacher_blocks` are the teacher's
-                `encoder_blocks`, and no fewer than `blocks`.
+            ConfigError: no network is shared, or one has other layers or shapes: `teacher_blocks` are the teacher's
+                `encoder_blocks`, and no fewer than `blocks`; with `norm` it has `encoder_norm`.
         """
         if "expression_encoder" not in other.networks:
             super().start_from(other)
             return
-        networks = {**other.networks, "expression_encoder": fold_normalization(other.networks["expression_encoder"])}
+        encoder = other.networks["expression_encoder"]
+        folded = fold_normalization(encoder)
         if self.taught:
             for theirs, mine in TEACHER.items():
-                copy_weights(networks[theirs], self.networks[mine])
-        copy_layers(networks["expression_encoder"], self.networks["body"])
+                copy_weights(folded if theirs == "expression_encoder" else other.networks[theirs], self.networks[mine])
+        copy_layers(encoder if self.config.norm else folded, self.networks["body"])
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         images, labels = batch["image"], batch["label"]
