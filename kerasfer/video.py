@@ -1,4 +1,4 @@
-"""Videos to expressions: decode, find or follow the faces, recognise, smooth; a stage each, side by side.
+"""Videos to expressions: decode, find faces, follow them, recognise, smooth; a stage each, side by side.
 
     with open_video("clip.mp4") as video:
         for frame in VideoRecognizer("ipdfer").recognize(video):
@@ -263,15 +263,28 @@ class Tracker:
         self._people: list[_Person] = []
         self._count = 0
 
-    def update(self, frame: Frame) -> list[tuple[int, DetectedFace]]:
-        """The faces in the next frame: number of the person, from 1 on, and the face; ordered by the number."""
-        if frame.number % self.every == 0:
-            self._look(frame)
+    def find(self, frame: Frame) -> list[Candidate] | None:
+        """What the detector sees in a frame, None in one that it does not look at.
+
+        This takes the frame alone: it may go on ahead of `update`, in another thread.
+        """
+        return self._find(frame.image, self._minimum_score) if frame.number % self.every == 0 else None
+
+    def update(self, frame: Frame, seen: list[Candidate] | None = None) -> list[tuple[int, DetectedFace]]:
+        """The faces in the next frame: number of the person, from 1 on, and the face; ordered by the number.
+
+        Args:
+            frame: the next one.
+            seen: what `find` said of it; found out here by default.
+        """
+        seen = self.find(frame) if seen is None else seen
+        if seen is not None:
+            self._look(frame, seen)
         else:
             self._follow(frame)
         self._people = [person for person in self._people if frame.time - person.seen <= PATIENCE]
-        seen = [person for person in self._people if person.face is not None]
-        return [(person.number, person.face) for person in sorted(seen, key=lambda person: person.number)]
+        present = [person for person in self._people if person.face is not None]
+        return [(person.number, person.face) for person in sorted(present, key=lambda person: person.number)]
 
     def restore(self, time: float, boxes: Mapping[int, Box]) -> None:
         """Notes who was where in a frame of an earlier run; `update` must then go on with a frame for the detector."""
@@ -287,9 +300,9 @@ class Tracker:
         self._count = max(self._count, *boxes, 0)
         self._people = [person for person in self._people if time - person.seen <= PATIENCE]
 
-    def _look(self, frame: Frame) -> None:
+    def _look(self, frame: Frame, seen: list[Candidate]) -> None:
         found = []
-        for candidate in self._find(frame.image, self._minimum_score):
+        for candidate in seen:
             presence = PRESENT if candidate.trusted else CONFIRMED
             points = fit(frame.image, candidate.box, candidate.roll, presence)
             if points is not None or candidate.trusted:
@@ -498,16 +511,21 @@ class VideoRecognizer:
                 self._smoother.update(face.person, frame.time, face.measured)
 
     def recognize(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
-        """The results of frames one after the other; reading, following and recognising go on side by side."""
+        """The results of frames one after the other; reading, finding, following and recognising go on side by side."""
         stages = _Stages()
         try:
-            followed = stages.run(map(self._followed, stages.run(iter(frames))))
+            searched = stages.run(map(self._searched, stages.run(iter(frames))))
+            followed = stages.run(map(self._followed, searched))
             yield from stages.run(map(self._recognized, followed))
         finally:
             stages.stop()
 
-    def _followed(self, frame: Frame) -> tuple[Frame, list[tuple[int, DetectedFace]]]:
-        return frame, self._tracker.update(frame)
+    def _searched(self, frame: Frame) -> tuple[Frame, list[Candidate] | None]:
+        return frame, self._tracker.find(frame)
+
+    def _followed(self, searched: tuple[Frame, list[Candidate] | None]) -> tuple[Frame, list[tuple[int, DetectedFace]]]:
+        frame, seen = searched
+        return frame, self._tracker.update(frame, seen)
 
     def _recognized(self, followed: tuple[Frame, list[tuple[int, DetectedFace]]]) -> FrameResult:
         frame, people = followed

@@ -119,6 +119,19 @@ def test_faces_are_followed_between_looks():
     np.testing.assert_allclose(total, 22 * np.array(moves[0]), atol=6)
 
 
+def test_the_detector_may_run_ahead():
+    """What `find` sees in frames to come, before `update` has had those before, changes nothing."""
+    alone, ahead = Tracker("quick", every=4), Tracker("quick", every=4)
+    seen = [ahead.find(frame) for frame in FRAMES[:9]]
+    assert [number for number, found in enumerate(seen) if found is not None] == [0, 4, 8]
+    for frame, found in zip(FRAMES, seen):
+        ours, theirs = ahead.update(frame, found), alone.update(frame)
+        assert [number for number, _ in ours] == [number for number, _ in theirs] == [1, 2]
+        for (_, one), (_, other) in zip(ours, theirs):
+            assert one.box == other.box
+            np.testing.assert_array_equal(one.landmarks.points, other.landmarks.points)
+
+
 def test_two_followed_faces_become_one(monkeypatch):
     tracker = Tracker("quick", every=100)
     assert len(tracker.update(FRAMES[0])) == 2
