@@ -23,6 +23,10 @@ How fast a model trains, and what each change to its step brought, is in docs/tr
 
     python scripts/benchmark.py train --model NAME --before --json docs/training_speed/NAME.json
 
+writes. How fast recognition is, beside a peer, is in docs/speed/*.json, which
+
+    python scripts/benchmark.py device --model NAME --json docs/speed/device.json    # also photo and video
+
 writes.
 """
 
@@ -62,6 +66,8 @@ FILES_BEGIN = "<!-- files: begin (scripts/results_table.py writes this) -->"
 FILES_END = "<!-- files: end -->"
 SPEED_BEGIN = "<!-- speed: begin (scripts/results_table.py writes this) -->"
 SPEED_END = "<!-- speed: end -->"
+TIMES_BEGIN = "<!-- times: begin (scripts/results_table.py writes this) -->"
+TIMES_END = "<!-- times: end -->"
 PROTOCOLS_BEGIN = "<!-- protocols: begin (scripts/results_table.py writes this) -->"
 PROTOCOLS_END = "<!-- protocols: end -->"
 
@@ -160,6 +166,45 @@ def training_speed(measured: list[dict[str, Any]]) -> str:
     return "\n".join(lines) if rows else "None has been measured yet."
 
 
+def read_times(path: Path) -> dict[str, Any]:
+    """Reads what scripts/benchmark.py wrote of photos or of a video; `FiguresError` names the file and its fault."""
+    try:
+        times = json.loads(path.read_text(encoding="utf-8"))
+        for row in times["rows"]:
+            row["what"], row["MB"], row["runs"], row["frames/s" if "frames/s" in row else "ms/photo"]
+        times["processor"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FiguresError(
+            f"{path}: not written by scripts/benchmark.py device, photo or video --json ({error})"
+        ) from error
+    return times
+
+
+def running_times(measured: list[dict[str, Any]]) -> str:
+    """README's table of photos and videos: one row a measurement."""
+    lines = [
+        "| what | processors | median | of | until the first answer | memory |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for times in measured:
+        for row in times["rows"]:
+            details = [row["what"]]
+            if "faces" in row:
+                details.append(f"{row['faces']} face{'s' * (row['faces'] != 1)}")
+            if "landmarks" in row:
+                details.append("with landmarks" if row["landmarks"] else "without landmarks")
+            if "detector" in row:
+                details.append(f"detector {row['detector']}")
+            video = "frames/s" in row
+            speed = f"{row['frames/s']} frames/s" if video else f"{row['ms/photo']} ms"
+            count = f"{row['frames']} frames" if video else f"{row['runs']} photos"
+            start = f"{row['import s']} s (import)" if "import s" in row else None
+            start = f"{row['first photo s']} s" if "first photo s" in row else start or "–"
+            processors = row.get("processors", row.get("threads"))
+            lines.append(f"| {', '.join(details)} | {processors} | {speed} | {count} | {start} | {row['MB']} MB |")
+    return "\n".join(lines) if len(lines) > 2 else "None has been measured yet."
+
+
 def details(figures: list[dict[str, Any]]) -> str:
     """A model card's table: one row a figure, with the command that prints it."""
     lines = ["| figure | measured | printed by |", "| --- | ---: | --- |"]
@@ -256,6 +301,7 @@ def readme(
     models: dict[str, list[dict[str, Any]]],
     results: list[dict[str, Any]],
     speeds: list[dict[str, Any]],
+    times: list[dict[str, Any]],
 ) -> str:
     """README as it should read; a table that it has no markers for is left out."""
     text = between(path.read_text(encoding="utf-8"), BEGIN, END, overview(models), path)
@@ -263,6 +309,7 @@ def readme(
         (FILES_BEGIN, FILES_END, files(models)),
         (PROTOCOLS_BEGIN, PROTOCOLS_END, protocol_rows(results)),
         (SPEED_BEGIN, SPEED_END, training_speed(speeds)),
+        (TIMES_BEGIN, TIMES_END, running_times(times)),
     ):
         if begin in text or end in text:
             text = between(text, begin, end, content, path)
@@ -280,7 +327,8 @@ def pages(root: Path) -> dict[Path, str]:
             raise FiguresError(f"{path}: missing; write the page first")
     results = [read_result(file) for file in sorted(root.glob("docs/protocols/*.json"))]
     speeds = [read_speed(file) for file in sorted(root.glob("docs/training_speed/*.json"))]
-    wanted = {root / "README.md": readme(root / "README.md", models, results, speeds)}
+    times = [read_times(file) for file in sorted(root.glob("docs/speed/*.json"))]
+    wanted = {root / "README.md": readme(root / "README.md", models, results, speeds, times)}
     for name, figures in models.items():
         wanted[cards[name]] = card(cards[name], figures, [result for result in results if result["model"] == name])
     return wanted

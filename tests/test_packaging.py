@@ -298,6 +298,31 @@ def test_the_table_of_training_steps(tmp_path, capsys):
     assert "toy.json: not written by scripts/benchmark.py train" in capsys.readouterr().err
 
 
+def test_the_table_of_photos_and_videos(tmp_path, capsys):
+    root = figures_tree(tmp_path, toy=FIGURES)
+    import results_table
+
+    page = root / "README.md"
+    page.write_text(f"{page.read_text()}\n{results_table.TIMES_BEGIN}\n{results_table.TIMES_END}\n")
+    (root / "docs/speed").mkdir(parents=True)
+    common = {"threads": 1, "runs": 200, "ms/photo": 6.5, "MB": 82}
+    rows = {
+        "device": {"what": "bundle", "landmarks": False, "faces": 20, "import s": 0.2, **common},
+        "photo": {"what": "fer", "detector": "its own", "first photo s": 4.5, **common},
+        "video": {"what": "video", "processors": 2, "runs": 1, "frames": 300, "frames/s": 65.8, "MB": 200},
+    }
+    for name, row in rows.items():
+        (root / f"docs/speed/{name}.json").write_text(json.dumps({"processor": "x", "rows": [row]}))
+    assert results_table.main([], root) == 0
+    text = page.read_text()
+    assert "| bundle, 20 faces, without landmarks | 1 | 6.5 ms | 200 photos | 0.2 s (import) | 82 MB |" in text
+    assert "| fer, detector its own | 1 | 6.5 ms | 200 photos | 4.5 s | 82 MB |" in text
+    assert "| video | 2 | 65.8 frames/s | 300 frames | – | 200 MB |" in text
+    (root / "docs/speed/photo.json").write_text(json.dumps({"processor": "x", "rows": [{"what": "fer"}]}))
+    assert results_table.main([], root) == 2
+    assert "photo.json: not written by scripts/benchmark.py device, photo or video" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "content",
     ['{"figures": [{"key": "a"}]}', "{}", "no json", '{"figures": 1}'],
