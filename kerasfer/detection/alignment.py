@@ -54,6 +54,10 @@ def parts(landmarks: Landmarks) -> np.ndarray:
     return np.stack([*landmarks.eye_centers.astype(np.float64), points[30], points[[48, 54]].mean(0)])
 
 
+_PLANE = np.array([1.0, 1.0j])
+"""Makes complex numbers of points."""
+
+
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The similarity transform (no reflection) that takes points nearest to others in the least-squares sense.
 
@@ -66,14 +70,15 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     Returns:
         float64 (2, 3), takes (x, y, 1) of the source to the target.
     """
-    from_points, to_points = source - source.mean(0), target - target.mean(0)
-    size = (from_points**2).sum()
+    from_points, to_points = (np.asarray(points, np.float64) @ _PLANE for points in (source, target))
+    from_middle, to_middle = (points.sum() / len(points) for points in (from_points, to_points))
+    spread = from_points - from_middle
+    size = np.vdot(spread, spread).real
     if size == 0:
         raise ValueError("cannot align landmarks that are all one point")
-    cosine = (from_points * to_points).sum() / size
-    sine = (from_points[:, 0] * to_points[:, 1] - from_points[:, 1] * to_points[:, 0]).sum() / size
-    linear = np.array([[cosine, -sine], [sine, cosine]])
-    return np.column_stack([linear, target.mean(0) - linear @ source.mean(0)])
+    factor = np.vdot(spread, to_points - to_middle) / size
+    shift = to_middle - factor * from_middle
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 
 def inverted(matrix: np.ndarray) -> np.ndarray:
