@@ -100,6 +100,11 @@ def parser() -> argparse.ArgumentParser:
         help="of the votes, with --teachers (default: 0.5)",
     )
     data.add_argument(
+        "--balanced",
+        action="store_true",
+        help="train on as many faces of each expression, of frequent ones some, rare ones again and again",
+    )
+    data.add_argument(
         "--augmentation",
         default="paper",
         choices=("paper", "strong"),
@@ -142,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     config = start.replace(**dict(Model.Config.parse_override(text) for text in options.overrides))
 
-    from kerasfer import training
+    from kerasfer import splits, training
     from kerasfer.batches import BATCH_MAKERS, Augmentation
 
     if options.deterministic:
@@ -152,6 +157,8 @@ def main(arguments: list[str] | None = None) -> int:
     train, valid = expression_tables(options, config)
     if options.teachers:
         train = with_teachers(train, options, folder / "teachers.npy")
+    if options.balanced:
+        train = splits.balanced(train)
     augmentation = Augmentation.strong() if options.augmentation == "strong" else Augmentation()
     batch_kind = Model.batch_kind_of(config)
     tables = [with_poses(train, folder / "poses") if batch_kind == "images_with_pose" else train]
@@ -186,6 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
             "valid": len(valid),
             "labels": options.labels,
             "hold_out": options.hold_out,
+            "balanced": options.balanced,
             **({"teachers": options.teachers, "teacher_share": options.teacher_share} if options.teachers else {}),
         },
         "augmentation": dataclasses.asdict(augmentation),

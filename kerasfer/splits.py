@@ -23,6 +23,7 @@ from kerasfer.expressions import LabelSpace
 __all__ = [
     "SealedSplit",
     "Split",
+    "balanced",
     "cross_database",
     "first_identities",
     "holdout",
@@ -221,6 +222,26 @@ def official(table: FaceTable, test: str | None = None) -> Split:
     if missing:
         raise DatasetError(f"{table.name}: no {' and no '.join(missing)} part in this table; read it with split=None")
     return Split(f"{table.name} {test}", table.where(split="train"), table.where(split=test))
+
+
+def balanced(table: FaceTable, seed: int = 0) -> FaceTable:
+    """A table with as many faces of each expression that it has: their mean number.
+
+    Of frequent expressions it has some of the faces, of rare ones all, again and again; faces without an expression are
+    left out.
+
+    Raises:
+        DatasetError: no face has an expression.
+    """
+    table = table.labelled()
+    found = np.unique(table["expression"])
+    if not len(found):
+        raise DatasetError(f"{table.name}: no face has an expression, so none can be drawn as often as another")
+    order = sorted(range(len(table)), key=lambda row: _key(seed, str(table["path"][row])))
+    codes = table["expression"][order]
+    count = len(table) // len(found)
+    rows = [np.resize(np.asarray(order)[codes == code], count) for code in found]
+    return table.select(np.concatenate(rows))
 
 
 def official_folds(table: FaceTable) -> list[Split]:

@@ -193,6 +193,19 @@ def test_cross_database_keeps_the_classes_of_both() -> None:
         splits.cross_database(seven.select([]), splits.restricted(three, BASIC7))
 
 
+def test_balanced_by_hand() -> None:
+    """Nine faces of three expressions: three of each, the only sad face three times."""
+    faces = table([0] * 6 + [1] * 2 + [3] + [-1] * 4)
+    drawn = splits.balanced(faces)
+    assert drawn["expression"].tolist() == [0] * 3 + [1] * 3 + [3] * 3
+    assert len(set(drawn["path"][:3])) == 3 and set(drawn["path"][3:6]) == {"6", "7"}
+    assert drawn["path"][6:].tolist() == ["8"] * 3
+    assert drawn["path"].tolist() == splits.balanced(faces.select(np.arange(13)[::-1]))["path"].tolist()
+    assert drawn["path"].tolist() != splits.balanced(faces, seed=1)["path"].tolist()
+    with pytest.raises(DatasetError, match="no face has an expression"):
+        splits.balanced(faces.where(expression=-1))
+
+
 def test_subsets_by_yaw() -> None:
     yaw = [0.0, 10.0, 10.1, -20.0, 39.0, -41.0, np.nan]
     faces = table([0] * 7, pose=[(value, 0, 0) for value in yaw])
