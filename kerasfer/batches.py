@@ -549,9 +549,10 @@ def _single_images(
     augmentation: Augmentation,
     cache: str | os.PathLike[str] | None,
     shuffle: bool = True,
+    what: str = "labelled images",
 ) -> Batches:
     """One image of each row, "image", with columns of the same rows."""
-    steps = _steps(table.name, len(table), batch_size, "labelled images")
+    steps = _steps(table.name, len(table), batch_size, what)
     order = _Order(seed, 0, len(table), batch_size)
     stream = _Stream("image", _Faces(table, _stored(spec, augmentation), cache), columns)
 
@@ -823,19 +824,32 @@ def expression_pairs(
         DatasetError: as for `images`.
     """
     table, targets = _often(*_usable(table, label_space, labels))
+    return _compared(table, targets, ("positive",), spec, batch_size, seed, augmentation, cache)
+
+
+def _compared(
+    table: FaceTable,
+    targets: np.ndarray,
+    others: tuple[str, ...],
+    spec: ImageSpec,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation,
+    cache: str | os.PathLike[str] | None,
+) -> Batches:
+    """An image of each row and, of `others`, "positive", one of the same expression, and "negative", one of another."""
     steps = _steps(table.name, len(table), batch_size, "images of expressions with two or more")
     groups = _Groups(targets.argmax(1))
+    draw = {"positive": groups.same, "negative": groups.other}
     faces = _Faces(table, _stored(spec, augmentation), cache)
-    streams = [
-        _Stream("image", faces, {"label": targets}),
-        _Stream("positive_image", faces, {"positive_label": targets}),
-    ]
+    streams = [_Stream("image", faces, {"label": targets})]
+    streams += [_Stream(f"{name}_image", faces, {f"{name}_label": targets}) for name in others]
     order = _Order(seed, 0, len(table), batch_size)
 
     def pick(epoch: int, step: int) -> tuple[np.ndarray, ...]:
         rows = order.rows(epoch, step, steps)
-        draws = np.random.default_rng([seed, 1, epoch, step]).random(batch_size)
-        return rows, groups.same(rows, draws)
+        draws = np.random.default_rng([seed, 1, epoch, step]).random((len(others), batch_size))
+        return rows, *(draw[name](rows, chosen) for name, chosen in zip(others, draws))
 
     return Batches(spec, batch_size, steps, seed, augmentation, streams, pick, [])
 
@@ -871,24 +885,9 @@ def triplets(
         DatasetError: as for `images`, or there are not two expressions with two images.
     """
     table, targets = _often(*_usable(table, label_space, labels))
-    steps = _steps(table.name, len(table), batch_size, "images of expressions with two or more")
-    groups = _Groups(targets.argmax(1))
-    if np.count_nonzero(groups.counts) < 2:
+    if len(np.unique(targets.argmax(1))) < 2:
         raise DatasetError(f"{table.name}: triplets need two expressions with two images each")
-    faces = _Faces(table, _stored(spec, augmentation), cache)
-    streams = [
-        _Stream("image", faces, {"label": targets}),
-        _Stream("positive_image", faces, {"positive_label": targets}),
-        _Stream("negative_image", faces, {"negative_label": targets}),
-    ]
-    order = _Order(seed, 0, len(table), batch_size)
-
-    def pick(epoch: int, step: int) -> tuple[np.ndarray, ...]:
-        rows = order.rows(epoch, step, steps)
-        draws = np.random.default_rng([seed, 1, epoch, step]).random((2, batch_size))
-        return rows, groups.same(rows, draws[0]), groups.other(rows, draws[1])
-
-    return Batches(spec, batch_size, steps, seed, augmentation, streams, pick, [])
+    return _compared(table, targets, ("positive", "negative"), spec, batch_size, seed, augmentation, cache)
 
 
 def unlabelled(
@@ -917,14 +916,7 @@ def unlabelled(
     """
     if not isinstance(table, FaceTable):
         table = table[0] if len(table) == 1 else FaceTable.concatenate("+".join(part.name for part in table), table)
-    steps = _steps(table.name, len(table), batch_size, "images")
-    order = _Order(seed, 0, len(table), batch_size)
-    stream = _Stream("image", _Faces(table, _stored(spec, augmentation), cache), {})
-
-    def pick(epoch: int, step: int) -> tuple[np.ndarray, ...]:
-        return (order.rows(epoch, step, steps),)
-
-    return Batches(spec, batch_size, steps, seed, augmentation, [stream], pick, [])
+    return _single_images(table, {}, spec, batch_size, seed, augmentation, cache, what="images")
 
 
 BATCH_MAKERS: dict[str, Callable[..., Batches]] = {
