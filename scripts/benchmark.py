@@ -7,6 +7,7 @@ python scripts/benchmark.py lite --model tdgan     # milliseconds a face of the 
 python scripts/benchmark.py device --model tdgan   # a bundle, photo to expression: import, memory, milliseconds a photo
 python scripts/benchmark.py photo --model tdgan    # kerasfer.recognize and the package fer on the same photos
 python scripts/benchmark.py video --model tdgan    # frames/s of a 720p video with two faces
+python scripts/benchmark.py folder --model tdgan   # photos/s and memory of a folder, broken photos in it
 """
 
 from __future__ import annotations
@@ -312,11 +313,18 @@ def benchmark_video(options: argparse.Namespace) -> list[dict[str, Any]]:
     return video_rows(options.model, options.runs)
 
 
+def benchmark_folder(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Photos/s and memory of a whole folder."""
+    from speed import folder_rows
+
+    return folder_rows(options.model, options.runs)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="benchmark.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("input", "data", "train", "lite", "device", "photo", "video"))
+    parser.add_argument("what", choices=("input", "data", "train", "lite", "device", "photo", "video", "folder"))
     parser.add_argument("--model", default="tdgan", help="default: tdgan")
     parser.add_argument("--size", default="paper", choices=("paper", "small", "tiny"), help="of train; default: paper")
     parser.add_argument("--batch-size", type=int, default=8, help="of train; default: 8")
@@ -342,10 +350,14 @@ def main(arguments: list[str] | None = None) -> int:
         help="interpreter of an environment for device (numpy, pillow, ai-edge-litert) or with fer, for photo; "
         "default: this one",
     )
-    parser.add_argument("--runs", type=int, help="measurements; default: 10 steps, 3 epochs, 200 faces, 300 frames")
+    parser.add_argument(
+        "--runs", type=int, help="measurements; default: 10 steps, 3 epochs, 200 faces, 300 frames, 10000 photos"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
     options = parser.parse_args(arguments)
-    options.runs = options.runs or {"train": 10, "input": 3, "data": 3, "video": 300}.get(options.what, 200)
+    options.runs = options.runs or {"train": 10, "input": 3, "data": 3, "video": 300, "folder": 10_000}.get(
+        options.what, 200
+    )
     benchmarks = {
         "input": benchmark_input,
         "data": benchmark_data,
@@ -354,6 +366,7 @@ def main(arguments: list[str] | None = None) -> int:
         "device": benchmark_device,
         "photo": benchmark_photo,
         "video": benchmark_video,
+        "folder": benchmark_folder,
     }
     rows = benchmarks[options.what](options)
     print(f"{processor()}, {os.cpu_count()} threads; medians")

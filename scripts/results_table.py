@@ -171,13 +171,21 @@ def read_times(path: Path) -> dict[str, Any]:
     try:
         times = json.loads(path.read_text(encoding="utf-8"))
         for row in times["rows"]:
-            row["what"], row["MB"], row["runs"], row["frames/s" if "frames/s" in row else "ms/photo"]
+            row["what"], row["MB"], row["runs"], _time_of(row)
         times["processor"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FiguresError(
             f"{path}: not written by scripts/benchmark.py device, photo or video --json ({error})"
         ) from error
     return times
+
+
+def _time_of(row: dict[str, Any]) -> str:
+    """What a row of scripts/benchmark.py measured, with its unit."""
+    for unit in ("frames/s", "photos/s"):
+        if unit in row:
+            return f"{row[unit]} {unit}"
+    return f"{row['ms/photo']} ms"
 
 
 def running_times(measured: list[dict[str, Any]]) -> str:
@@ -195,13 +203,13 @@ def running_times(measured: list[dict[str, Any]]) -> str:
                 details.append("with landmarks" if row["landmarks"] else "without landmarks")
             if "detector" in row:
                 details.append(f"detector {row['detector']}")
-            video = "frames/s" in row
-            speed = f"{row['frames/s']} frames/s" if video else f"{row['ms/photo']} ms"
-            count = f"{row['frames']} frames" if video else f"{row['runs']} photos"
+            count = f"{row['frames']} frames" if "frames" in row else f"{row['runs']} runs"
             start = f"{row['import s']} s (import)" if "import s" in row else None
             start = f"{row['first photo s']} s" if "first photo s" in row else start or "–"
-            processors = row.get("processors", row.get("threads"))
-            lines.append(f"| {', '.join(details)} | {processors} | {speed} | {count} | {start} | {row['MB']} MB |")
+            processors = row.get("processors", row.get("threads", "all"))
+            lines.append(
+                f"| {', '.join(details)} | {processors} | {_time_of(row)} | {count} | {start} | {row['MB']} MB |"
+            )
     return "\n".join(lines) if len(lines) > 2 else "None has been measured yet."
 
 

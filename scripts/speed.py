@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,53 @@ def video_rows(model: str, frames: int) -> list[dict[str, Any]]:
                 values = {"threads": threads, "root": str(ROOT), "model": model, "source": source, "target": target}
                 rows.append({"what": what, "processors": threads, "runs": 1} | _measured(_VIDEO, **values))
     return rows
+
+
+def folder_rows(model: str, photos: int) -> list[dict[str, Any]]:
+    """Photos/s and memory of apps/recognize.py on a folder of copies of one photo, every hundredth of them broken.
+
+    Args:
+        model: as `lite.recognizer_file` takes it.
+        photos: how many.
+
+    Raises:
+        ValueError: a photo has no row, or a broken one no reason.
+    """
+    from kerasfer import images, lite
+
+    with tempfile.TemporaryDirectory() as aside:
+        folder, rows = Path(aside) / "photos", Path(aside) / "rows.jsonl"
+        folder.mkdir()
+        content = images.encode(_astronaut(), ".jpg")
+        broken = [number for number in range(photos) if number % 100 == 50]
+        for number in range(photos):
+            kept = (0, len(content) // 2)[number % 200 < 100] if number in broken else len(content)
+            (folder / f"{number:06}.jpg").write_bytes(content[:kept])
+        files = ("--model", str(lite.recognizer_file(model)), "--output", "none", "--jsonl", str(rows))
+        command = [sys.executable, str(ROOT / "apps" / "recognize.py"), str(folder), "--detector", "quick", *files]
+        began, memory = time.perf_counter(), [0.0]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            status = Path(f"/proc/{process.pid}/status")
+            while process.poll() is None:
+                sizes = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmRSS")]
+                memory += [int(size) / 1000 for size in sizes]
+                time.sleep(0.2)
+        took = time.perf_counter() - began
+        found = [json.loads(line) for line in rows.read_text().splitlines()]
+    failed = [number for number, row in enumerate(found) if row["error"]]
+    if len(found) != photos or failed != broken or not all(row["faces"] or row["error"] for row in found):
+        raise ValueError(
+            f"{len(found)} rows and {len(failed)} reasons for {photos} photos, {len(broken)} of them broken"
+        )
+    return [
+        {
+            "what": f"folder of {photos} photos, {len(broken)} broken, {model}",
+            "photos/s": round(photos / took, 1),
+            "MB after a fifth": round(max(memory[: len(memory) // 5])),
+            "MB": round(max(memory)),
+            "runs": 1,
+        }
+    ]
 
 
 def two_faces(number: int) -> np.ndarray:

@@ -309,14 +309,16 @@ def test_the_table_of_photos_and_videos(tmp_path, capsys):
     rows = {
         "device": {"what": "bundle", "landmarks": False, "faces": 20, "import s": 0.2, **common},
         "photo": {"what": "fer", "detector": "its own", "first photo s": 4.5, **common},
+        "folder": {"what": "folder", "photos/s": 43.5, "runs": 1, "MB": 127, "MB after a fifth": 126},
         "video": {"what": "video", "processors": 2, "runs": 1, "frames": 300, "frames/s": 65.8, "MB": 200},
     }
     for name, row in rows.items():
         (root / f"docs/speed/{name}.json").write_text(json.dumps({"processor": "x", "rows": [row]}))
     assert results_table.main([], root) == 0
     text = page.read_text()
-    assert "| bundle, 20 faces, without landmarks | 1 | 6.5 ms | 200 photos | 0.2 s (import) | 82 MB |" in text
-    assert "| fer, detector its own | 1 | 6.5 ms | 200 photos | 4.5 s | 82 MB |" in text
+    assert "| bundle, 20 faces, without landmarks | 1 | 6.5 ms | 200 runs | 0.2 s (import) | 82 MB |" in text
+    assert "| fer, detector its own | 1 | 6.5 ms | 200 runs | 4.5 s | 82 MB |" in text
+    assert "| folder | all | 43.5 photos/s | 1 runs | – | 126 to 127 MB |" in text
     assert "| video | 2 | 65.8 frames/s | 300 frames | – | 200 MB |" in text
     (root / "docs/speed/photo.json").write_text(json.dumps({"processor": "x", "rows": [{"what": "fer"}]}))
     assert results_table.main([], root) == 2
