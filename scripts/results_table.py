@@ -207,9 +207,8 @@ def running_times(measured: list[dict[str, Any]]) -> str:
             start = f"{row['import s']} s (import)" if "import s" in row else None
             start = f"{row['first photo s']} s" if "first photo s" in row else start or "–"
             processors = row.get("processors", row.get("threads", "all"))
-            lines.append(
-                f"| {', '.join(details)} | {processors} | {_time_of(row)} | {count} | {start} | {row['MB']} MB |"
-            )
+            memory = f"{row['MB after a fifth']} to {row['MB']} MB" if "MB after a fifth" in row else f"{row['MB']} MB"
+            lines.append(f"| {', '.join(details)} | {processors} | {_time_of(row)} | {count} | {start} | {memory} |")
     return "\n".join(lines) if len(lines) > 2 else "None has been measured yet."
 
 
