@@ -110,6 +110,7 @@ class G2FERConfig(ModelConfig):
         classifier: what stands before C_exp's two fully-connected layers: "resnet50"; or "dlib_resnet", the zoo's
             identity network, which starts from faces it knows.
         classifier_units: of the first of the two.
+        classifier_rate: learning rate of C_exp over that of the others, which may start untrained beside it.
         resnet_width, resnet_blocks, resnet_stem: see `kerasfer.backbones.resnet.build_resnet50`.
         dlib_size, dlib_blocks: side in pixels that the dlib network scales faces to, and its number of blocks.
         smoothing: rho of equation 6, for generated images.
@@ -141,6 +142,7 @@ class G2FERConfig(ModelConfig):
     identity_discriminator_units: tuple[int, ...] = (64, 32, 16)
     classifier: str = "resnet50"
     classifier_units: int = 512
+    classifier_rate: float = 1.0
     resnet_width: int = 64
     resnet_blocks: tuple[int, ...] = (3, 4, 6, 3)
     resnet_stem: str = "imagenet"
@@ -178,6 +180,7 @@ class G2FERConfig(ModelConfig):
         self._demand(len(self.resnet_blocks) == 4, "resnet_blocks are four numbers")
         self._demand(0 <= self.smoothing <= 1, "smoothing lies in [0, 1]")
         self._demand(self.synthetic_images >= 0 and self.landmark_sets >= 1, "synthetic_images are not negative")
+        self._demand(self.classifier_rate > 0, "classifier_rate is positive")
         self._demand(self.landmark_noise >= 0 and self.deviation > 0, "landmark_noise and deviation are not negative")
 
     @classmethod
@@ -449,7 +452,8 @@ class G2FER(FERModel):
         make = functools.partial(FusedAdam, beta_1=self.config.beta1, beta_2=self.config.beta2)
         # C_exp has no loss but L_c: with an epsilon as small as lambda3, Adam's steps are as if lambda3 were 1.
         epsilon = EPSILON * (self.config.lambda_classification or 1.0)
-        plans = {"classifier": OptimizerPlan(("classifier",), functools.partial(make, epsilon=epsilon))}
+        classifier = functools.partial(make, epsilon=epsilon)
+        plans = {"classifier": OptimizerPlan(("classifier",), classifier, rate=self.config.classifier_rate)}
         if self.generates:
             moved = ("encoder", "decoder", "geometry_encoder", "geometry_decoder")
             plans["generator"] = OptimizerPlan(moved, make)
