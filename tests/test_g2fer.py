@@ -166,6 +166,14 @@ def test_the_papers_values(still):
     assert still.optimizers["classifier"].epsilon == pytest.approx(1e-3 * EPSILON)
 
 
+def test_the_classifier_has_a_rate_of_its_own():
+    model = G2FER(CONFIG.replace(learning_rate=0.001, schedule="cosine", classifier_rate=0.2))
+    model.compile(total_steps=50)
+    rates = {name: float(optimizer._learning_rate(0)) for name, optimizer in model.optimizers.items()}
+    assert rates.pop("classifier") == pytest.approx(2e-4) and len(rates) == 3
+    assert list(rates.values()) == pytest.approx([1e-3] * 3)
+
+
 def test_every_kernel_starts_from_the_papers_distribution():
     model = G2FER(CONFIG.replace(deviation=0.02, attribute_units=200, classifier_units=100))
     for name, network in model.networks.items():
@@ -536,6 +544,7 @@ def test_doubts(still):
         ({"pixel_range": "unit"}, "signed"),
         ({"geometry_units": (12, 8)}, "odd number of layers"),
         ({"resnet_blocks": (1, 1)}, "four numbers"),
+        ({"classifier_rate": 0.0}, "classifier_rate is positive"),
         ({"smoothing": 1.5}, "smoothing lies in"),
         ({"synthetic_images": -1}, "not negative"),
         ({"landmark_noise": -2.0}, "not negative"),
