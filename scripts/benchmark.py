@@ -355,9 +355,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
     options = parser.parse_args(arguments)
-    options.runs = options.runs or {"train": 10, "input": 3, "data": 3, "video": 300, "folder": 10_000}.get(
-        options.what, 200
-    )
+    defaults = {"train": 10, "input": 3, "data": 3, "video": 300, "folder": 10_000}
+    options.runs = options.runs or defaults.get(options.what, 200)
     benchmarks = {
         "input": benchmark_input,
         "data": benchmark_data,

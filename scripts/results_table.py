@@ -25,7 +25,7 @@ How fast a model trains, and what each change to its step brought, is in docs/tr
 
 writes. How fast recognition is, beside a peer, is in docs/speed/*.json, which
 
-    python scripts/benchmark.py device --model NAME --json docs/speed/device.json    # also photo and video
+    python scripts/benchmark.py device --model NAME --json docs/speed/device.json    # also photo, video, folder
 
 writes.
 """
@@ -175,7 +175,7 @@ def read_times(path: Path) -> dict[str, Any]:
         times["processor"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FiguresError(
-            f"{path}: not written by scripts/benchmark.py device, photo or video --json ({error})"
+            f"{path}: not written by scripts/benchmark.py device, photo, video or folder --json ({error})"
         ) from error
     return times
 

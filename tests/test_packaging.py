@@ -322,7 +322,7 @@ def test_the_table_of_photos_and_videos(tmp_path, capsys):
     assert "| video | 2 | 65.8 frames/s | 300 frames | – | 200 MB |" in text
     (root / "docs/speed/photo.json").write_text(json.dumps({"processor": "x", "rows": [{"what": "fer"}]}))
     assert results_table.main([], root) == 2
-    assert "photo.json: not written by scripts/benchmark.py device, photo or video" in capsys.readouterr().err
+    assert "photo.json: not written by scripts/benchmark.py device, photo, video or folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
