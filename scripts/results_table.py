@@ -36,6 +36,8 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -134,16 +136,26 @@ def files(models: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
-def read_speed(path: Path) -> dict[str, Any]:
-    """Reads what scripts/benchmark.py wrote of a training step; `FiguresError` names the file and what is wrong."""
+def _benchmark(path: Path, options: str, look: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    """Reads what scripts/benchmark.py wrote; `look` takes of each row what will be shown.
+
+    Raises:
+        FiguresError: it is something else; the message names the file and what writes it.
+    """
     try:
-        speed = json.loads(path.read_text(encoding="utf-8"))
-        for row in speed["rows"]:
-            row["what"], row["precision"], row["without"], row["batch"], row["images/s"], row["runs"]
-        speed["processor"]
+        measured = json.loads(path.read_text(encoding="utf-8"))
+        for row in measured["rows"]:
+            look(row)
+        measured["processor"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FiguresError(f"{path}: not written by scripts/benchmark.py train --before --json ({error})") from error
-    return speed
+        raise FiguresError(f"{path}: not written by scripts/benchmark.py {options} --json ({error})") from error
+    return measured
+
+
+def read_speed(path: Path) -> dict[str, Any]:
+    """What scripts/benchmark.py wrote of a training step."""
+    wanted = itemgetter("what", "precision", "without", "batch", "images/s", "runs")
+    return _benchmark(path, "train --before", wanted)
 
 
 def training_speed(measured: list[dict[str, Any]]) -> str:
@@ -167,17 +179,9 @@ def training_speed(measured: list[dict[str, Any]]) -> str:
 
 
 def read_times(path: Path) -> dict[str, Any]:
-    """Reads what scripts/benchmark.py wrote of photos or of a video; `FiguresError` names the file and its fault."""
-    try:
-        times = json.loads(path.read_text(encoding="utf-8"))
-        for row in times["rows"]:
-            row["what"], row["MB"], row["runs"], _time_of(row)
-        times["processor"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FiguresError(
-            f"{path}: not written by scripts/benchmark.py device, photo, video or folder --json ({error})"
-        ) from error
-    return times
+    """What scripts/benchmark.py wrote of photos or of a video."""
+    wanted = itemgetter("what", "MB", "runs")
+    return _benchmark(path, "device, photo, video or folder", lambda row: (wanted(row), _time_of(row)))
 
 
 def _time_of(row: dict[str, Any]) -> str:
