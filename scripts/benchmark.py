@@ -81,6 +81,7 @@ def step_seconds(model_name: str, size: str, precision: str, batch_size: int, ru
             batch[key] = tf.ones(batch_size)
         else:
             batch[key] = tf.constant(np.eye(classes, dtype=np.float32)[random.integers(0, classes, batch_size)])
+    model.phase = (True,) * len(model.phase_at(0))  # What waits for its step, or for every so many, is due.
     step = tf.function(model.train_step)
 
     def run() -> None:

@@ -31,8 +31,9 @@ CONFIGS = {name: ROOT / "apps" / "configs" / f"{name}_ferplus.json" for name in 
 that is saved, its weight groups stored as `storage` says; `compared` are measured on FERPlus valid under these names;
 `probed` are baselines whose expression code is probed beside the bundled model's codes (called `title`); `turned` are
 measured on turned heads as well; `synthesis` says how a generator of named expressions is measured,
-`geometry` how one that landmarks drive is; `units` and `judges` how machines on a feature, and faces made of noise,
-are; `left_out` are files that are measured and, for want of room, not bundled: apps/export.py writes them.
+`geometry` how one that landmarks drive is; `units`, `transfer` and `judges` how machines on a feature, on a feature
+learnt elsewhere, and faces made of noise are; `left_out` are files that are measured and, for want of room, not
+bundled: apps/export.py writes them.
 """
 
 Figure = dict[str, Any]
@@ -385,10 +386,16 @@ def machine_figures(
     """Fits a model's support vector machines, measures them, and what it generates from noise."""
     import svm_figures
 
-    from kerasfer import datasets
+    from kerasfer import datasets, splits
 
     train_faces = datasets.load("ferplus", locate("ferplus", data), split="train")
     figures = svm_figures.expression_figures(experiment, model, train_faces, valid, runs, figure, build)
+    people = splits.holdout(datasets.load("lfw_expressions", locate("lfw_expressions", data)))
+    parts = {
+        "ferplus": ("FERPlus train and valid", train_faces, valid),
+        "lfw_expressions": ("LFW-expressions, split by people", people.train, people.test),
+    }
+    figures += svm_figures.transfer_figures(experiment, model, parts, runs, figure, build)
     figures += svm_figures.unit_figures(experiment, model, train_faces, runs, figure, build)
     return figures + svm_figures.generated_figures(experiment, model, train_faces, valid, judge_of, figure, build)
 

@@ -43,6 +43,8 @@ def expression_figures(
     Beside it, with the same procedure: the exact machine where the model's is Nystroem's, with its C and gamma; the
     features of the network before training; HOG.
     """
+    from sklearn.metrics import roc_auc_score
+
     from kerasfer import plots
     from kerasfer.models.svm import fit_expression_svm, pair_scores
 
@@ -79,12 +81,51 @@ def expression_figures(
         difference = float(np.abs(model.decide(valid) - decisions).max())
         what = f"decisions of the model beside the machine's in float64, {len(true)} FERPlus valid faces"
         figures.append(figure("svm_decision_difference", f"{what}; largest difference", difference, "", build))
-        curves = plots.roc_curves(true, pair_scores(decisions, len(space)), space.labels)
-        plots.save(curves, runs / "roc_expressions.png")
+        scores = pair_scores(decisions, len(space))
+        plots.save(plots.roc_curves(true, scores, space.labels), runs / "roc_expressions.png")
+        for number, label in enumerate(space.labels):
+            area = float(roc_auc_score(true == number, scores[:, number]))
+            what = f"{called}, {label} against the rest: FERPlus valid, {len(true)} faces; AUC"
+            figures.append(figure(f"{label}_auc", what, area, "", build))
         if settings.landmarks:
             exact = dataclasses.replace(settings, landmarks=0, trials=0, c=machine.c, gamma=machine.gamma)
             whole = fit_expression_svm(on_train, classes, len(space), exact, scaling=machine.scaling)
             measured("exact", f"{called}, every support vector kept", whole, on_valid)
+    return figures
+
+
+def transfer_figures(
+    experiment: dict[str, Any], model: Any, parts: dict[str, Any], runs: Path, figure: Callable[..., Figure], build: str
+) -> list[Figure]:
+    """Machines for expressions on the feature of networks that learnt from another set of faces.
+
+    `transfer` in the experiment: run -> `learnt`, the faces that its network saw, and `fitted`, the set whose train
+    part the machine is fitted to and whose other part it is tested on.
+
+    Args:
+        parts: the set's name -> what it is called, its train and its test part.
+    """
+    from kerasfer import zoo
+    from kerasfer.evaluation.classification import Report
+    from kerasfer.models.svm import fit_expression_svm
+
+    space, settings = model.label_space, model.config.svm_settings
+    figures = []
+    for run, asked in experiment["transfer"].items():
+        network = zoo.load(runs / run)
+        called, *tables = parts[asked["fitted"]]
+        train, test = (table.labelled(space) for table in tables)
+        machine = fit_expression_svm(network.features(train), space.encode(train["expression"]), len(space), settings)
+        report = Report.of(space.encode(test["expression"]), machine.classify(network.features(test)), space)
+        what = (
+            f"DCGAN on {asked['learnt']} without labels, RBF SVM fitted on {len(train)} faces of {called}: "
+            f"{report.n} others of it, 8 classes"
+        )
+        print(what, report, flush=True)
+        figures += [
+            figure(f"transfer_{run}_accuracy", f"{what}; accuracy", report.accuracy, "share", build),
+            figure(f"transfer_{run}_balanced", f"{what}; mean recall", report.balanced_accuracy, "share", build),
+        ]
     return figures
 
 
@@ -93,13 +134,15 @@ def unit_figures(
 ) -> list[Figure]:
     """Fits the action units' machines, and measures each on rendered faces of people whom they did not see.
 
-    `units` in the experiment: `faces` rendered of `people`, and `photographs` of the train part with the units that
-    Table VI gives their expressions.
+    `units` in the experiment: `faces` rendered of `people`, as the renderer draws them; `aligned` of the first of them
+    that are seen a second time as `kerasfer.recognize` sees a face in a photo; `photographs` of the train part with the
+    units that Table VI gives their expressions.
     """
     from sklearn.metrics import roc_auc_score
 
     from kerasfer import datasets, plots
     from kerasfer.datasets.base import FaceTable
+    from kerasfer.detection import align_table
     from kerasfer.expressions import ACTION_UNITS
     from kerasfer.models.dcganfer import unit_labels
     from kerasfer.models.svm import PRESENT
@@ -107,26 +150,29 @@ def unit_figures(
     settings, spec = experiment["units"], model.image_spec
     rendering = {"count": settings["faces"], "identities": settings["people"], "channels": spec.channels}
     rendered = datasets.load("synthetic", size=max(64, spec.size), **rendering)
-    seen, unseen = rendered.where(split="train"), rendered.select(rendered["split"] != "train")
-    tables = [seen]
+    unseen = rendered["split"] != "train"
+    again = np.r_[np.flatnonzero(~unseen)[: settings["aligned"]], np.flatnonzero(unseen)]
+    aligned = align_table(rendered.select(again), spec.size, spec.channels)
+    tables = [rendered.select(~unseen), aligned.where(split="train")]
     if settings["photographs"]:
         labelled = train.labelled(model.label_space)
         tables.append(labelled.select(np.linspace(0, len(labelled) - 1, settings["photographs"]).astype(int)))
     model.fit_units(FaceTable.concatenate("units", tables), np.concatenate([unit_labels(table) for table in tables]))
-    scores, shown = model.detect_units(unseen), unit_labels(unseen) > PRESENT
-    people = len(set(unseen["identity"].tolist()))
-    figures, areas = [], []
-    for number, unit in enumerate(ACTION_UNITS):
-        if not shown[:, number].any() or np.isnan(scores[:, number]).any():
-            continue
-        areas.append(float(roc_auc_score(shown[:, number], scores[:, number])))
-        what = f"AU {unit}: {len(unseen)} rendered faces of {people} people who were not fitted on; AUC"
-        print(what, f"{areas[-1]:.3f}", flush=True)
-        figures.append(figure(f"unit_{unit}_auc", what, areas[-1], "", build))
-    what = f"mean of {len(areas)} action units, {len(unseen)} rendered faces of people who were not fitted on; AUC"
-    figures.append(figure("units_auc", what, float(np.mean(areas)), "", build))
-    labels = [f"AU{unit}" for unit in ACTION_UNITS]
-    plots.save(plots.roc_curves(shown, np.nan_to_num(scores), labels), runs / "roc_units.png")
+    figures = []
+    seen_as = {"": ("rendered faces", rendered.select(unseen))}
+    seen_as["_aligned"] = ("aligned rendered faces", aligned.select(aligned["split"] != "train"))
+    for key, (called, tested) in seen_as.items():
+        scores, shown = model.detect_units(tested), unit_labels(tested) > PRESENT
+        people, areas = len(set(tested["identity"].tolist())), []
+        for number, unit in enumerate(ACTION_UNITS):
+            areas.append(float(roc_auc_score(shown[:, number], scores[:, number])))
+            what = f"AU {unit}: {len(tested)} {called} of {people} people who were not fitted on; AUC"
+            print(what, f"{areas[-1]:.3f}", flush=True)
+            figures.append(figure(f"unit_{unit}{key}_auc", what, areas[-1], "", build))
+        what = f"mean of {len(areas)} action units, {len(tested)} {called} of people who were not fitted on; AUC"
+        figures.append(figure(f"units{key}_auc", what, float(np.mean(areas)), "", build))
+        labels = [f"AU{unit}" for unit in ACTION_UNITS]
+        plots.save(plots.roc_curves(shown, scores, labels), runs / f"roc_units{key}.png")
     return figures
 
 

@@ -350,7 +350,8 @@ def test_trainings_start_from_earlier_ones(path):
     for name, settings in experiment["runs"].items():
         assert set(re.findall(r"\{runs\}/(\w+)", settings)) <= done, f"{name} starts from a training that comes later"
         done.add(name)
-    assert {experiment["bundled"], *experiment["compared"], *experiment["probed"].values()} <= done
+    measured = {*experiment["compared"], *experiment["probed"].values(), *experiment.get("transfer", ())}
+    assert {experiment["bundled"], *measured} <= done
 
 
 def test_readme_shows_the_measured_figures():

@@ -53,14 +53,12 @@ from kerasfer.models.svm import (
     LinearDecision,
     RBFDecision,
     ScaledFeatures,
-    Scaling,
     SVMError,
     SVMSettings,
     UnitSVMs,
     VoteLogits,
     class_pairs,
     fit_expression_svm,
-    fit_scaling,
     fit_unit_svms,
 )
 from kerasfer.optimizers import FusedAdam
@@ -98,6 +96,7 @@ class DCGANFERConfig(ModelConfig):
         search_images: faces that the search uses; 0 for all.
         folds: of the cross-validation.
         unit_c: C of the action units' machines.
+        unit_folds: of the cross-validation of their probabilities.
         support_vectors: how many the fitted machine has; `fit_classifier` sets it.
     """
 
@@ -123,6 +122,7 @@ class DCGANFERConfig(ModelConfig):
     search_images: int = 0
     folds: int = 10
     unit_c: float = 1.0
+    unit_folds: int = 10
     support_vectors: int = 0
 
     def __post_init__(self) -> None:
@@ -139,7 +139,7 @@ class DCGANFERConfig(ModelConfig):
         )
         self._demand(self.latent >= 1 and self.kernel >= 2, "latent is at least 1, kernel at least 2")
         self._demand(self.svm_c > 0 and self.svm_gamma > 0 and self.unit_c > 0, "C and gamma are more than 0")
-        self._demand(self.folds >= 2, "folds are at least 2")
+        self._demand(self.folds >= 2 and self.unit_folds >= 2, "folds and unit_folds are at least 2")
         counts = (self.components, self.landmarks, self.search_trials, self.search_images, self.support_vectors)
         self._demand(
             min(counts) >= 0,
@@ -160,6 +160,7 @@ class DCGANFERConfig(ModelConfig):
             components=128,
             search_trials=20,
             search_images=3000,
+            unit_folds=2,
         )
 
     @classmethod
@@ -175,6 +176,7 @@ class DCGANFERConfig(ModelConfig):
             kernel=4,
             search_trials=0,
             folds=2,
+            unit_folds=2,
         )
 
     @property
@@ -189,6 +191,7 @@ class DCGANFERConfig(ModelConfig):
             components=self.components,
             landmarks=self.landmarks,
             unit_c=self.unit_c,
+            unit_folds=self.unit_folds,
         )
 
 
@@ -515,7 +518,6 @@ class DCGANFER(FERModel):
         units: np.ndarray | None = None,
         *,
         seed: int = 0,
-        scaling: Scaling | None = None,
     ) -> UnitSVMs:
         """Fits a linear machine for each action unit that some faces show and others do not.
 
@@ -523,7 +525,6 @@ class DCGANFER(FERModel):
             faces: float32 (n, h, w, c) in the model's range, or a table.
             units: intensities in [0, 1], float (n, 14), NaN where not known; of a table by default `unit_labels`.
             seed: of the folds.
-            scaling: of the features, if it is known already.
 
         Raises:
             SVMError: no unit can be learnt, or fewer faces than folds.
@@ -533,9 +534,7 @@ class DCGANFER(FERModel):
                 raise SVMError("units are missing: give them with the faces, or a table that has aus or expressions")
             units = unit_labels(faces)
         features = self.features(faces)
-        if scaling is None:
-            scaling = fit_scaling(features, self.config.components, seed)
-        machines = fit_unit_svms(features, units, self.config.svm_settings, seed, scaling)
+        machines = fit_unit_svms(features, units, self.config.svm_settings, seed)
         layer = self.networks["unit_svms"].get_layer("linear")
         for name in ("directions", "intercepts", "slopes", "shifts", "learnt"):
             getattr(layer, name).assign(getattr(machines, name).astype(np.float32))

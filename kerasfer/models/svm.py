@@ -61,6 +61,12 @@ _KERNEL_ROWS = 5000
 _SMALLEST_EIGENVALUE = 1e-3
 """Nystroem's directions of less are damped: they would make coefficients too large for float32 and float16."""
 
+_TOLERANCE = 1e-5
+"""Of the RBF machines: with LIBSVM's own, 1e-3, decisions of two implementations differ by as much."""
+
+_WIDE = 1000
+"""Of features wider than this, liblinear finds a machine several times sooner in the dual form."""
+
 _CHUNK = 2048
 
 
@@ -81,6 +87,7 @@ class SVMSettings:
         landmarks: 0 for the exact machine; else the number of rows of Nystroem's approximation (Williams and Seeger
             2001) of the kernel, which bounds the size. C, gamma and slope are the exact machine's either way.
         unit_c: C of the linear machines.
+        unit_folds: of the cross-validation that their sigmoids are fitted to.
     """
 
     c: float = 1.0
@@ -91,6 +98,7 @@ class SVMSettings:
     components: int = 0
     landmarks: int = 0
     unit_c: float = 1.0
+    unit_folds: int = 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -400,8 +408,10 @@ def _exact(
     scaled: np.ndarray, classes: np.ndarray, c: float, gamma: float, class_count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Support vectors (v, m), coefficients (v, pairs) and intercepts (pairs,) of the exact machine."""
-    support, coefficients, intercepts = _machine(scaled, classes, c, gamma, class_count)
-    return scaled[support], coefficients, intercepts
+    support, coefficients, intercepts = _machine(scaled, classes, c, gamma, class_count, quick=True)
+    # LIBSVM lists them class by class. Sums of float32 then grow to thousands before they come back to the decision.
+    order = np.random.default_rng(0).permutation(len(support))
+    return scaled[support[order]], coefficients[order], intercepts
 
 
 def _machine(
@@ -411,15 +421,18 @@ def _machine(
     gamma: float,
     class_count: int,
     kernel: np.ndarray | None = None,
+    quick: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of the support vectors, int (v,), and float32 coefficients (v, pairs) and intercepts (pairs,).
 
-    With the kernel of the rows, (n, n), at hand LIBSVM need not compute it.
+    With the kernel of the rows, (n, n), at hand LIBSVM need not compute it. `quick` uses scikit-learn-intelex where it
+    is installed, which finds the same machine on several threads and is not to be called from one.
     """
-    from sklearn.svm import SVC
+    import sklearn.svm
 
     how = {"kernel": "rbf", "gamma": gamma} if kernel is None else {"kernel": "precomputed"}
-    machine = SVC(C=c, cache_size=1000, decision_function_shape="ovo", **how)
+    SVC = _quick_svc() if quick else sklearn.svm.SVC
+    machine = SVC(C=c, tol=_TOLERANCE, cache_size=1000, decision_function_shape="ovo", **how)
     machine.fit(scaled if kernel is None else kernel, classes)
     seen = machine.classes_
     sign = -1.0 if len(seen) == 2 else 1.0  # Of two classes, scikit-learn's decision is positive for the second.
@@ -434,6 +447,15 @@ def _machine(
         coefficients[owner == j, place] = dual[i, owner == j]
         intercepts[place] = offsets[number]
     return machine.support_, coefficients, intercepts
+
+
+def _quick_svc() -> type:
+    """The class `SVC` of scikit-learn-intelex, or where that is not installed of scikit-learn."""
+    try:
+        from sklearnex.svm import SVC
+    except ImportError:
+        from sklearn.svm import SVC
+    return SVC
 
 
 def _nystroem(
@@ -490,16 +512,16 @@ def fit_unit_svms(
     units: np.ndarray,
     settings: SVMSettings = SVMSettings(),
     seed: int = 0,
-    scaling: Scaling | None = None,
 ) -> UnitSVMs:
     """Fits a linear machine for each action unit (liblinear's, squared hinge loss, both sides weighted equally).
+
+    They take the features as they are: what tells an action unit is lost among the first principal components.
 
     Args:
         features: (n, d).
         units: intensities, float (n, 14); NaN where not known. A unit is present above `PRESENT`.
         settings: how.
         seed: of the folds.
-        scaling: of the features, if it is known already.
 
     Returns:
         The machines. A unit is not learnt if no face, or every face, shows it.
@@ -513,14 +535,17 @@ def fit_unit_svms(
     features, units = matrix(features), np.asarray(units, np.float64)
     if units.shape != (len(features), len(ACTION_UNITS)):
         raise SVMError(f"{len(features)} faces need units ({len(features)}, {len(ACTION_UNITS)}), got {units.shape}")
-    if len(features) < settings.folds:
-        raise SVMError(f"{len(features)} faces are fewer than the {settings.folds} folds; take more, or fewer folds")
+    if len(features) < settings.unit_folds:
+        raise SVMError(
+            f"{len(features)} faces are fewer than the {settings.unit_folds} folds; take more, or fewer folds"
+        )
     shown = units > PRESENT
     learnt = np.array([shown[:, n].any() and (units[:, n] <= PRESENT).any() for n in range(len(ACTION_UNITS))])
     if not learnt.any():
         raise SVMError("of no action unit there are faces with it and faces without it; take other faces")
-    scaling = fit_scaling(features, settings.components, seed) if scaling is None else scaling
+    scaling = fit_scaling(features)
     scaled = scaling(features)
+    form = {"dual": True, "tol": 1e-2} if scaled.shape[1] > _WIDE else {"dual": False}
     directions = np.zeros((features.shape[1], len(ACTION_UNITS)))
     intercepts, slopes, shifts = np.zeros(14), np.ones(14), np.zeros(14)
     for number in np.flatnonzero(learnt):
@@ -528,18 +553,16 @@ def fit_unit_svms(
         x, y = scaled[rows], shown[rows, number]
 
         def machine(train: np.ndarray | slice, x: np.ndarray = x, y: np.ndarray = y) -> LinearSVC:
-            svm = LinearSVC(C=settings.unit_c, dual=False, class_weight="balanced", random_state=seed)
+            svm = LinearSVC(C=settings.unit_c, class_weight="balanced", random_state=seed, **form)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return svm.fit(x[train], y[train])
 
         whole = machine(slice(None))
-        direction = whole.coef_[0].astype(np.float64)
-        direction = direction if scaling.projection is None else scaling.projection @ direction
-        directions[:, number] = direction * scaling.scale
+        directions[:, number] = whole.coef_[0].astype(np.float64) * scaling.scale
         intercepts[number] = whole.intercept_[0] - scaling.mean.astype(np.float64) @ directions[:, number]
         held_out = whole.decision_function(x)
-        count = min(settings.folds, int(y.sum()), int((~y).sum()))
+        count = min(settings.unit_folds, int(y.sum()), int((~y).sum()))
         for train, test in _folds(y.astype(int), count, seed) if count > 1 else ():
             held_out[test] = machine(train).decision_function(x[test])
         sigmoid = LogisticRegression(C=1e3).fit(held_out[:, None], y)
