@@ -6,9 +6,10 @@
     python apps/export.py --model runs/fesr --part all
     python apps/export.py --model tdgan --bundle phone/
 
-Of the recogniser it writes saved_model/, model.tflite (float32), model_float16.tflite, model_int8.tflite and
-parity.json; of the generator the same with generator_ in front (generator.tflite for float32). Exit code 0: all done;
-1: written, but a figure misses its target; 2: nothing was written.
+Of the recogniser it writes saved_model/, model.tflite (float32), model_float16.tflite, model_dynamic.tflite (weights as
+8-bit integers), model_int8.tflite (integers throughout) and parity.json; of the generator the same with generator_ in
+front (generator.tflite for float32). Exit code 0: all done; 1: written, but a figure misses its target; 2: nothing was
+written.
 
 A bundle is a folder that recognises by itself, photo to expression, with numpy, Pillow and LiteRT: the recogniser
 (int8, or the first of --formats), MediaPipe's detector and face mesh, labels, licences, Python code, and a README with
@@ -28,7 +29,7 @@ from kerasfer import datasets
 from kerasfer.datasets.base import FaceTable
 from kerasfer.models import DEFAULT_RECOGNIZER
 
-FORMATS = ("saved_model", "float32", "float16", "int8")
+FORMATS = ("saved_model", "float32", "float16", "dynamic", "int8")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,7 +106,7 @@ def _bundle(options: argparse.Namespace, calibration: FaceTable | None, parity: 
 
     storage = (options.formats or ("int8",))[0]
     if storage == "saved_model":
-        raise ValueError("a bundle holds a TFLite file; name float32, float16 or int8 with --formats")
+        raise ValueError("a bundle holds a TFLite file; name float32, float16, dynamic or int8 with --formats")
     name = f"model{'' if storage == 'float32' else f'_{storage}'}.tflite"
     file = bundled().get(options.model, Path(options.model)) / name
     good = True

@@ -1,4 +1,4 @@
-"""Export: recogniser and generator as SavedModel and TFLite in float32, float16, int8, each checked against the model.
+"""Export: recogniser and generator as SavedModel and as TFLite in four formats, each checked against the model.
 
     report = kerasfer.export(model, "exported", calibration=faces, parity=other_faces)
     print(report.table())
@@ -52,12 +52,13 @@ __all__ = [
     "export_generator",
 ]
 
-FORMATS = ("saved_model", "float32", "float16", "int8")
+FORMATS = ("saved_model", "float32", "float16", "dynamic", "int8")
 
 FILES = {
     "saved_model": "saved_model",
     "float32": "model.tflite",
     "float16": "model_float16.tflite",
+    "dynamic": "model_dynamic.tflite",
     "int8": "model_int8.tflite",
 }
 """Format -> name of its file or folder."""
@@ -67,6 +68,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "saved_model, encoded images": (1e-4, 1.0),
     "float32": (1e-4, 1.0),
     "float16": (1.0, 0.995),
+    "dynamic": (1.0, 0.98),
     "int8": (1.0, 0.97),
 }
 """What is compared -> largest difference in probability and least share of equal labels that are good enough."""
@@ -75,11 +77,12 @@ GENERATOR_FILES = {
     "saved_model": "generator_saved_model",
     "float32": "generator.tflite",
     "float16": "generator_float16.tflite",
+    "dynamic": "generator_dynamic.tflite",
     "int8": "generator_int8.tflite",
 }
 """Format -> name of its file or folder, for a generator."""
 
-GENERATOR_LIMITS = {"saved_model": 60.0, "float32": 60.0, "float16": 40.0, "int8": 30.0}
+GENERATOR_LIMITS = {"saved_model": 60.0, "float32": 60.0, "float16": 40.0, "dynamic": 40.0, "int8": 30.0}
 """Format -> least PSNR in dB, beside the Keras model's images, that is good enough."""
 
 CALIBRATION_FACES = 200
@@ -223,8 +226,9 @@ def export(
     float32 (n, K). Labels and image format are in its assets.extra/kerasfer.json.
 
     The TFLite files take one face, (1, h, w, c), and give (1, K). float32 and float16 (weights in half precision) take
-    float32 in the model's range. int8 computes in integers throughout; it takes uint8 pixels and gives uint8, 256ths
-    of a probability. Labels and image format are in a metadata buffer that `lite.read_metadata` reads.
+    float32 in the model's range; so does dynamic, whose weights are 8-bit integers, and which needs no calibration.
+    int8 computes in integers throughout; it takes uint8 pixels and gives uint8, 256ths of a probability. Labels and
+    image format are in a metadata buffer that `lite.read_metadata` reads.
 
     Args:
         model: a model of the zoo.
@@ -289,8 +293,9 @@ def export_generator(
 
     The SavedModel's signature "generate" (also "serving_default") has the generator's named inputs, each float32 with
     any number of rows, and gives `image`, float32 (n, h, w, c) in the model's range. The TFLite files take one row;
-    `lite.Generator` runs them. All of them take and give float32; int8 computes in integers inside. What the inputs
-    are stands beside labels and image format in assets.extra/kerasfer.json and in the metadata buffer.
+    `lite.Generator` runs them. All of them take and give float32; int8 computes in integers inside, of dynamic the
+    weights alone are 8-bit integers. What the inputs are stands beside labels and image format in
+    assets.extra/kerasfer.json and in the metadata buffer.
 
     Args:
         model: a model of the zoo.
@@ -598,7 +603,7 @@ def _converted(
 
     Args:
         source: the SavedModel.
-        storage: "float32", "float16" or "int8".
+        storage: "float32", "float16", "dynamic" or "int8".
         calibration: for int8: faces of a recogniser, uint8; or named inputs of a generator, float32.
         spec: of a recogniser's faces, whose int8 takes and gives bytes.
     """

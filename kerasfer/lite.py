@@ -44,7 +44,7 @@ __all__ = [
 METADATA = "kerasfer"
 """Name of the metadata buffer."""
 
-RECOGNIZERS = ("model_int8.tflite", "model_float16.tflite", "model.tflite")
+RECOGNIZERS = ("model_int8.tflite", "model_dynamic.tflite", "model_float16.tflite", "model.tflite")
 """Names of a recogniser's files, the one taken first if a folder holds several."""
 
 _LUMA = np.array([19595, 38470, 7471], np.uint32)
@@ -59,7 +59,7 @@ class Recognizer:
     """Runs an exported recogniser. Safe to call from several threads, one of which runs it at a time.
 
     Args:
-        path: a .tflite file written by `kerasfer.export`: float32, float16 or int8.
+        path: a .tflite file written by `kerasfer.export`, of any format.
         threads: number of threads.
 
     Attributes:

@@ -215,13 +215,13 @@ def judge_of(name: str, called: str, model: Any) -> Any:
 
 
 def generator_figures(name: str, model: Any, folder: Path, data: str, valid: Any) -> list[Figure]:
-    """The generator's TFLite files and their parity; kept are float16 and, if it is near enough, int8."""
+    """The generator's TFLite files and their parity; kept are float16, dynamic and, if it is near enough, int8."""
     from kerasfer import datasets
     from kerasfer.export import export_generator
 
     command = f"python apps/export.py --model {name} --part generator --output DIR --data DIR"
     train_faces = datasets.load("ferplus", locate("ferplus", data), split="train")
-    exported = export_generator(model, folder, ("float32", "float16", "int8"), train_faces, valid)
+    exported = export_generator(model, folder, ("float32", "float16", "dynamic", "int8"), train_faces, valid)
     print(exported.table(), flush=True)
     figures = []
     for entry in exported.parity:

@@ -129,7 +129,7 @@ def files(models: dict[str, list[dict[str, Any]]]) -> str:
     ]
     for name, figures in models.items():
         values = {figure["key"]: shown(figure["value"], figure["unit"]) for figure in figures}
-        for kind in ("float32", "float16", "int8"):
+        for kind in ("float32", "float16", "dynamic", "int8"):
             cells = [values.get(key.format(kind), "–") for key in FILE_COLUMNS]
             if set(cells) != {"–"}:
                 lines.append(f"| `{name}` | {kind} | {' | '.join(cells)} |")

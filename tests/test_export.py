@@ -84,12 +84,13 @@ def test_every_format_is_written_and_keeps_its_target(exported):
         "saved_model, encoded images",
         "float32",
         "float16",
+        "dynamic",
         "int8",
     ]
     assert report.good
     assert all(entry.faces == 30 and entry.bytes > 0 for entry in report.parity)
     assert json.loads((folder / "parity.json").read_text()) == report.to_json()
-    assert report.table().count("kept") == 5
+    assert report.table().count("kept") == 6
 
 
 def test_a_model_made_for_bfloat16_is_exported_in_float32(model, exported):
@@ -182,7 +183,7 @@ def test_many_faces_are_thinned_evenly():
 
 def test_what_cannot_be_exported(tmp_path):
     model = Toy(ToyConfig())
-    with pytest.raises(ExportError, match="formats are saved_model, float32, float16, int8; got onnx"):
+    with pytest.raises(ExportError, match="formats are saved_model, float32, float16, dynamic, int8; got onnx"):
         export(model, tmp_path / "out", ["float32", "onnx"])
     with pytest.raises(ExportError, match="got none"):
         export(model, tmp_path / "out", [])
@@ -235,6 +236,7 @@ def test_tdgan_keeps_its_targets_in_every_format(tmp_path):
         "saved_model, encoded images": True,
         "float32": True,
         "float16": True,
+        "dynamic": True,
     }
     assert next(entry for entry in report.parity if entry.format == "int8").mean_difference < 0.01
 
@@ -261,7 +263,7 @@ def test_a_generator_is_written_in_every_format(painted):
     good = {entry.format: entry.good for entry in report.parity}
     assert good["saved_model"] and good["float32"] and good["float16"] and set(good) == set(FORMATS)
     assert all(entry.faces == 12 and entry.bytes > 0 for entry in report.parity)
-    assert report.table().count("kept") + report.table().count("MISSED") == 4
+    assert report.table().count("kept") + report.table().count("MISSED") == 5
 
 
 def test_a_generator_has_named_inputs_everywhere(painter, painted):

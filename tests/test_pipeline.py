@@ -168,9 +168,9 @@ assert not any(name.partition(".")[0] in ("mediapipe", "jax") for name in sys.mo
 
 def test_which_file_is_taken(tmp_path):
     assert lite.recognizer_file("tdgan") == FILE and lite.recognizer_file(str(FILE)) == FILE
-    with pytest.raises(lite.LiteError, match="holds none of model_int8.tflite, model_float16.tflite, model.tflite"):
+    with pytest.raises(lite.LiteError, match="holds none of model_int8.tflite, model_dynamic.tflite, model_f"):
         lite.Pipeline(tmp_path)
-    for name in ("model.tflite", "model_float16.tflite"):
+    for name in ("model.tflite", "model_float16.tflite", "model_dynamic.tflite"):
         shutil.copy(FILE, tmp_path / name)
         assert lite.recognizer_file(tmp_path).name == name
     with pytest.raises(lite.LiteError, match="nothing: neither a .tflite file, nor a folder, nor one of: .*tdgan"):
