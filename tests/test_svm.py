@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from sklearn.svm import SVC, LinearSVC
@@ -51,14 +49,9 @@ def test_scaled_features_have_a_total_variance_of_one():
     np.testing.assert_allclose(whole.astype(np.float64) @ whole.T, inner, atol=1e-5)
 
 
-@pytest.mark.parametrize("intelex", [False, True])
 @pytest.mark.parametrize("components", [0, 6])
 @pytest.mark.parametrize("classes", [2, 5])
-def test_decisions_are_those_of_scikit_learn(monkeypatch, classes, components, intelex):
-    if intelex:
-        pytest.importorskip("sklearnex", reason="scikit-learn-intelex is not installed")
-    else:
-        monkeypatch.setitem(sys.modules, "sklearnex.svm", None)
+def test_decisions_are_those_of_scikit_learn(classes, components):
     features, numbers = blobs(classes)
     machine = fit_expression_svm(features, numbers, classes, SVMSettings(3.0, 0.8, 0, 3, components=components))
     scaled = machine.scaling(features)

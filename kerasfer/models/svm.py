@@ -408,7 +408,7 @@ def _exact(
     scaled: np.ndarray, classes: np.ndarray, c: float, gamma: float, class_count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Support vectors (v, m), coefficients (v, pairs) and intercepts (pairs,) of the exact machine."""
-    support, coefficients, intercepts = _machine(scaled, classes, c, gamma, class_count, quick=True)
+    support, coefficients, intercepts = _machine(scaled, classes, c, gamma, class_count)
     # LIBSVM lists them class by class. Sums of float32 then grow to thousands before they come back to the decision.
     order = np.random.default_rng(0).permutation(len(support))
     return scaled[support[order]], coefficients[order], intercepts
@@ -421,17 +421,15 @@ def _machine(
     gamma: float,
     class_count: int,
     kernel: np.ndarray | None = None,
-    quick: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of the support vectors, int (v,), and float32 coefficients (v, pairs) and intercepts (pairs,).
 
-    With the kernel of the rows, (n, n), at hand LIBSVM need not compute it. `quick` uses scikit-learn-intelex where it
-    is installed, which finds the same machine on several threads and is not to be called from one.
+    With the kernel of the rows, (n, n), at hand LIBSVM need not compute it. (scikit-learn-intelex finds the same
+    machine, but of tens of thousands of faces it was seen to take several times as long.)
     """
-    import sklearn.svm
+    from sklearn.svm import SVC
 
     how = {"kernel": "rbf", "gamma": gamma} if kernel is None else {"kernel": "precomputed"}
-    SVC = _quick_svc() if quick else sklearn.svm.SVC
     machine = SVC(C=c, tol=_TOLERANCE, cache_size=1000, decision_function_shape="ovo", **how)
     machine.fit(scaled if kernel is None else kernel, classes)
     seen = machine.classes_
@@ -447,15 +445,6 @@ def _machine(
         coefficients[owner == j, place] = dual[i, owner == j]
         intercepts[place] = offsets[number]
     return machine.support_, coefficients, intercepts
-
-
-def _quick_svc() -> type:
-    """The class `SVC` of scikit-learn-intelex, or where that is not installed of scikit-learn."""
-    try:
-        from sklearnex.svm import SVC
-    except ImportError:
-        from sklearn.svm import SVC
-    return SVC
 
 
 def _nystroem(
@@ -529,8 +518,7 @@ def fit_unit_svms(
     Raises:
         SVMError: no unit can be learnt, fewer rows than folds, or shapes that do not fit.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.svm import LinearSVC
+    import joblib
 
     features, units = matrix(features), np.asarray(units, np.float64)
     if units.shape != (len(features), len(ACTION_UNITS)):
@@ -545,29 +533,45 @@ def fit_unit_svms(
         raise SVMError("of no action unit there are faces with it and faces without it; take other faces")
     scaling = fit_scaling(features)
     scaled = scaling(features)
-    form = {"dual": True, "tol": 1e-2} if scaled.shape[1] > _WIDE else {"dual": False}
+    # Processes, not threads: liblinear draws its random numbers from one source for all threads.
+    jobs = min(os.cpu_count() or 1, int(learnt.sum())) if scaled.shape[1] > _WIDE else 1
+    fitted = joblib.Parallel(jobs)(
+        joblib.delayed(_unit_machine)(scaled, units[:, number], settings, seed) for number in np.flatnonzero(learnt)
+    )
     directions = np.zeros((features.shape[1], len(ACTION_UNITS)))
     intercepts, slopes, shifts = np.zeros(14), np.ones(14), np.zeros(14)
-    for number in np.flatnonzero(learnt):
-        rows = np.flatnonzero(np.isfinite(units[:, number]))
-        x, y = scaled[rows], shown[rows, number]
-
-        def machine(train: np.ndarray | slice, x: np.ndarray = x, y: np.ndarray = y) -> LinearSVC:
-            svm = LinearSVC(C=settings.unit_c, class_weight="balanced", random_state=seed, **form)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return svm.fit(x[train], y[train])
-
-        whole = machine(slice(None))
-        directions[:, number] = whole.coef_[0].astype(np.float64) * scaling.scale
-        intercepts[number] = whole.intercept_[0] - scaling.mean.astype(np.float64) @ directions[:, number]
-        held_out = whole.decision_function(x)
-        count = min(settings.unit_folds, int(y.sum()), int((~y).sum()))
-        for train, test in _folds(y.astype(int), count, seed) if count > 1 else ():
-            held_out[test] = machine(train).decision_function(x[test])
-        sigmoid = LogisticRegression(C=1e3).fit(held_out[:, None], y)
-        slopes[number], shifts[number] = sigmoid.coef_[0, 0], sigmoid.intercept_[0]
+    for number, (direction, intercept, slope, shift) in zip(np.flatnonzero(learnt), fitted):
+        directions[:, number] = direction * scaling.scale
+        intercepts[number] = intercept - scaling.mean.astype(np.float64) @ directions[:, number]
+        slopes[number], shifts[number] = slope, shift
     return UnitSVMs(*(value.astype(np.float32) for value in (directions, intercepts, slopes, shifts)), learnt)
+
+
+def _unit_machine(
+    scaled: np.ndarray, unit: np.ndarray, settings: SVMSettings, seed: int
+) -> tuple[np.ndarray, float, float, float]:
+    """Direction (d,) and intercept of one action unit's machine on scaled features, slope and shift of its sigmoid."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    known = np.isfinite(unit)
+    x, y = scaled if known.all() else scaled[known], unit[known] > PRESENT
+    form = {"dual": True, "tol": 1e-2} if scaled.shape[1] > _WIDE else {"dual": False}
+
+    def machine(x: np.ndarray, y: np.ndarray) -> LinearSVC:
+        svm = LinearSVC(C=settings.unit_c, class_weight="balanced", random_state=seed, **form)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return svm.fit(x, y)
+
+    whole = machine(x, y)
+    held_out = whole.decision_function(x)
+    count = min(settings.unit_folds, int(y.sum()), int((~y).sum()))
+    for train, test in _folds(y.astype(int), count, seed) if count > 1 else ():
+        held_out[test] = machine(x[train], y[train]).decision_function(x[test])
+    sigmoid = LogisticRegression(C=1e3).fit(held_out[:, None], y)
+    direction = whole.coef_[0].astype(np.float64)
+    return direction, float(whole.intercept_[0]), float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0])
 
 
 # -- layers ------------------------------------------------------------------------------------------------------------
