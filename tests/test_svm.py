@@ -136,30 +136,43 @@ def test_units_are_those_of_scikit_learn():
     units[:, 7] = 0.4 + 0.2 * (numbers >= 2)
     units[::5, 7] = np.nan
     units[:, 9] = 1.0
-    machines = fit_unit_svms(features, units, SVMSettings(unit_folds=3, unit_c=2.0))
+    machines = fit_unit_svms(features, units, SVMSettings(folds=3, unit_c=2.0))
     assert [unit for unit, known in zip(ACTION_UNITS, machines.learnt) if known] == [1, 12]
     scaled = fit_scaling(features)(features)
     known = np.isfinite(units[:, 7])
     for column, rows, y in ((0, slice(None), numbers == 1), (7, known, numbers[known] >= 2)):
-        theirs = LinearSVC(C=2.0, dual=False, class_weight="balanced").fit(scaled[rows], y)
+        theirs = LinearSVC(C=2.0, dual=False, class_weight="balanced", tol=1e-8).fit(scaled[rows], y)
         ours = features @ machines.directions[:, column] + machines.intercepts[column]
         np.testing.assert_allclose(ours, theirs.decision_function(scaled), atol=1e-4)
         assert machines.slopes[column] > 0
     assert not machines.directions[:, 9].any()
-    reduced = fit_unit_svms(features, units, SVMSettings(unit_folds=3, unit_c=2.0, components=2))
+    reduced = fit_unit_svms(features, units, SVMSettings(folds=3, unit_c=2.0, components=2))
     np.testing.assert_array_equal(reduced.directions, machines.directions)
 
 
-def test_units_on_wide_features_are_those_of_the_other_form(monkeypatch):
-    features, numbers = blobs(4)
-    units = np.zeros((120, 14), np.float32)
-    units[:, 3] = numbers == 1
-    primal = fit_unit_svms(features, units, SVMSettings(unit_folds=2))
-    monkeypatch.setattr("kerasfer.models.svm._WIDE", 10)
-    dual = fit_unit_svms(features, units, SVMSettings(unit_folds=2))
-    assert (dual.directions != primal.directions).any()
-    decisions = [features @ found.directions[:, 3] + found.intercepts[3] for found in (primal, dual)]
-    np.testing.assert_allclose(decisions[0], decisions[1], atol=0.02 * np.abs(decisions[0]).max())
+def test_units_on_wide_features_are_those_of_scikit_learn():
+    generator = np.random.default_rng(1)
+    features = np.repeat(generator.normal(0, 1, (90, 40)), 8, 1) + generator.normal(0, 0.3, (90, 320))
+    units = np.zeros((90, 14), np.float32)
+    units[:, 3] = features[:, 0] > 0
+    units[:, 5] = features[:, 9] > 1
+    machines = fit_unit_svms(features, units, SVMSettings(folds=3, unit_c=10.0))
+    scaled = fit_scaling(features)(features)
+    for column in (3, 5):
+        theirs = LinearSVC(C=10.0, dual=False, class_weight="balanced", tol=1e-8).fit(scaled, units[:, column] > 0.5)
+        ours = features @ machines.directions[:, column] + machines.intercepts[column]
+        np.testing.assert_allclose(ours, theirs.decision_function(scaled), atol=1e-3)
+
+
+def test_probabilities_of_units_are_of_faces_held_out():
+    generator = np.random.default_rng(2)
+    features, units = generator.normal(0, 1, (60, 200)), np.zeros((60, 14), np.float32)
+    units[:, 6] = generator.permutation(60) < 30
+    machines = fit_unit_svms(features, units, SVMSettings(folds=5, unit_c=100.0))
+    decisions = features @ machines.directions[:, 6] + machines.intercepts[6]
+    assert ((decisions > 0) == (units[:, 6] > 0.5)).all()
+    chance = 1 / (1 + np.exp(-(decisions * machines.slopes[6] + machines.shifts[6])))
+    assert np.abs(chance - 0.5).max() < 0.35
 
 
 def test_the_order_of_the_vectors_keeps_partial_sums_small():
@@ -195,7 +208,7 @@ def test_units_that_cannot_be_fitted():
     with pytest.raises(SVMError, match=r"120 faces need units \(120, 14\)"):
         fit_unit_svms(features, np.zeros((120, 3)), QUICK)
     with pytest.raises(SVMError, match="fewer than the 500 folds"):
-        fit_unit_svms(features, np.zeros((120, 14)), SVMSettings(unit_folds=500))
+        fit_unit_svms(features, np.zeros((120, 14)), SVMSettings(folds=500))
 
 
 def test_features_of_another_width():

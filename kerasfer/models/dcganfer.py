@@ -25,8 +25,8 @@ Readings of what the paper leaves open, each a field of `DCGANFERConfig` where t
   Features are brought to a total variance of 1 first.
 - Several classes: one machine for each pair, as LIBSVM and MATLAB's fitcecoc have it, decoded as the latter does, by
   the least mean hinge loss. Probabilities are a softmax of that with a slope from the cross-validation.
-- Action units: the machines are liblinear's, with the squared hinge loss and both sides weighted equally; the text
-  names LIBSVM with a linear kernel. A unit is present above half of its intensity. Probabilities are Platt's (1999).
+- Action units: the machines have liblinear's squared hinge loss, both sides weighted equally; the text names LIBSVM
+  with a linear kernel. A unit is present above half of its intensity. Probabilities are Platt's (1999).
 - `components` and `landmarks` (0 in the paper's config): principal components of the feature, and Nystroem's
   approximation of the kernel, so that a large set's machine fits a device.
 """
@@ -96,7 +96,6 @@ class DCGANFERConfig(ModelConfig):
         search_images: faces that the search uses; 0 for all.
         folds: of the cross-validation.
         unit_c: C of the action units' machines.
-        unit_folds: of the cross-validation of their probabilities.
         support_vectors: how many the fitted machine has; `fit_classifier` sets it.
     """
 
@@ -122,7 +121,6 @@ class DCGANFERConfig(ModelConfig):
     search_images: int = 0
     folds: int = 10
     unit_c: float = 1.0
-    unit_folds: int = 10
     support_vectors: int = 0
 
     def __post_init__(self) -> None:
@@ -139,7 +137,7 @@ class DCGANFERConfig(ModelConfig):
         )
         self._demand(self.latent >= 1 and self.kernel >= 2, "latent is at least 1, kernel at least 2")
         self._demand(self.svm_c > 0 and self.svm_gamma > 0 and self.unit_c > 0, "C and gamma are more than 0")
-        self._demand(self.folds >= 2 and self.unit_folds >= 2, "folds and unit_folds are at least 2")
+        self._demand(self.folds >= 2, "folds are at least 2")
         counts = (self.components, self.landmarks, self.search_trials, self.search_images, self.support_vectors)
         self._demand(
             min(counts) >= 0,
@@ -160,7 +158,6 @@ class DCGANFERConfig(ModelConfig):
             components=128,
             search_trials=20,
             search_images=3000,
-            unit_folds=2,
         )
 
     @classmethod
@@ -176,7 +173,6 @@ class DCGANFERConfig(ModelConfig):
             kernel=4,
             search_trials=0,
             folds=2,
-            unit_folds=2,
         )
 
     @property
@@ -191,7 +187,6 @@ class DCGANFERConfig(ModelConfig):
             components=self.components,
             landmarks=self.landmarks,
             unit_c=self.unit_c,
-            unit_folds=self.unit_folds,
         )
 
 

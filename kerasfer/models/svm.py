@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -64,8 +63,8 @@ _SMALLEST_EIGENVALUE = 1e-3
 _TOLERANCE = 1e-5
 """Of the RBF machines: with LIBSVM's own, 1e-3, decisions of two implementations differ by as much."""
 
-_WIDE = 1000
-"""Of features wider than this, liblinear finds a machine several times sooner in the dual form."""
+_UNIT_SEARCH = {"maxiter": 500, "ftol": 1e-9, "gtol": 1e-7}
+"""Of the action units' machines: further steps change decisions by about 1e-4."""
 
 _CHUNK = 2048
 
@@ -81,13 +80,12 @@ class SVMSettings:
     Attributes:
         c, gamma: of the RBF machine; where they are sought, what the search begins with.
         trials: pairs of C and gamma to try; 0 or 1 takes those given.
-        folds: of the cross-validation.
+        folds: of the cross-validations.
         search_rows: rows, drawn evenly from each class, that the search and the slope use; 0 for all.
         components: principal components to project onto; 0 for none.
         landmarks: 0 for the exact machine; else the number of rows of Nystroem's approximation (Williams and Seeger
             2001) of the kernel, which bounds the size. C, gamma and slope are the exact machine's either way.
         unit_c: C of the linear machines.
-        unit_folds: of the cross-validation that their sigmoids are fitted to.
     """
 
     c: float = 1.0
@@ -98,7 +96,6 @@ class SVMSettings:
     components: int = 0
     landmarks: int = 0
     unit_c: float = 1.0
-    unit_folds: int = 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -502,7 +499,7 @@ def fit_unit_svms(
     settings: SVMSettings = SVMSettings(),
     seed: int = 0,
 ) -> UnitSVMs:
-    """Fits a linear machine for each action unit (liblinear's, squared hinge loss, both sides weighted equally).
+    """Fits a linear machine for each action unit, with squared hinge loss and both sides weighted equally.
 
     They take the features as they are: what tells an action unit is lost among the first principal components.
 
@@ -518,60 +515,86 @@ def fit_unit_svms(
     Raises:
         SVMError: no unit can be learnt, fewer rows than folds, or shapes that do not fit.
     """
-    import joblib
+    from sklearn.linear_model import LogisticRegression
 
     features, units = matrix(features), np.asarray(units, np.float64)
     if units.shape != (len(features), len(ACTION_UNITS)):
         raise SVMError(f"{len(features)} faces need units ({len(features)}, {len(ACTION_UNITS)}), got {units.shape}")
-    if len(features) < settings.unit_folds:
-        raise SVMError(
-            f"{len(features)} faces are fewer than the {settings.unit_folds} folds; take more, or fewer folds"
-        )
+    if len(features) < settings.folds:
+        raise SVMError(f"{len(features)} faces are fewer than the {settings.folds} folds; take more, or fewer folds")
     shown = units > PRESENT
     learnt = np.array([shown[:, n].any() and (units[:, n] <= PRESENT).any() for n in range(len(ACTION_UNITS))])
     if not learnt.any():
         raise SVMError("of no action unit there are faces with it and faces without it; take other faces")
     scaling = fit_scaling(features)
     scaled = scaling(features)
-    # Processes, not threads: liblinear draws its random numbers from one source for all threads.
-    jobs = min(os.cpu_count() or 1, int(learnt.sum())) if scaled.shape[1] > _WIDE else 1
-    fitted = joblib.Parallel(jobs)(
-        joblib.delayed(_unit_machine)(scaled, units[:, number], settings, seed) for number in np.flatnonzero(learnt)
-    )
-    directions = np.zeros((features.shape[1], len(ACTION_UNITS)))
-    intercepts, slopes, shifts = np.zeros(14), np.ones(14), np.zeros(14)
-    for number, (direction, intercept, slope, shift) in zip(np.flatnonzero(learnt), fitted):
-        directions[:, number] = direction * scaling.scale
-        intercepts[number] = intercept - scaling.mean.astype(np.float64) @ directions[:, number]
-        slopes[number], shifts[number] = slope, shift
+    shown, known = shown[:, learnt], np.isfinite(units[:, learnt])
+    fold = np.full(shown.shape, -1)
+    for number, unit in enumerate(shown.T):
+        rows = np.flatnonzero(known[:, number])
+        count = min(settings.folds, int(unit[rows].sum()), int((~unit[rows]).sum()))
+        for held, (_, test) in enumerate(_folds(unit[rows].astype(int), count, seed) if count > 1 else ()):
+            fold[rows[test], number] = held
+    solve = _linear_machines(scaled, shown, settings.unit_c)
+    weights, offsets = whole = solve(known)
+    held_out = scaled @ weights + offsets
+    for held in range(fold.max() + 1):
+        weights, offsets = solve(known & (fold != held), whole)
+        held_out = np.where(fold == held, scaled @ weights + offsets, held_out)
+    directions, intercepts = np.zeros((features.shape[1], len(learnt))), np.zeros(len(learnt))
+    slopes, shifts = np.ones(len(learnt)), np.zeros(len(learnt))
+    directions[:, learnt] = whole[0] * scaling.scale[:, None]
+    intercepts[learnt] = whole[1] - scaling.mean.astype(np.float64) @ directions[:, learnt]
+    for number, unit in enumerate(np.flatnonzero(learnt)):
+        rows = known[:, number]
+        sigmoid = LogisticRegression(C=1e3).fit(held_out[rows, number, None], shown[rows, number])
+        slopes[unit], shifts[unit] = sigmoid.coef_[0, 0], sigmoid.intercept_[0]
     return UnitSVMs(*(value.astype(np.float32) for value in (directions, intercepts, slopes, shifts)), learnt)
 
 
-def _unit_machine(
-    scaled: np.ndarray, unit: np.ndarray, settings: SVMSettings, seed: int
-) -> tuple[np.ndarray, float, float, float]:
-    """Direction (d,) and intercept of one action unit's machine on scaled features, slope and shift of its sigmoid."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.svm import LinearSVC
+def _linear_machines(x: np.ndarray, shown: np.ndarray, c: float) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """A solver of linear machines, one for each column of `shown`, bool (n, u), on the same features x, float32 (n, d).
 
-    known = np.isfinite(unit)
-    x, y = scaled if known.all() else scaled[known], unit[known] > PRESENT
-    form = {"dual": True, "tol": 1e-2} if scaled.shape[1] > _WIDE else {"dual": False}
+    The solver takes the rows that each machine is fitted to, bool (n, u), and, if wished, directions and intercepts to
+    start from; it gives directions (d, u) and intercepts (u,).
 
-    def machine(x: np.ndarray, y: np.ndarray) -> LinearSVC:
-        svm = LinearSVC(C=settings.unit_c, class_weight="balanced", random_state=seed, **form)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return svm.fit(x, y)
+    The loss is that of scikit-learn's LinearSVC with balanced classes: |w|^2 / 2 + c sum_i s_i max(0, 1 - y_i w x_i)^2,
+    with the intercept as the weight of one more feature. Of thousands of dense features LinearSVC takes hours, since it
+    keeps them as sparse ones and fits one machine at a time. Here all are found at once by L-BFGS, in coordinates in
+    which the second derivative is the identity while every face lies within the margin.
+    """
+    from scipy.linalg import cholesky, solve_triangular
+    from scipy.optimize import minimize
 
-    whole = machine(x, y)
-    held_out = whole.decision_function(x)
-    count = min(settings.unit_folds, int(y.sum()), int((~y).sum()))
-    for train, test in _folds(y.astype(int), count, seed) if count > 1 else ():
-        held_out[test] = machine(x[train], y[train]).decision_function(x[test])
-    sigmoid = LogisticRegression(C=1e3).fit(held_out[:, None], y)
-    direction = whole.coef_[0].astype(np.float64)
-    return direction, float(whole.intercept_[0]), float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0])
+    x = np.column_stack([x, np.ones(len(x))])
+    sides = np.where(shown, 1.0, -1.0)
+    shape = x.shape[1], shown.shape[1]
+    curvature = x.T @ x
+    curvature *= 2 * c
+    curvature[np.diag_indices(shape[0])] += 1
+    root = cholesky(curvature, lower=True, overwrite_a=True)
+
+    def weights_of(point: np.ndarray) -> np.ndarray:
+        return solve_triangular(root, point.reshape(shape), lower=True, trans="T")
+
+    def solve(rows: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        shares = np.zeros(sides.shape)
+        for side in (rows & shown, rows & ~shown):
+            shares += side * rows.sum(0) / np.maximum(2 * side.sum(0), 1)
+
+        def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
+            weights = weights_of(point)
+            short = np.maximum(1 - sides * (x @ weights), 0)
+            value = 0.5 * (weights**2).sum() + c * (shares * short**2).sum()
+            slope = weights - 2 * c * (x.T @ (shares * short * sides))
+            return float(value), solve_triangular(root, slope, lower=True).ravel()
+
+        first = np.zeros(shape) if start is None else root.T @ np.vstack([start[0], start[1][None]])
+        found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=_UNIT_SEARCH)
+        weights = weights_of(found.x)
+        return weights[:-1], weights[-1]
+
+    return solve
 
 
 # -- layers ------------------------------------------------------------------------------------------------------------
