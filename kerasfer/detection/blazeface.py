@@ -106,15 +106,21 @@ def find_quickly(image: np.ndarray, minimum_score: float = 0.5) -> list[Candidat
         Candidates, the most confident first.
     """
     longer = max(image.shape[:2])
-    finest = min(longer, 4 * WINDOW)
+    # Of a large image, first all that two windows show: seldom is more needed, and looks at less are quicker.
+    finest = longer if longer <= 4 * WINDOW else 2 * WINDOW
     reduced = images.resize(image, _scaled(image, finest))
-    found = _look(reduced, 1.0, minimum_score) or _look(reduced, 1 / PADDING, minimum_score)
+    seen = _look(reduced, 1.0, minimum_score) or _look(reduced, 1 / PADDING, minimum_score)
+    found = [_enlarged(face, longer / finest) for face in seen]
     for windows in (2, 4):
-        smallest = min((face.box.width / finest for face in found), default=0.0)
+        smallest = min((face.box.width / longer for face in found), default=0.0)
         if WINDOW * windows > 1.5 * longer or smallest > 2 * SMALLEST / windows:
             break
-        found += _overview(reduced, windows, max(minimum_score, TILE_SCORE))
-    return [_enlarged(face, longer / finest) for face in merge(found)]
+        if WINDOW * windows > finest and finest < longer:
+            finest = WINDOW * windows
+            reduced = images.resize(image, _scaled(image, finest))
+        seen = _overview(reduced, windows, max(minimum_score, TILE_SCORE))
+        found += [_enlarged(face, longer / finest) for face in seen]
+    return merge(found)
 
 
 def _scaled(image: np.ndarray, longer: float) -> tuple[int, int]:
