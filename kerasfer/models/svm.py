@@ -660,7 +660,12 @@ class RBFDecision(_Fitted):
         distances = tf.reduce_sum(inputs * inputs, 1, keepdims=True) + tf.reduce_sum(vectors * vectors, 1)[tf.newaxis]
         distances -= 2.0 * tf.matmul(inputs, vectors, transpose_b=True)
         kernel = tf.exp(-tf.convert_to_tensor(self.gamma) * tf.nn.relu(distances))
-        return tf.matmul(kernel, tf.convert_to_tensor(self.coefficients)) + self.intercepts
+        # Thousands of large coefficients all but cancel, and what float32 loses on the way grows with what they weigh.
+        # So only the kernel's difference from its mean is weighed one by one.
+        coefficients = tf.convert_to_tensor(self.coefficients)
+        totals = tf.cast(tf.reduce_sum(tf.cast(coefficients, tf.float64), 0), tf.float32)
+        mean = tf.reduce_mean(kernel, 1, keepdims=True)
+        return tf.matmul(kernel - mean, coefficients) + mean * totals + self.intercepts
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*input_shape[:-1], self.outputs)
