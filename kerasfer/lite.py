@@ -303,7 +303,8 @@ class Pipeline:
             aligned = align(image, face, self.image_spec.size)
             return Prediction.of(face, self.labels, self._opened.recognizer.recognize(aligned))
 
-        return list((map if self._executor is None else self._executor.map)(answer, faces))
+        apply = map if self._executor is None or len(faces) < 2 else self._executor.map
+        return list(apply(answer, faces))
 
 
 def recognizer_file(model: str | os.PathLike[str]) -> Path:

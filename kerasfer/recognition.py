@@ -20,6 +20,7 @@ from kerasfer import images, lite
 from kerasfer.detection import DetectionError, Detector, align, detect, find_detector
 from kerasfer.expressions import ACTION_UNITS, LabelSpace
 from kerasfer.faces import Box, DetectedFace, ImageSpec, Prediction
+from kerasfer.graphs import in_graph
 from kerasfer.models import DEFAULT_RECOGNIZER
 
 __all__ = [
@@ -219,9 +220,14 @@ class _LiteModel:
 
 
 class _Classifier:
-    """A model's recogniser, for any number of faces at once.
+    """A network of a model that answers faces, for any number of faces at once.
 
-    Full batches go through a graph that is traced once; what is left over is computed without one.
+    Args:
+        model: the model.
+        batch_size: faces at a time.
+        network: faces to numbers; by default the model's recogniser.
+        labels: what the numbers are of; by default the model's expressions.
+        columns: which of the network's numbers these are.
     """
 
     def __init__(
@@ -230,20 +236,22 @@ class _Classifier:
         batch_size: int,
         network: Callable[[Any], Any] | None = None,
         labels: Sequence[Any] | None = None,
+        columns: slice | Sequence[int] = slice(None),
     ) -> None:
         self.spec = model.image_spec
         self.labels = model.label_space.labels if labels is None else labels
         self.batch_size = batch_size
+        # Kept, for its graph lives no longer than it does.
         self._network = model.recognizer() if network is None else network
-        self._traced: Callable[[np.ndarray], Any] | None = None
+        self._answer = in_graph(self._network)
+        self._columns = columns
 
     def __call__(self, faces: Sequence[np.ndarray]) -> np.ndarray:
         """Faces, each float32 of the model's shape, to probabilities, float64 (n, K)."""
         answers = [np.zeros((0, len(self.labels)))]
         for start in range(0, len(faces), self.batch_size):
             batch = np.stack(faces[start : start + self.batch_size])
-            network = self._graph() if len(batch) == self.batch_size > 1 else self._network
-            answers.append(np.asarray(network(batch), np.float64))
+            answers.append(np.asarray(self._answer(batch), np.float64)[:, self._columns])
         probabilities = np.concatenate(answers)
         if probabilities.shape != (len(faces), len(self.labels)) or not np.isfinite(probabilities).all():
             raise RecognitionError(
@@ -251,17 +259,6 @@ class _Classifier:
                 f"finite, not with {len(self.labels)} probabilities each; its weights are damaged"
             )
         return probabilities
-
-    def _graph(self) -> Callable[[np.ndarray], Any]:
-        if self._traced is None:
-            self._traced = self._network
-            if hasattr(self._network, "trainable_weights"):
-                import tensorflow as tf
-
-                signature = [tf.TensorSpec((self.batch_size, *self.spec.shape), tf.float32)]
-                network = self._network
-                self._traced = tf.function(lambda batch: network(batch, training=False), input_signature=signature)
-        return self._traced
 
 
 def _units_of(model: RecognitionModel, batch_size: int) -> _Classifier:
@@ -271,8 +268,7 @@ def _units_of(model: RecognitionModel, batch_size: int) -> _Classifier:
         raise RecognitionError(
             f"the {type(model).__name__} model detects no action units; take one that does, such as dcganfer, fitted"
         )
-    detector, columns = model.unit_detector(), [ACTION_UNITS.index(unit) for unit in learnt]
-    return _Classifier(model, batch_size, lambda faces: np.asarray(detector(faces))[:, columns], learnt)
+    return _Classifier(model, batch_size, model.unit_detector(), learnt, [ACTION_UNITS.index(unit) for unit in learnt])
 
 
 def classify(

@@ -54,8 +54,9 @@ def detect(
     find = find_detector(detector)
     image = images.read(image)
     look = functools.partial(_face, image, landmarks=landmarks, pose=pose)
-    apply = map if executor is None else executor.map
-    faces = [face for face in apply(look, find(image, minimum_score)) if face is not None]
+    candidates = find(image, minimum_score)
+    apply = map if executor is None or len(candidates) < 2 else executor.map
+    faces = [face for face in apply(look, candidates) if face is not None]
     return sorted(faces, key=lambda face: -face.box.area)
 
 

@@ -16,6 +16,7 @@ from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.expressions import FERPLUS8, UNKNOWN, LabelSpace
 from kerasfer.faces import ImageSpec
+from kerasfer.graphs import in_graph
 
 __all__ = ["Recognizes", "Report", "evaluate", "predict", "true_classes"]
 
@@ -218,7 +219,7 @@ def predict(
         DatasetError: images that do not decode; the message names them.
     """
     spec = model.image_spec
-    recognise = _in_graph(model.recognizer())
+    recognise = in_graph(model.recognizer())
     probabilities = np.empty((len(table), len(model.label_space)), np.float32)
     for start in range(0, len(table), _CHUNK):
         pixels = prepare_faces(table, spec, np.arange(start, min(start + _CHUNK, len(table))))
@@ -231,17 +232,6 @@ def predict(
             if progress:
                 progress(start + low + len(faces), len(table))
     return probabilities
-
-
-def _in_graph(recognise: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A Keras model as one compiled graph for every batch size; any other function as it is."""
-    import keras
-    import tensorflow as tf
-
-    if not isinstance(recognise, keras.Model):
-        return recognise
-    signature = [tf.TensorSpec((None, *recognise.input_shape[1:]), tf.float32)]
-    return tf.function(lambda faces: recognise(faces, training=False), input_signature=signature)
 
 
 def evaluate(

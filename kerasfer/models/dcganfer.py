@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -45,6 +45,7 @@ from kerasfer.backbones.resnet import BatchNormalization
 from kerasfer.datasets.base import FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.expressions import ACTION_UNITS, EXPRESSION_ACTION_UNITS
+from kerasfer.graphs import in_graph
 from kerasfer.losses import minimax_discriminator_loss, minimax_generator_loss, non_saturating_generator_loss
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
 from kerasfer.models.svm import (
@@ -400,12 +401,23 @@ class DCGANFER(FERModel):
         feature = keras.layers.Activation("linear", dtype="float32", name="feature")(feature)
         return keras.Model(discriminator.input, feature, name="feature")
 
+    # Cached beside Keras, which would count their layers twice.
+
     @functools.cached_property
-    def _traced_features(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """`feature_network` as a graph that is traced once."""
-        network = self.feature_network()
-        signature = [tf.TensorSpec((None, *self.image_spec.shape), tf.float32)]
-        return tf.function(lambda images: network(images, training=False), input_signature=signature)
+    def _feature_network(self) -> keras.Model:
+        return self.feature_network()
+
+    @functools.cached_property
+    def _recognizer(self) -> keras.Model:
+        features = self.feature_network()
+        _, logits = self.networks["expression_svm"](features.output)
+        return keras.Model(features.input, self.softmax(logits), name="recognizer")
+
+    @functools.cached_property
+    def _unit_detector(self) -> keras.Model:
+        features = self.feature_network()
+        _, probabilities = self.networks["unit_svms"](features.output)
+        return keras.Model(features.input, probabilities, name="unit_detector")
 
     def features(self, faces: np.ndarray | FaceTable) -> np.ndarray:
         """The feature of each face, float32 (n, d).
@@ -413,7 +425,7 @@ class DCGANFER(FERModel):
         Args:
             faces: float32 (n, h, w, c) in the model's range, or a table.
         """
-        traced = self._traced_features
+        traced = in_graph(self._feature_network)
         if not isinstance(faces, FaceTable):
             return in_batches(traced, self.checked(faces))
         parts = []
@@ -484,10 +496,12 @@ class DCGANFER(FERModel):
         """Makes both kinds of machine as they were before they were fitted."""
         self._rebuild(0)
         self.networks["unit_svms"] = build_unit_svms(self.feature_width)
+        vars(self).pop("_unit_detector", None)
 
     def _rebuild(self, support_vectors: int) -> None:
         self.config = dataclasses.replace(self.config, support_vectors=support_vectors)
         self.networks["expression_svm"] = build_expression_svm(self.config, self.feature_width)
+        vars(self).pop("_recognizer", None)
 
     def decide(self, faces: np.ndarray | FaceTable) -> np.ndarray:
         """Decisions of all pairs of expressions, float32 (n, K (K - 1) / 2): scikit-learn's "ovo" decision function."""
@@ -495,9 +509,7 @@ class DCGANFER(FERModel):
         return in_batches(lambda features: network(features)[0], self.features(faces))
 
     def recognizer(self) -> keras.Model:
-        features = self.feature_network()
-        _, logits = self.networks["expression_svm"](features.output)
-        return keras.Model(features.input, self.softmax(logits), name="recognizer")
+        return self._recognizer
 
     # -- action units --------------------------------------------------------------------------------------------------
 
@@ -537,9 +549,7 @@ class DCGANFER(FERModel):
 
     def unit_detector(self) -> keras.Model:
         """Images (n, h, w, c) to the probability of each action unit, float32 (n, 14); 0.5 for one not learnt."""
-        features = self.feature_network()
-        _, probabilities = self.networks["unit_svms"](features.output)
-        return keras.Model(features.input, probabilities, name="unit_detector")
+        return self._unit_detector
 
     def detect_units(self, faces: np.ndarray | FaceTable, units: Sequence[int] | None = None) -> np.ndarray:
         """Probabilities of action units.

@@ -1,0 +1,33 @@
+"""Keras models as graphs: called layer by layer, a network spends most of its time between the layers."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["in_graph"]
+
+_graphs: weakref.WeakKeyDictionary[Any, Callable[[Any], Any]] = weakref.WeakKeyDictionary()
+
+
+def in_graph(network: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A Keras model as one graph for every batch size, traced when it is first called.
+
+    The same model gives the same graph, as long as the model lives.
+
+    Args:
+        network: a functional Keras model of one input, or any other function.
+
+    Returns:
+        A function of float32 (n, *shape of the input), without dropout and the like; any other function as it is.
+    """
+    if not hasattr(network, "trainable_weights"):
+        return network
+    if network not in _graphs:
+        import tensorflow as tf
+
+        itself = weakref.ref(network)
+        signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]
+        _graphs[network] = tf.function(lambda inputs: itself()(inputs, training=False), input_signature=signature)
+    return _graphs[network]
