@@ -188,7 +188,7 @@ def _model_of(model: str | os.PathLike[str] | RecognitionModel) -> RecognitionMo
     elif isinstance(model, (str, os.PathLike)):
         from kerasfer import zoo
 
-        model = zoo.load(model)
+        model = zoo.load(model, recognizer_only=True)
     missing = [name for name in ("image_spec", "label_space", "recognizer") if not hasattr(model, name)]
     if missing:
         raise RecognitionError(f"a {type(model).__name__} cannot recognise: it has no {', '.join(missing)}")
@@ -204,7 +204,7 @@ def _lite_model(path: Path, modified: int) -> RecognitionModel:
 def _named_model(name: str) -> RecognitionModel:
     from kerasfer import zoo
 
-    return zoo.load(name)
+    return zoo.load(name, recognizer_only=True)
 
 
 class _LiteModel:

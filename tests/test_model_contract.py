@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tiny_training import make_batches, state_arrays
 
-from kerasfer import training
+from kerasfer import training, zoo
 from kerasfer.models import MODELS, model_class
 from kerasfer.models.base import BATCH_KINDS, ConfigError, FERModel, ModelConfig
 
@@ -182,6 +182,18 @@ def test_weight_groups(case):
     own = {id(variable) for name in groups["recognizer"] for variable in model.networks[name].weights}
     needed = {id(variable) for variable in model.recognizer().weights}
     assert needed and needed <= own
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_recogniser_alone_answers_alike(name, tmp_path):
+    model = trained(name).model
+    folder = zoo.save(model, tmp_path / name)
+    whole, alone = zoo.load(folder), zoo.load(folder, recognizer_only=True)
+    faces = np.random.default_rng(0).uniform(0, 1, (2, *model.image_spec.shape)).astype(np.float32)
+    np.testing.assert_array_equal(alone.recognizer()(faces), whole.recognizer()(faces))
+    assert set(alone.networks) <= set(whole.networks) and whole.config == model.config
+    if name in ("edge", "fesr", "g2fer", "ipdfer"):
+        assert set(alone.networks) == set(model.weight_groups()["recognizer"])
 
 
 @pytest.mark.parametrize("case", CASES)

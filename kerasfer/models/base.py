@@ -175,6 +175,10 @@ class ModelConfig:
             overrides[name] = _matching(name, value, getattr(self, name))
         return dataclasses.replace(self, **overrides)
 
+    def recognizing(self) -> ModelConfig:
+        """The config of the same recogniser without networks that only training and synthesis need; if none, this."""
+        return self
+
     @classmethod
     def parse_override(cls, text: str) -> tuple[str, Any]:
         """Splits "field=value" as given on a command line; the value is JSON, or else a string."""

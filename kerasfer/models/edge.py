@@ -86,6 +86,9 @@ class EdgeConfig(ModelConfig):
             teacher_size=71,
         )
 
+    def recognizing(self) -> EdgeConfig:
+        return dataclasses.replace(self, teacher_share=0.0)
+
 
 class Edge(FERModel):
     """The recogniser and, to learn from, its teacher.

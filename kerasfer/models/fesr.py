@@ -213,6 +213,9 @@ class FESRConfig(ModelConfig):
             pretraining_steps=0,
         )
 
+    def recognizing(self) -> FESRConfig:
+        return dataclasses.replace(self, variant="baseline")
+
 
 # -- networks of Table I -----------------------------------------------------------------------------------------------
 

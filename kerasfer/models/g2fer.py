@@ -221,6 +221,9 @@ class G2FERConfig(ModelConfig):
             deviation=0.2,
         )
 
+    def recognizing(self) -> G2FERConfig:
+        return dataclasses.replace(self, variant="no_synfi")
+
     @property
     def code_units(self) -> int:
         """Width of f(g)."""

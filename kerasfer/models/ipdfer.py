@@ -142,6 +142,9 @@ class IPDFERConfig(ModelConfig):
         """The paper's baseline of the same size: E_exp and C_exp alone."""
         return dataclasses.replace(self, variant="baseline")
 
+    def recognizing(self) -> IPDFERConfig:
+        return self.baseline()
+
     def without_pose(self) -> IPDFERConfig:
         """ID-FER."""
         return dataclasses.replace(self, variant="id_fer")
