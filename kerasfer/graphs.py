@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ _graphs: weakref.WeakKeyDictionary[Any, Callable[[Any], Any]] = weakref.WeakKeyD
 def in_graph(network: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A Keras model as one graph for every batch size, traced when it is first called.
 
-    The same model gives the same graph, as long as the model lives.
+    The same model gives the same graph, and what is returned keeps the model.
 
     Args:
         network: a functional Keras model of one input, or any other function.
@@ -30,4 +31,9 @@ def in_graph(network: Callable[[Any], Any]) -> Callable[[Any], Any]:
         itself = weakref.ref(network)
         signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]
         _graphs[network] = tf.function(lambda inputs: itself()(inputs, training=False), input_signature=signature)
-    return _graphs[network]
+    return functools.partial(_answer, network, _graphs[network])
+
+
+def _answer(network: Any, graph: Callable[[Any], Any], inputs: Any) -> Any:
+    """The graph's answer. It knows its network weakly, or else neither would ever go; so the network is held here."""
+    return graph(inputs)

@@ -241,9 +241,7 @@ class _Classifier:
         self.spec = model.image_spec
         self.labels = model.label_space.labels if labels is None else labels
         self.batch_size = batch_size
-        # Kept, for its graph lives no longer than it does.
-        self._network = model.recognizer() if network is None else network
-        self._answer = in_graph(self._network)
+        self._answer = in_graph(model.recognizer() if network is None else network)
         self._columns = columns
 
     def __call__(self, faces: Sequence[np.ndarray]) -> np.ndarray:

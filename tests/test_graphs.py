@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import keras
 import numpy as np
@@ -18,12 +19,10 @@ def network() -> keras.Model:
 
 def test_a_network_answers_any_number_of_images():
     model = network()
-    graph = graphs.in_graph(model)
-    assert graphs.in_graph(model) is graph
     for count in (1, 5, 2):
         images = np.random.default_rng(count).normal(0, 1, (count, 4, 4, 1)).astype(np.float32)
-        np.testing.assert_allclose(graph(images), np.tile(images.sum((1, 2)), 3), atol=1e-5)
-    assert graph.experimental_get_tracing_count() == 1
+        np.testing.assert_allclose(graphs.in_graph(model)(images), np.tile(images.sum((1, 2)), 3), atol=1e-5)
+    assert graphs._graphs[model].experimental_get_tracing_count() == 1
 
 
 def test_weights_count_as_they_are():
@@ -35,13 +34,15 @@ def test_weights_count_as_they_are():
     np.testing.assert_allclose(graph(images), 2 * before)
 
 
-def test_a_graph_goes_with_its_network():
+def test_a_graph_keeps_its_network_and_goes_with_it():
     model = network()
-    graphs.in_graph(model)(np.ones((1, 4, 4, 1), np.float32))
-    count = len(graphs._graphs)
+    itself, graph = weakref.ref(model), graphs.in_graph(model)
     del model
     gc.collect()
-    assert len(graphs._graphs) < count
+    np.testing.assert_allclose(graph(np.ones((1, 4, 4, 1), np.float32)), np.full((1, 3), 16.0))
+    del graph
+    gc.collect()
+    assert itself() is None
 
 
 def test_other_functions_stay_as_they_are():
