@@ -182,6 +182,20 @@ def test_the_order_of_the_vectors_keeps_partial_sums_small():
     assert running.max() < 0.5 * np.abs(machine.coefficients[:, 0]).sum() / 2
 
 
+def test_float32_keeps_the_decision_of_many_large_coefficients():
+    generator = np.random.default_rng(4)
+    vectors = generator.normal(0, 0.1, (6000, 32)).astype(np.float32)
+    coefficients = generator.uniform(5, 10, (6000, 3)).astype(np.float32) * np.repeat([[1], [-1]], 3000, 0)
+    layer = RBFDecision(6000, 3)
+    inputs = generator.normal(0, 0.1, (20, 32)).astype(np.float32)
+    layer.build(inputs.shape)
+    layer.vectors.assign(vectors)
+    layer.coefficients.assign(coefficients)
+    distances = ((inputs[:, None].astype(np.float64) - vectors) ** 2).sum(-1)
+    expected = np.exp(-distances) @ coefficients.astype(np.float64)
+    np.testing.assert_allclose(layer(inputs), expected, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

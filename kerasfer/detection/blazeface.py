@@ -115,7 +115,7 @@ def find_quickly(image: np.ndarray, minimum_score: float = 0.5) -> list[Candidat
         smallest = min((face.box.width / longer for face in found), default=0.0)
         if WINDOW * windows > 1.5 * longer or smallest > 2 * SMALLEST / windows:
             break
-        if WINDOW * windows > finest and finest < longer:
+        if finest < min(longer, WINDOW * windows):
             finest = WINDOW * windows
             reduced = images.resize(image, _scaled(image, finest))
         seen = _overview(reduced, windows, max(minimum_score, TILE_SCORE))
