@@ -11,7 +11,14 @@ from tiny_training import make_batches, moved
 
 from kerasfer.faces import yaw_class
 from kerasfer.models.base import ConfigError, OptimizerPlan
-from kerasfer.models.ipdfer import IPDFER, IPDFERConfig, build_classifier, build_decoder, build_encoder
+from kerasfer.models.ipdfer import (
+    IPDFER,
+    IPDFERConfig,
+    build_classifier,
+    build_decoder,
+    build_encoder,
+    build_fine_encoder,
+)
 
 CONFIG = IPDFERConfig.tiny()
 
@@ -331,6 +338,71 @@ def test_a_baseline_gives_expression_and_discriminator_their_start():
             np.testing.assert_array_equal(mine, old)
 
 
+def both(**fields) -> IPDFER:
+    return model_of(expression_networks=("identity", "fine"), fine_width=4, **fields)
+
+
+def test_the_fine_network_sees_every_pixel():
+    encoder = build_fine_encoder(IPDFERConfig.small())
+    maps = [tuple(encoder.get_layer(name).output.shape[1:]) for name in FINE_MAPS]
+    assert maps == [(48, 48, 32), (24, 24, 48), (24, 24, 48), (12, 12, 96), (12, 12, 96), (6, 6, 192), (6, 6, 192)]
+    assert encoder.output_shape == (None, 128)
+
+
+FINE_MAPS = ("stem_relu", *(f"stage{stage}_block{block}_relu2" for stage in (1, 2, 3) for block in (1, 2)))
+
+
+def test_two_networks_of_e_exp_are_averaged():
+    model = both()
+    faces = batch_of(model)["image"]
+    assert model.optimizer_plans()["encoders"].networks == ("expression_encoder", "fine_encoder", "pose_encoder")
+    assert model.weight_groups()["recognizer"] == ("expression_encoder", "fine_encoder", "expression_classifier")
+    parts = [np.asarray(model.networks[name](faces)) for name in ("expression_encoder", "fine_encoder")]
+    np.testing.assert_allclose(model.encode("expression", faces), (parts[0] + parts[1]) / 2, atol=1e-6)
+    logits = model.expression_logits(tf.constant(sum(parts) / 2))
+    np.testing.assert_allclose(model.recognizer()(faces), tf.nn.softmax(logits), atol=1e-6)
+
+
+def test_a_step_moves_both_networks_of_e_exp():
+    model = both()
+    assert {"expression_encoder", "fine_encoder", "expression_classifier"} <= moved(
+        model, lambda: model.train_step(batch_of(model))
+    )
+
+
+def test_a_fine_network_joins_and_the_classifier_says_the_mean_of_what_both_said():
+    coarse = model_of(variant="baseline", seed=5)
+    fine = model_of(variant="baseline", seed=6, expression_networks=("fine",), fine_width=4)
+    assert set(fine.networks) == {"fine_encoder", "expression_classifier"}
+    for alone in (coarse, fine):  # classifiers with biases and vectors with offsets of their own
+        for weight in alone.networks["expression_classifier"].weights:
+            weight.assign_add(tf.random.stateless_normal(weight.shape, (alone.config.seed, 1)))
+    fine.networks["fine_encoder"].get_layer("vector").bias.assign(tf.linspace(-1.0, 1.0, 8))
+    model = both(variant="baseline")
+    model.start_from(coarse)
+    model.start_from(fine)
+    faces = batch_of(model)["image"]
+    said = [alone.expression_logits(alone.encode("expression", faces)) for alone in (coarse, fine)]
+    together = model.expression_logits(model.encode("expression", faces))
+    np.testing.assert_allclose(together, (said[0] + said[1]) / 2, atol=1e-4)
+    again = both()
+    again.start_from(model)
+    np.testing.assert_array_equal(again.encode("expression", faces), model.encode("expression", faces))
+
+
+def test_weights_decay_by_their_share():
+    plain, decayed = (
+        model_of(variant="baseline", learning_rate=0.1, weight_decay=decay, schedule="constant") for decay in (0.0, 0.5)
+    )
+    before = [weight.numpy() for weight in plain.variables_of("expression_classifier")]
+    for model in (plain, decayed):
+        model.train_step(batch_of(model))
+    for old, free, held in zip(
+        before, plain.variables_of("expression_classifier"), decayed.variables_of("expression_classifier")
+    ):
+        np.testing.assert_allclose(free.numpy() - held.numpy(), 0.1 * 0.5 * old, atol=1e-6)
+
+
 def test_disentangling_adds_part_after_part(stepped):
     model, batch, _ = stepped
     faces = batch["image"]
@@ -389,6 +461,10 @@ def test_expressions_without_neutral_are_refused():
         ({"norm": "max"}, "mean or sum"),
         ({"mixup": 0.7}, r"mixup lies in \[0, 0.5\]"),
         ({"identity_scale": 0.0}, "identity_scale is positive"),
+        ({"weight_decay": -1.0}, "weight_decay is not negative"),
+        ({"expression_networks": ("fine", "identity")}, "expression_networks are"),
+        ({"expression_networks": ()}, "expression_networks are"),
+        ({"fine_width": 1}, "fine_width is at least 2"),
     ],
 )
 def test_wrong_fields(fields, message):

@@ -21,6 +21,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "tdgan cnn_base": ("tdgan", {"variant": "cnn_base"}),
     "ipdfer id_fer": ("ipdfer", {"variant": "id_fer"}),
     "ipdfer baseline": ("ipdfer", {"variant": "baseline"}),
+    "ipdfer fine": ("ipdfer", {"expression_networks": ("identity", "fine"), "fine_width": 4}),
     "g2fer no_synfi": ("g2fer", {"variant": "no_synfi"}),
     "edge untaught": ("edge", {"teacher_share": 0.0}),
     "fesr baseline": ("fesr", {"variant": "baseline"}),

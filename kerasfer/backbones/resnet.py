@@ -1,4 +1,4 @@
-"""ResNet-18 for faces, and its weights from PyTorch; ResNet-50 to train from the start.
+"""ResNet-18 for faces, and its weights from PyTorch; ResNet-50 and a network for small faces to train from the start.
 
 K. He et al., "Deep Residual Learning for Image Recognition", 2016, in two styles:
 
@@ -12,6 +12,10 @@ K. He et al., "Deep Residual Learning for Image Recognition", 2016, in two style
 ResNet-50 is that of the first paper: bottleneck blocks whose first convolution has the stride.
 
     imagenet, 224: 112 -> 56 -> 56 -> 28 -> 14 -> 7 -> mean     half, 48: 24 -> 24 -> 12 -> 6 -> 3 -> mean
+
+The network for small faces is the one that the first paper has for CIFAR: a 3x3 stem at full size and three stages.
+
+    48: 48 -> 24 -> 12 -> 6 -> mean
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ __all__ = [
     "ResNetError",
     "build_resnet18",
     "build_resnet50",
+    "build_small_resnet",
     "fill_resnet18",
     "load_resnet18_weights",
     "read_resnet18",
@@ -214,6 +219,39 @@ def build_resnet50(
             stride = 2 if block == 1 and stage > 1 else 1
             x = _bottleneck(x, f"stage{stage}_block{block}", width << (stage - 1), stride, initializer)
     x = keras.layers.GlobalAveragePooling2D(name="pool5", dtype="float32")(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def build_small_resnet(
+    name: str = "small_resnet",
+    input_shape: tuple[int, int, int] = (48, 48, 1),
+    width: int = 48,
+    blocks: int = 2,
+) -> keras.Model:
+    """Builds a ResNet for small images (after He et al. 2016, Section 4.2) up to the mean over its last map.
+
+    Args:
+        name: of the model.
+        input_shape: (height, width, channels) of the images.
+        width: filters of the first stage, doubled in each of the two after it; the stem has two thirds of them.
+        blocks: of each stage; the first of them halves the map.
+
+    Returns:
+        A functional model with random weights, under the dtype policy in force: float (n, *input_shape) to float32
+        (n, 4 width).
+
+    Raises:
+        ValueError: a width below 2, or no blocks.
+    """
+    if width < 2 or blocks < 1:
+        raise ValueError(f"a small ResNet has a width of 2 or more and at least one block, got {width} and {blocks}")
+    inputs = keras.Input(input_shape, name="face")
+    x = BatchNormalization(name="stem_norm")(_convolution(inputs, "stem", 2 * width // 3, 3))
+    x = keras.layers.ReLU(name="stem_relu")(x)
+    for stage in range(3):
+        for block in range(blocks):
+            x = _plain_block(x, f"stage{stage + 1}_block{block + 1}", width << stage, 1 if block else 2)
+    x = keras.layers.GlobalAveragePooling2D(name="pooled", dtype="float32")(x)
     return keras.Model(inputs, x, name=name)
 
 

@@ -16,6 +16,8 @@ Readings of what the paper leaves open, each a field of `IPDFERConfig` where the
   beta2 L_confusion (the listing adds it again), while D, C_exp and C_p stand still. The encoders so move twice a step.
 - L_confusion moves E_exp through a C_p that stands still. Where a face's pose is not known, it takes part in everything
   but L_pose.
+- E_exp may be two networks whose vectors are averaged (`expression_networks`): one that starts as the identity network,
+  like the paper's, and a fine one, which takes the pixels of a small face as they are and starts at random.
 - The decoder: 1 -> h/16 by a transposed convolution over the whole map, then four doublings, each with instance norm,
   ReLU and a residual block; a 3x3 convolution and tanh at the end.
 """
@@ -23,6 +25,7 @@ Readings of what the paper leaves open, each a field of `IPDFERConfig` where the
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import keras
@@ -33,11 +36,14 @@ from kerasfer.expressions import Expression
 from kerasfer.layers import InstanceNormalization, conv_norm_relu
 from kerasfer.losses import absolute_cosine, cross_entropy_from_logits, hits, l1_mean, l1_sum
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
+from kerasfer.optimizers import FusedAdam
 
 __all__ = ["IPDFER", "IPDFERConfig"]
 
 PARTS = ("identity", "pose", "expression")
 VARIANTS = ("ipd_fer", "id_fer", "baseline")
+EXPRESSION_NETWORKS = {"identity": "expression_encoder", "fine": "fine_encoder"}
+"""What E_exp may consist of -> the network's name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +61,9 @@ class IPDFERConfig(ModelConfig):
             map once more: at an encoder_size of 112 or less it would have nothing left to look at.
         encoder_norm: whether batch normalisation follows each convolution of E_pose, E_exp and D if they are the dlib
             network. A ResNet-18 has it anyway. It starts as what the first batch of the training asks for.
+        expression_networks: what E_exp consists of: "identity", the same network as E_id, "fine", a ResNet for small
+            images (`kerasfer.backbones.resnet.build_small_resnet`), or both, whose vectors are averaged.
+        fine_width: channels of the fine network's first stage.
         encoder_width: channels of ResNet-18's first stage; 64 in the paper.
         features: width of ResNet-18's vectors; 512 in the paper.
         decoder_channels: of G_dec's five blocks.
@@ -66,6 +75,8 @@ class IPDFERConfig(ModelConfig):
             other two parts come to do, and the decoder would not see them in the sum.
         mixup: the baseline learns from each image with up to this share of another in it, and of the other's label
             (after Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018, with uniform shares); 0 for none.
+        weight_decay: the baseline's: at each step every weight loses this share of it, times the learning rate
+            (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019); 0 for none.
         decoder_rate: learning rate of G_dec over that of the others, which may start from a trained baseline.
     """
 
@@ -81,6 +92,8 @@ class IPDFERConfig(ModelConfig):
     encoder_size: int = 150
     encoder_blocks: int = 14
     encoder_norm: bool = True
+    expression_networks: tuple[str, ...] = ("identity",)
+    fine_width: int = 48
     encoder_width: int = 64
     features: int = 512
     decoder_channels: tuple[int, ...] = (512, 256, 128, 64, 32)
@@ -94,6 +107,7 @@ class IPDFERConfig(ModelConfig):
     norm: str = "mean"
     identity_scale: float = 1.0
     mixup: float = 0.0
+    weight_decay: float = 0.0
     decoder_rate: float = 1.0
 
     def __post_init__(self) -> None:
@@ -103,6 +117,12 @@ class IPDFERConfig(ModelConfig):
         self._demand(self.decoder_rate > 0, "decoder_rate is positive")
         self._demand(self.identity_scale > 0, "identity_scale is positive")
         self._demand(0 <= self.mixup <= 0.5, "mixup lies in [0, 0.5]")
+        self._demand(self.weight_decay >= 0, "weight_decay is not negative")
+        self._demand(
+            self.expression_networks in (("identity",), ("fine",), ("identity", "fine")),
+            "expression_networks are identity, fine, or identity,fine",
+        )
+        self._demand(self.fine_width >= 2, "fine_width is at least 2")
         self._demand(self.image_size % 16 == 0, "image_size is a multiple of 16")
         self._demand(len(self.decoder_channels) == 5, "decoder_channels are five numbers")
         self._demand(self.pixel_range == "signed", "pixel_range is signed: the decoder ends in tanh")
@@ -235,6 +255,25 @@ def build_encoder(config: IPDFERConfig, name: str) -> keras.Model:
     return _scaled(encoder, config.identity_scale) if name == "identity_encoder" else encoder
 
 
+def code_width(config: IPDFERConfig) -> int:
+    """Numbers in each part of the code: those of the identity network."""
+    if config.identity != "dlib_resnet":
+        return config.features
+    from kerasfer.backbones.dlib_resnet import DESCRIPTOR
+
+    return DESCRIPTOR
+
+
+def build_fine_encoder(config: IPDFERConfig) -> keras.Model:
+    """The fine network of E_exp: image (h, w, c) to a vector, float32 (d,)."""
+    from kerasfer.backbones.resnet import build_small_resnet
+
+    shape = (config.image_size, config.image_size, config.channels)
+    body = build_small_resnet("fine_encoder", shape, config.fine_width)
+    vector = keras.layers.Dense(code_width(config), name="vector", dtype="float32")(body.output)
+    return keras.Model(body.input, vector, name="fine_encoder")
+
+
 def _scaled(encoder: keras.Model, scale: float) -> keras.Model:
     if scale == 1.0:
         return encoder
@@ -264,9 +303,9 @@ def build_decoder(config: IPDFERConfig, width: int) -> keras.Model:
 class IPDFER(FERModel):
     """IPD-FER, ID-FER or their baseline.
 
-    Networks: identity_encoder (E_id, frozen), pose_encoder, expression_encoder, expression_classifier (C_exp),
-    pose_classifier (C_p), decoder (G_dec), discriminator_encoder and discriminator_head (D). ID-FER has no pose_encoder
-    and pose_classifier; the baseline has the expression's two alone.
+    Networks: identity_encoder (E_id, frozen), pose_encoder, expression_encoder and fine_encoder (E_exp, one of them or
+    both), expression_classifier (C_exp), pose_classifier (C_p), decoder (G_dec), discriminator_encoder and
+    discriminator_head (D). ID-FER has no pose_encoder and pose_classifier; the baseline has the expression's alone.
     """
 
     Config = IPDFERConfig
@@ -275,6 +314,7 @@ class IPDFER(FERModel):
     def __init__(self, config: IPDFERConfig) -> None:
         super().__init__(config)
         self.frozen = ("identity_encoder",) if self.generates else ()
+        self._encoders = self._build_encoders()
         self._recognizer = self._build_recognizer()
 
     @classmethod
@@ -291,15 +331,32 @@ class IPDFER(FERModel):
         """Whether the variant has a pose encoder."""
         return self.config.variant == "ipd_fer"
 
+    @property
+    def expression_encoders(self) -> tuple[str, ...]:
+        """Names of the networks that E_exp consists of."""
+        return tuple(EXPRESSION_NETWORKS[name] for name in self.config.expression_networks)
+
+    def _build_encoders(self) -> dict[str, keras.Model]:
+        """Part -> its encoder, of the networks' own layers: image to a vector."""
+        encoders = {part: self.networks[name] for part in PARTS if (name := f"{part}_encoder") in self.networks}
+        if len(self.expression_encoders) > 1:
+            image = keras.Input(self.image_spec.shape, name="face")
+            vectors = [self.networks[name](image) for name in self.expression_encoders]
+            mean = keras.layers.Average(name="mean", dtype="float32")(vectors)
+            encoders["expression"] = keras.Model(image, mean, name="expression")
+        else:
+            encoders["expression"] = self.networks[self.expression_encoders[0]]
+        return encoders
+
     def build_networks(self) -> dict[str, keras.Model]:
         config = self.config
-        encoder = build_encoder(config, "expression_encoder")
-        width = encoder.output_shape[-1]
-        expressions = len(config.expressions)
-        networks = {
-            "expression_encoder": encoder,
-            "expression_classifier": build_classifier(width, expressions, "expression_classifier"),
-        }
+        width, expressions = code_width(config), len(config.expressions)
+        networks = {}
+        if "identity" in config.expression_networks:
+            networks["expression_encoder"] = build_encoder(config, "expression_encoder")
+        if "fine" in config.expression_networks:
+            networks["fine_encoder"] = build_fine_encoder(config)
+        networks["expression_classifier"] = build_classifier(width, expressions, "expression_classifier")
         if not self.generates:
             return networks
         if self.knows_pose:
@@ -317,17 +374,18 @@ class IPDFER(FERModel):
 
     def optimizer_plans(self) -> dict[str, OptimizerPlan]:
         if not self.generates:
-            return {"classification": OptimizerPlan(("expression_encoder", "expression_classifier"))}
+            make = functools.partial(FusedAdam, weight_decay=self.config.weight_decay or None)
+            return {"classification": OptimizerPlan((*self.expression_encoders, "expression_classifier"), make)}
         pose = self.knows_pose
         return {
-            "encoders": OptimizerPlan(("expression_encoder", *(["pose_encoder"] if pose else [])), updates=2),
+            "encoders": OptimizerPlan((*self.expression_encoders, *(["pose_encoder"] if pose else [])), updates=2),
             "classifiers": OptimizerPlan(("expression_classifier", *(["pose_classifier"] if pose else []))),
             "decoder": OptimizerPlan(("decoder",), rate=self.config.decoder_rate),
             "discriminator": OptimizerPlan(("discriminator_encoder", "discriminator_head")),
         }
 
     def weight_groups(self) -> dict[str, tuple[str, ...]]:
-        groups: dict[str, tuple[str, ...]] = {"recognizer": ("expression_encoder", "expression_classifier")}
+        groups: dict[str, tuple[str, ...]] = {"recognizer": (*self.expression_encoders, "expression_classifier")}
         if self.generates:
             pose = ("pose_encoder", "pose_classifier") if self.knows_pose else ()
             groups["generator"] = (*pose, "decoder")
@@ -360,7 +418,7 @@ class IPDFER(FERModel):
 
     def _build_recognizer(self) -> keras.Model:
         image = keras.Input(self.image_spec.shape, name="image")
-        logits = self.networks["expression_classifier"](self.networks["expression_encoder"](image))
+        logits = self.networks["expression_classifier"](self._encoders["expression"](image))
         return keras.Model(image, self.softmax(logits), name="recognizer")
 
     def recognizer(self) -> keras.Model:
@@ -372,9 +430,9 @@ class IPDFER(FERModel):
             return None
         shape = self.image_spec.shape
         face, expression = keras.Input(shape, name="face"), keras.Input(shape, name="expression")
-        parts = [self.networks["identity_encoder"](face), self.networks["expression_encoder"](expression)]
+        parts = [self._encoders["identity"](face), self._encoders["expression"](expression)]
         if self.knows_pose:
-            parts.append(self.networks["pose_encoder"](face))
+            parts.append(self._encoders["pose"](face))
         image = self.networks["decoder"](keras.layers.Add(dtype="float32", name="whole")(parts))
         return keras.Model({"face": face, "expression": expression}, {"image": image}, name="generator")
 
@@ -497,7 +555,7 @@ class IPDFER(FERModel):
         return (l1_mean if self.config.norm == "mean" else l1_sum)(left, right)
 
     def _encode(self, part: str, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return self.networks[f"{part}_encoder"](images, training=training)
+        return self._encoders[part](images, training=training)
 
     def expression_logits(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
         """C_exp before its softmax, float32 (n, K), of f_exp, float (n, d)."""
@@ -519,10 +577,21 @@ class IPDFER(FERModel):
     def start_from(self, other: FERModel) -> None:
         """Copies the networks that both have; from a baseline, D starts as its recogniser, too.
 
-        The paper starts every encoder from the identity network.
+        The paper starts every encoder from the identity network. Where E_exp has a fine network beside it, that of a
+        model with a fine network alone joins: C_exp stays, and then says the mean of what both say (before the
+        softmax).
         """
+        if len(self.expression_encoders) > 1 and set(other.networks) == {"fine_encoder", "expression_classifier"}:
+            copy_weights(other.networks["fine_encoder"], self.networks["fine_encoder"])
+            _read_by(
+                self.networks["expression_classifier"].get_layer("fc"),
+                other.networks["expression_classifier"].get_layer("fc"),
+                self.networks["fine_encoder"].get_layer("vector"),
+            )
+            return
         super().start_from(other)
-        if "discriminator_encoder" in self.networks and "discriminator_encoder" not in other.networks:
+        starts_d = "discriminator_encoder" in self.networks and "discriminator_encoder" not in other.networks
+        if starts_d and "expression_encoder" in other.networks:
             copy_weights(other.networks["expression_encoder"], self.networks["discriminator_encoder"])
             copy_weights(other.networks["expression_classifier"], self.networks["discriminator_head"])
 
@@ -544,14 +613,12 @@ class IPDFER(FERModel):
         Raises:
             ValueError: a part that the variant does not have, or images of another shape.
         """
-        if part not in PARTS or f"{part}_encoder" not in self.networks:
-            known = [name for name in PARTS if f"{name}_encoder" in self.networks]
-            raise ValueError(f"{self.config.variant} encodes {', '.join(known)}, not {part!r}")
-        return in_batches(self.networks[f"{part}_encoder"], self.checked(images))
+        if part not in self._encoders:
+            raise ValueError(f"{self.config.variant} encodes {', '.join(self._encoders)}, not {part!r}")
+        return in_batches(self._encoders[part], self.checked(images))
 
     def codes(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        known = [part for part in ("expression", "pose", "identity") if f"{part}_encoder" in self.networks]
-        return {part: self.encode(part, images) for part in known}
+        return {part: self.encode(part, images) for part in reversed(PARTS) if part in self._encoders}
 
     def decode(self, features: np.ndarray) -> np.ndarray:
         """G_dec: sums of parts, float32 (n, d), to images, float32 (n, h, w, c) in [-1, 1]."""
@@ -634,6 +701,19 @@ class IPDFER(FERModel):
         return self.decode(
             _between(self._base(np.stack([source, target])), steps) + self.encode("expression", expression[None])
         )
+
+
+def _read_by(classifier: keras.layers.Dense, before: keras.layers.Dense, vector: keras.layers.Dense) -> None:
+    """Changes what makes a vector, so that a classifier says of it what the one before said.
+
+    Of all such changes the smallest: what a vector holds beside the directions that the classifier looks at stays.
+    """
+    kernel, bias = (weight.numpy() for weight in classifier.weights)
+    old_kernel, old_bias = (weight.numpy() for weight in before.weights)
+    inverse = np.linalg.pinv(kernel)
+    weights, offset = (weight.numpy() for weight in vector.weights)
+    vector.kernel.assign(weights + weights @ (old_kernel - kernel) @ inverse)
+    vector.bias.assign(offset + (offset @ (old_kernel - kernel) + old_bias - bias) @ inverse)
 
 
 def _between(codes: np.ndarray, steps: int) -> np.ndarray:
