@@ -153,3 +153,14 @@ def test_a_teacher_of_another_size_is_refused(teacher):
 def test_a_teacher_without_normalisation_is_refused_where_the_body_has_it():
     with pytest.raises(ConfigError, match="has no block1_conv1_norm"):
         model_of().start_from(IPDFER(TEACHER.replace(encoder_norm=False)))
+
+
+def test_a_teacher_with_a_fine_network_teaches_by_its_answers():
+    teacher = IPDFER(TEACHER.replace(expression_networks=("identity", "fine"), fine_width=4))
+    with pytest.raises(ConfigError, match="--teachers NAME --set teacher_share=0"):
+        model_of().start_from(teacher)
+    body = model_of(teacher_share=0.0)
+    body.start_from(teacher)
+    for layer in body.networks["body"].layers:
+        for mine, theirs in zip(layer.weights, teacher.networks["expression_encoder"].get_layer(layer.name).weights):
+            np.testing.assert_array_equal(mine, theirs)

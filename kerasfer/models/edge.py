@@ -23,7 +23,7 @@ from kerasfer.backbones.dlib_resnet import (
     load_dlib_weights,
 )
 from kerasfer.losses import cross_entropy_from_logits, hits
-from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_layers, copy_weights
+from kerasfer.models.base import ConfigError, FERModel, ModelConfig, OptimizerPlan, copy_layers, copy_weights
 from kerasfer.models.ipdfer import build_classifier
 
 __all__ = ["Edge", "EdgeConfig"]
@@ -167,11 +167,17 @@ class Edge(FERModel):
 
         Raises:
             ConfigError: no network is shared, or one has other layers or shapes: `teacher_blocks` are the teacher's
-                `encoder_blocks`, and no fewer than `blocks`; with `norm` it has `encoder_norm`.
+                `encoder_blocks`, and no fewer than `blocks`; with `norm` it has `encoder_norm`. Or the teacher is an
+                IPD-FER with a fine network, which is not built here: it teaches by its answers.
         """
         if "expression_encoder" not in other.networks:
             super().start_from(other)
             return
+        if self.taught and "fine_encoder" in other.networks:
+            raise ConfigError(
+                "Edge has no place for the teacher's fine network; learn from its answers instead: "
+                "apps/train.py --labels votes --teachers NAME --set teacher_share=0"
+            )
         encoder = other.networks["expression_encoder"]
         folded = fold_normalization(encoder)
         if self.taught:
