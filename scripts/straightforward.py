@@ -70,6 +70,10 @@ def _prelu(x: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
     return tf.nn.relu(x) - tf.cast(alpha, x.dtype) * tf.nn.relu(-x)
 
 
+def _convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    return tf.nn.conv2d(x, kernel, 1, "SAME")
+
+
 def _everywhere(name: str, function: Callable) -> list[Any]:
     """Patches of a function of `kerasfer.layers` in each module that has imported it."""
     users = [module for key, module in sorted(sys.modules.items()) if key.startswith("kerasfer.")]
@@ -85,6 +89,8 @@ def _patches(change: str) -> list[Any]:
         return [mock.patch.object(resnet.BatchNormalization, "call", _batch_norm_layer)]
     if change == "prelu":
         return _everywhere("channel_prelu", _prelu)
+    if change == "grey":
+        return [part for name in ("conv_from_grey", "conv_to_grey") for part in _everywhere(name, _convolve)]
     adam = keras.optimizers.Adam
     return [mock.patch.object(FusedAdam, name, getattr(adam, name)) for name in ("apply", "update_step")]
 
@@ -93,6 +99,7 @@ CHANGES = {
     "norm": "instance norm: statistics by pooling, gradients by hand, one kernel for what is element-wise",
     "batch-norm": "batch norm: one operation in the type of the map",
     "prelu": "PReLU: gradients by hand, one kernel",
+    "grey": "convolutions of one channel: taps by a matrix product, then shifted and added; gradients by hand",
     "adam": "Adam: one operation a variable",
 }
 """What is faster, and how."""

@@ -8,7 +8,15 @@ import pytest
 import tensorflow as tf
 
 from kerasfer import layers
-from kerasfer.layers import ConvUnit, InstanceNormalization, instance_moments, normalize_relu
+from kerasfer.layers import (
+    ConvUnit,
+    GreyConvTranspose,
+    InstanceNormalization,
+    conv_from_grey,
+    conv_to_grey,
+    instance_moments,
+    normalize_relu,
+)
 from kerasfer.models.tdgan import InceptionResidual, ResidualBlock
 
 GAMMAS = np.float32([1.3, -0.7, 0.0, -1.8, 0.4, 2.0])
@@ -300,6 +308,36 @@ def test_inception_residual_in_bfloat16_is_right_within_rounding():
     assert difference.max() < 0.1 and difference.mean() < 0.01
 
 
+def plain_conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    return tf.nn.conv2d(x, kernel, 1, "SAME")
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("dtype, bound", [(tf.float32, 1e-5), (tf.bfloat16, 0.03)], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("function, channels", [(conv_from_grey, (1, 4)), (conv_to_grey, (4, 1))], ids=["from", "to"])
+def test_convolutions_of_one_channel(function, channels, dtype, bound, size):
+    """A map that is not square, and a kernel without symmetry."""
+    x, kernel = tf.cast(normal(2, 9, 14, channels[0]), dtype), tf.cast(normal(size, size, *channels, seed=1), dtype)
+    weights = normal(2, 9, 14, channels[1], seed=2)
+    exact = [tf.cast(value, tf.float32) for value in (x, kernel)]
+    ours, our_gradients = gradients_of(tf.function(function), [x, kernel], weights)
+    theirs, their_gradients = gradients_of(plain_conv, exact, weights)
+    assert ours.dtype == dtype and relative_error(ours, theirs) < bound
+    for our, their in zip(our_gradients, their_gradients, strict=True):
+        assert our.shape == their.shape and relative_error(our, their) < bound
+
+
+def test_grey_transposed_convolution_is_keras():
+    layer, plain = GreyConvTranspose(1, 3), keras.layers.Conv2DTranspose(1, 3, padding="same", use_bias=False)
+    x = normal(2, 6, 7, 5)
+    for part in (layer, plain):
+        part.build(x.shape)
+    plain.kernel.assign(layer.kernel)
+    np.testing.assert_allclose(layer(x, training=True), plain(x), atol=1e-5)
+    np.testing.assert_array_equal(layer(x), plain(x))
+    assert GreyConvTranspose(3, 3)(x, training=True).shape == (2, 6, 7, 3)
+
+
 def test_residual_block_adds_after_the_relu():
     block, x = ResidualBlock(), normal(2, 4, 4, 3)
     y = block(x)
@@ -314,6 +352,7 @@ def test_residual_block_adds_after_the_relu():
         InstanceNormalization(1e-4, affine=False, relu=True, name="norm"),
         ConvUnit(7, 3, pool=True, epsilon=1e-2, name="unit"),
         InceptionResidual(3, 0.5, 1e-2, name="inception"),
+        GreyConvTranspose(1, 3, name="grey"),
     ],
     ids=lambda layer: layer.name,
 )

@@ -50,7 +50,13 @@ def test_frames_of_the_video_differ(speed):
 
 @pytest.mark.parametrize(
     ("change", "function"),
-    [("norm", "_conv_norm_relu"), ("batch-norm", "_batch_norm_layer"), ("prelu", "_prelu"), ("adam", None)],
+    [
+        ("norm", "_conv_norm_relu"),
+        ("batch-norm", "_batch_norm_layer"),
+        ("prelu", "_prelu"),
+        ("grey", "_convolve"),
+        ("adam", None),
+    ],
 )
 def test_what_is_fast_computes_the_same(monkeypatch, change, function):
     """Two steps of a network that has everything that is made faster, beside its straightforward form."""
@@ -71,7 +77,7 @@ def test_what_is_fast_computes_the_same(monkeypatch, change, function):
     assert not called
     with straightforward.without(change):
         slow = _stepped()
-    assert bool(called) == bool(function) and len(fast) == len(slow) == 14
+    assert bool(called) == bool(function) and len(fast) == len(slow) == 15
     for one, other in zip(fast, slow):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
 
@@ -82,12 +88,12 @@ def _stepped() -> list[np.ndarray]:
     import tensorflow as tf
 
     from kerasfer.backbones import resnet
-    from kerasfer.layers import ConvUnit, InstanceNormalization
+    from kerasfer.layers import ConvUnit, GreyConvTranspose, InstanceNormalization
     from kerasfer.optimizers import FusedAdam
 
     keras.utils.set_random_seed(3)
     image = keras.Input((12, 12, 2))
-    x = ConvUnit(4, 3, pool=True)(image)
+    x = ConvUnit(4, 3, pool=True)(GreyConvTranspose(1, 3)(image))
     x = resnet.BatchNormalization()(keras.layers.Conv2D(4, 3, use_bias=False)(x))
     x = InstanceNormalization(relu=True)(keras.layers.Conv2D(4, 3, use_bias=False)(resnet.PReLU()(x)))
     model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(x)))

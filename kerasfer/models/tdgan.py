@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasfer.layers import ConvUnit, InstanceNormalization, conv_norm_relu
+from kerasfer.layers import ConvUnit, GreyConvTranspose, InstanceNormalization, conv_norm_relu
 from kerasfer.losses import hits
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
 
@@ -278,7 +278,7 @@ def build_decoder(config: TDGANConfig) -> keras.Model:
             channels, 4, strides=2, padding="same", use_bias=False, name=f"deconv{index + 1}"
         )(x)
         x = InstanceNormalization(config.decoder_epsilon, affine=False, relu=True, name=f"norm{index + 1}")(x)
-    x = keras.layers.Conv2DTranspose(config.channels, 3, padding="same", use_bias=False, name="deconv5")(x)
+    x = GreyConvTranspose(config.channels, 3, name="deconv5")(x)
     image = keras.layers.Activation("sigmoid", dtype="float32", name="sigmoid")(x)
     return keras.Model(fused, image, name="decoder")
 
