@@ -37,17 +37,37 @@ def folder_of(name: str) -> Path:
     return known[name]
 
 
-def pack(arrays: Mapping[str, np.ndarray], dtype: type[np.floating] = np.float32) -> bytes:
-    """The content of a safetensors file; `ZooError` if an array is not finite as stored."""
+_SCALE = ":scale"
+"""After a weight's name: what its 8-bit integers are multiplied by, a number for each entry of the last axis."""
+
+
+def pack(arrays: Mapping[str, np.ndarray], dtype: type[np.number] = np.float32) -> bytes:
+    """The content of a safetensors file.
+
+    Args:
+        arrays: weights by name.
+        dtype: float32, float16 or int8: of int8, arrays of two and more axes are rounded to 255 steps of a size of
+            their own for each entry of the last axis (the output channels of a convolution), others are float16.
+
+    Raises:
+        ZooError: an array is not finite as stored.
+    """
     from safetensors.numpy import save
 
-    packed = {}
+    packed: dict[str, np.ndarray] = {}
     for key, array in arrays.items():
-        with np.errstate(over="ignore"):
-            value = np.asarray(array, np.float32).astype(dtype)
-        if not np.isfinite(value).all():
-            raise ZooError(f"weights {key} are not finite as {np.dtype(dtype).name}; nothing was saved")
-        packed[key] = np.asarray(value, order="C")
+        values = np.asarray(array, np.float32)
+        stored: dict[str, tuple[np.ndarray, Any]] = {key: (values, np.float16 if dtype is np.int8 else dtype)}
+        if dtype is np.int8 and values.ndim >= 2:
+            scale = np.abs(values).max(tuple(range(values.ndim - 1)), initial=0.0) / 127
+            with np.errstate(invalid="ignore"):
+                steps = np.rint(values / np.where(scale > 0, scale, 1))
+            stored = {key: (steps, np.int8), f"{key}{_SCALE}": (scale, np.float32)}
+        for name, (value, kind) in stored.items():
+            with np.errstate(over="ignore", invalid="ignore"):
+                packed[name] = np.asarray(value.astype(kind), order="C")
+            if not (np.isfinite(value).all() and np.isfinite(packed[name]).all()):
+                raise ZooError(f"weights {key} are not finite as {np.dtype(dtype).name}; nothing was saved")
     return save(packed)
 
 
@@ -74,12 +94,14 @@ def read_weights(path: Path, entry: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def unpack(content: bytes, path: Path) -> dict[str, np.ndarray]:
-    """The arrays in the content of a safetensors file; `ZooError`, naming the path, if it is none."""
+    """The arrays in the content of a safetensors file, floats; `ZooError`, naming the path, if it is none."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        return load(content)
+        arrays = load(content)
+        scales = {key: arrays.pop(f"{key}{_SCALE}") for key, values in list(arrays.items()) if values.dtype == np.int8}
+        return {key: values * scales[key] if key in scales else values for key, values in arrays.items()}
     except (SafetensorError, KeyError, ValueError) as error:
         raise ZooError(f"{path}: not a readable safetensors file ({error}); copy it again") from error
 

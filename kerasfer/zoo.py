@@ -43,7 +43,7 @@ FORMAT = 1
 SIZES = ("paper", "small", "tiny")
 """Ready-made configs that every model has."""
 
-STORAGES = {"float32": np.float32, "float16": np.float16}
+STORAGES = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
 """Types that weights can be stored in; in memory they are float32."""
 
 CONTENTS = (
@@ -125,7 +125,8 @@ def save(
         card: the model card, Markdown; by default one is written from the config and the metrics.
         groups: which weight groups to store; by default all that the model has but for those that come with kerasfer
             anyhow. "recognizer" is always needed.
-        storage: "float32" or "float16" (half the size, about three decimals), for all groups or by group.
+        storage: "float32", "float16" (half the size, about three decimals) or "int8" (a quarter of the size, two
+            decimals: enough for many generators), for all groups or by group.
 
     Returns:
         The folder.
@@ -144,7 +145,7 @@ def save(
         raise ZooError(f"{name}: groups are recognizer and any of {', '.join(available)}; got {', '.join(groups)}")
     storages = {group: storage if isinstance(storage, str) else storage.get(group, "float32") for group in groups}
     if set(storages.values()) - set(STORAGES):
-        raise ZooError(f"storage is {' or '.join(STORAGES)}, got {', '.join(storages.values())}")
+        raise ZooError(f"storage is one of {', '.join(STORAGES)}, got {', '.join(storages.values())}")
     _demand_replaceable(folder)
     files = {
         group: pack(

@@ -133,6 +133,36 @@ def test_a_model_trained_in_bfloat16_is_used_in_float32(tmp_path):
         zoo.load(folder, precision="float8")
 
 
+def test_int8_storage_rounds_each_channel_to_255_steps(tmp_path):
+    from kerasfer.weights import pack, unpack
+
+    kernel = np.float32([[[1.27, -300.0, 0.0]], [[-0.634, 150.4, 0.0]]])
+    arrays = {"conv/kernel": kernel, "conv/bias": np.float32([0.1, 7.0, -2.0])}
+    again = unpack(pack(arrays, np.int8), tmp_path)
+    steps = kernel.reshape(-1, 3) / [0.01, 300 / 127, 1]
+    np.testing.assert_allclose(again["conv/kernel"].reshape(-1, 3), np.rint(steps) * [0.01, 300 / 127, 1], rtol=1e-6)
+    np.testing.assert_array_equal(again["conv/bias"], np.float16(arrays["conv/bias"]))
+    for broken in (np.nan, np.inf):
+        with pytest.raises(zoo.ZooError, match="conv/kernel are not finite as int8"):
+            pack({"conv/kernel": np.float32([[1.0, broken]])}, np.int8)
+    from safetensors.numpy import save
+
+    with pytest.raises(zoo.ZooError, match="not a readable safetensors file .*conv:scale"):
+        unpack(save({"conv": np.int8([[1, 2]])}), tmp_path)
+
+
+def test_a_generator_stored_as_int8_is_loaded_as_floats(model, tmp_path):
+    small = zoo.save(model, tmp_path / "small", storage={"generator": "int8"})
+    files = json.loads((small / "config.json").read_text())["files"]
+    assert [files[group]["storage"] for group in ("recognizer", "generator")] == ["float32", "int8"]
+    loaded = zoo.load(small)
+    for network in model.weight_groups()["generator"]:
+        for weight, before in zip(loaded.networks[network].weights, model.networks[network].weights):
+            before = before.numpy()
+            bound = np.abs(before).max() / 127 if before.ndim > 1 else 1e-3 * (1 + np.abs(before))
+            assert (np.abs(weight.numpy() - before) <= bound).all()
+
+
 def test_float16_storage_halves_the_file_and_rounds_the_weights(model, saved, tmp_path):
     small = zoo.save(model, tmp_path / "small", storage={"recognizer": "float16"})
     files = json.loads((small / "config.json").read_text())["files"]
@@ -142,7 +172,7 @@ def test_float16_storage_halves_the_file_and_rounds_the_weights(model, saved, tm
     for ours, theirs in zip(loaded.recognizer().weights, model.recognizer().weights):
         assert ours.dtype == "float32"
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy().astype(np.float16).astype(np.float32))
-    with pytest.raises(zoo.ZooError, match="storage is float32 or float16, got int4"):
+    with pytest.raises(zoo.ZooError, match="storage is one of float32, float16, int8, got int4"):
         zoo.save(model, tmp_path / "other", storage="int4")
     model.recognizer().weights[0].assign(np.full(model.recognizer().weights[0].shape, 1e6))
     with pytest.raises(zoo.ZooError, match="classifier/conv/kernel are not finite as float16"):
