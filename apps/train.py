@@ -107,8 +107,9 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--augmentation",
         default="paper",
-        choices=("paper", "strong"),
-        help="paper: crop and flip; strong: also shift, scale, turn, light and cutout (default: paper)",
+        choices=("paper", "strong", "sharp"),
+        help="paper: crop and flip; strong: also shift, scale, turn, light and cutout; sharp: half of the images are "
+        "shifted by whole pixels instead of shifted, scaled and turned (default: paper)",
     )
     data.add_argument(
         "--hold-out",
@@ -159,7 +160,8 @@ def main(arguments: list[str] | None = None) -> int:
         train = with_teachers(train, options, folder / "teachers.npy")
     if options.balanced:
         train = splits.balanced(train)
-    augmentation = Augmentation.strong() if options.augmentation == "strong" else Augmentation()
+    recipes = {"paper": Augmentation, "strong": Augmentation.strong, "sharp": Augmentation.strong_and_sharp}
+    augmentation = recipes[options.augmentation]()
     batch_kind = Model.batch_kind_of(config)
     tables = [with_poses(train, folder / "poses") if batch_kind == "images_with_pose" else train]
     if batch_kind == "expression_and_face":

@@ -310,6 +310,24 @@ def test_no_augmentation_changes_nothing() -> None:
     np.testing.assert_array_equal(same, pixels)
 
 
+def test_sharp_images_move_by_whole_pixels() -> None:
+    """Each is the picture, mirrored or not, moved by up to two pixels, its border repeated; the others are blurred."""
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 10, 10, 1)).astype(np.uint8).repeat(400, 0)
+    recipe = Augmentation(margin=0.0, shift=0.2, scale=0.2, rotation=20.0, sharp=0.25)
+    result, _ = augment(pixels, np.random.default_rng(0), recipe, 10)
+    wide = np.pad(pixels[0, :, :, 0], 2, mode="edge")
+    moved = {
+        crop[:, ::step].tobytes()
+        for top, left in np.ndindex(5, 5)
+        for crop in [np.ascontiguousarray(wide[top : top + 10, left : left + 10])]
+        for step in (1, -1)
+    }
+    found = [image.tobytes() for image in result[..., 0] if image.tobytes() in moved]
+    assert 70 < len(found) < 130 and len(set(found)) > 40
+    everything, _ = augment(pixels, np.random.default_rng(0), dataclasses.replace(recipe, sharp=1.0), 10)
+    assert {image.tobytes() for image in everything[..., 0]} <= moved
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_light_and_cutout(channels: int) -> None:
     pixels = np.full((200, 10, 10, channels), 100, np.uint8)
@@ -328,7 +346,16 @@ def test_light_and_cutout(channels: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", [{"flip": 1.5}, {"margin": -1}, {"margin": 1.5}, {"shift": 2.0}, {"scale": 1.0}, {"shift": float("nan")}]
+    "field",
+    [
+        {"flip": 1.5},
+        {"margin": -1},
+        {"margin": 1.5},
+        {"shift": 2.0},
+        {"sharp": 1.1},
+        {"scale": 1.0},
+        {"shift": float("nan")},
+    ],
 )
 def test_augmentation_out_of_range(field: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="out of range"):
