@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from tiny_training import make_batches, moved
 
+from kerasfer import zoo
 from kerasfer.faces import yaw_class
 from kerasfer.models.base import ConfigError, OptimizerPlan
 from kerasfer.models.ipdfer import (
@@ -336,6 +337,24 @@ def test_a_baseline_gives_expression_and_discriminator_their_start():
     for name in ("pose_encoder", "identity_encoder", "decoder"):
         for mine, old in zip(model.networks[name].weights, before[name]):
             np.testing.assert_array_equal(mine, old)
+
+
+def test_a_model_saved_without_its_discriminator_gives_all_else_its_start(still, tmp_path):
+    saved = zoo.load(zoo.save(still, tmp_path / "saved", groups=("recognizer", "generator", "identity")))
+    assert saved.left_out() == ("discriminator_encoder", "discriminator_head") and still.left_out() == ()
+    model = model_of(seed=7)
+    model.start_from(saved)
+    for name, source in (
+        ("decoder", "decoder"),
+        ("pose_encoder", "pose_encoder"),
+        ("discriminator_encoder", "expression_encoder"),
+        ("discriminator_head", "expression_classifier"),
+    ):
+        for mine, theirs in zip(model.networks[name].weights, still.networks[source].weights):
+            np.testing.assert_array_equal(mine, theirs)
+    recognizer = zoo.load(zoo.save(still, tmp_path / "recognizer", groups=("recognizer",)))
+    with pytest.raises(zoo.ZooError, match="saved without its generator weights"):
+        model.start_from(recognizer)
 
 
 def both(**fields) -> IPDFER:

@@ -531,13 +531,21 @@ class FERModel(keras.Model):
         index = tf.distribute.get_replica_context().replica_id_in_sync_group
         return numbers[index * count : (index + 1) * count]
 
+    def left_out(self) -> tuple[str, ...]:
+        """Networks of the group "training" that this model was saved without."""
+        training = self.weight_groups().get("training", ())
+        return tuple(name for name in training if not isinstance(self.networks[name], keras.Model))
+
     def start_from(self, other: FERModel) -> None:
         """Copies the weights of the networks that both models have.
 
+        Networks of the group "training" that the other was saved without, such as discriminators, stay as they are.
+
         Raises:
             ConfigError: no network is shared, or one has other shapes.
+            ZooError: the other was saved without another network that both have.
         """
-        shared = [name for name in self.networks if name in other.networks]
+        shared = [name for name in self.networks if name in other.networks and name not in other.left_out()]
         if not shared:
             raise ConfigError(f"{type(other).__name__} has no network that {type(self).__name__} could start from")
         for name in shared:

@@ -575,7 +575,7 @@ class IPDFER(FERModel):
                     calibrate_normalization(self.networks[name], batch["image"])
 
     def start_from(self, other: FERModel) -> None:
-        """Copies the networks that both have; from a baseline, D starts as its recogniser, too.
+        """Copies the networks that both have; from a baseline, or a model saved without D, D starts as its recogniser.
 
         The paper starts every encoder from the identity network. Where E_exp has a fine network beside it, that of a
         model with a fine network alone joins: C_exp stays, and then says the mean of what both say (before the
@@ -590,8 +590,12 @@ class IPDFER(FERModel):
             )
             return
         super().start_from(other)
-        starts_d = "discriminator_encoder" in self.networks and "discriminator_encoder" not in other.networks
-        if starts_d and "expression_encoder" in other.networks:
+        given = set(other.networks) - set(other.left_out())
+        if (
+            "discriminator_encoder" in self.networks
+            and "discriminator_encoder" not in given
+            and "expression_encoder" in given
+        ):
             copy_weights(other.networks["expression_encoder"], self.networks["discriminator_encoder"])
             copy_weights(other.networks["expression_classifier"], self.networks["discriminator_head"])
 
