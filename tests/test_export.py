@@ -297,6 +297,18 @@ def test_a_model_without_a_generator(tmp_path):
         export_generator(Toy(ToyConfig()), tmp_path)
 
 
+def test_two_averaged_networks_become_integers(tmp_path):
+    """The converter may fold the mean's factor into a layer whose bias then stays a float, which no interpreter runs."""
+    settings = {"variant": "baseline", "expression_networks": ("identity", "fine"), "fine_width": 8, "temperature": 0.7}
+    model = zoo.create("ipdfer", "small", **settings, encoder_size=71, precision="float32")
+    for network, layer in (("fine_encoder", "vector"), ("expression_classifier", "fc")):
+        bias = model.networks[network].get_layer(layer).bias
+        bias.assign(np.linspace(-1, 1, bias.shape[0]))
+    faces = datasets.load("synthetic", count=24, size=48)
+    report = export(model, tmp_path, ("int8",), calibration=faces, parity=faces)
+    assert report.parity[0].max_difference < 0.1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tdgan", "ipdfer"])
 def test_other_generators(name, tmp_path):

@@ -341,8 +341,14 @@ class IPDFER(FERModel):
         encoders = {part: self.networks[name] for part in PARTS if (name := f"{part}_encoder") in self.networks}
         if len(self.expression_encoders) > 1:
             image = keras.Input(self.image_spec.shape, name="face")
-            vectors = [self.networks[name](image) for name in self.expression_encoders]
-            mean = keras.layers.Average(name="mean", dtype="float32")(vectors)
+            rows = [
+                keras.layers.Reshape((1, -1), dtype="float32", name=f"{name}_row")(self.networks[name](image))
+                for name in self.expression_encoders
+            ]
+            # Not keras.layers.Average: TFLite's converter would fold its factor into a layer before it, whose bias it
+            # then leaves in floats among integers.
+            stacked = keras.layers.Concatenate(1, dtype="float32", name="stack")(rows)
+            mean = keras.layers.GlobalAveragePooling1D(dtype="float32", name="mean")(stacked)
             encoders["expression"] = keras.Model(image, mean, name="expression")
         else:
             encoders["expression"] = self.networks[self.expression_encoders[0]]
