@@ -298,7 +298,7 @@ def test_a_model_without_a_generator(tmp_path):
 
 
 def test_two_averaged_networks_become_integers(tmp_path):
-    """The converter may fold the mean's factor into a layer whose bias then stays a float, which no interpreter runs."""
+    """The converter may fold the mean's factor into a layer whose bias then stays a float, which does not run."""
     settings = {"variant": "baseline", "expression_networks": ("identity", "fine"), "fine_width": 8, "temperature": 0.7}
     model = zoo.create("ipdfer", "small", **settings, encoder_size=71, precision="float32")
     for network, layer in (("fine_encoder", "vector"), ("expression_classifier", "fc")):
