@@ -355,6 +355,8 @@ def test_a_model_saved_without_its_discriminator_gives_all_else_its_start(still,
     recognizer = zoo.load(zoo.save(still, tmp_path / "recognizer", groups=("recognizer",)))
     with pytest.raises(zoo.ZooError, match="saved without its generator weights"):
         model.start_from(recognizer)
+    with pytest.raises(zoo.ZooError, match="no pose_encoder: .* saved without its generator weights"):
+        recognizer.encode("pose", np.zeros((1, 32, 32, 1), np.float32))
 
 
 def both(**fields) -> IPDFER:

@@ -314,7 +314,7 @@ class IPDFER(FERModel):
     def __init__(self, config: IPDFERConfig) -> None:
         super().__init__(config)
         self.frozen = ("identity_encoder",) if self.generates else ()
-        self._encoders = self._build_encoders()
+        self._expression_encoder = self._build_expression_encoder()
         self._recognizer = self._build_recognizer()
 
     @classmethod
@@ -336,23 +336,28 @@ class IPDFER(FERModel):
         """Names of the networks that E_exp consists of."""
         return tuple(EXPRESSION_NETWORKS[name] for name in self.config.expression_networks)
 
-    def _build_encoders(self) -> dict[str, keras.Model]:
-        """Part -> its encoder, of the networks' own layers: image to a vector."""
-        encoders = {part: self.networks[name] for part in PARTS if (name := f"{part}_encoder") in self.networks}
-        if len(self.expression_encoders) > 1:
-            image = keras.Input(self.image_spec.shape, name="face")
-            rows = [
-                keras.layers.Reshape((1, -1), dtype="float32", name=f"{name}_row")(self.networks[name](image))
-                for name in self.expression_encoders
-            ]
-            # Not keras.layers.Average: TFLite's converter would fold its factor into a layer before it, whose bias it
-            # then leaves in floats among integers.
-            stacked = keras.layers.Concatenate(1, dtype="float32", name="stack")(rows)
-            mean = keras.layers.GlobalAveragePooling1D(dtype="float32", name="mean")(stacked)
-            encoders["expression"] = keras.Model(image, mean, name="expression")
-        else:
-            encoders["expression"] = self.networks[self.expression_encoders[0]]
-        return encoders
+    def _build_expression_encoder(self) -> keras.Model:
+        """E_exp, of the networks' own layers: image to a vector."""
+        if len(self.expression_encoders) == 1:
+            return self.networks[self.expression_encoders[0]]
+        image = keras.Input(self.image_spec.shape, name="face")
+        rows = [
+            keras.layers.Reshape((1, -1), dtype="float32", name=f"{name}_row")(self.networks[name](image))
+            for name in self.expression_encoders
+        ]
+        # Not keras.layers.Average: TFLite's converter would fold its factor into a layer before it, whose bias it then
+        # leaves in floats among integers.
+        stacked = keras.layers.Concatenate(1, dtype="float32", name="stack")(rows)
+        mean = keras.layers.GlobalAveragePooling1D(dtype="float32", name="mean")(stacked)
+        return keras.Model(image, mean, name="expression")
+
+    def _encoder(self, part: str) -> keras.Model:
+        return self._expression_encoder if part == "expression" else self.networks[f"{part}_encoder"]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Those of identity, pose and expression that the variant encodes."""
+        return tuple(part for part in PARTS if part == "expression" or f"{part}_encoder" in self.networks)
 
     def build_networks(self) -> dict[str, keras.Model]:
         config = self.config
@@ -424,7 +429,7 @@ class IPDFER(FERModel):
 
     def _build_recognizer(self) -> keras.Model:
         image = keras.Input(self.image_spec.shape, name="image")
-        logits = self.networks["expression_classifier"](self._encoders["expression"](image))
+        logits = self.networks["expression_classifier"](self._expression_encoder(image))
         return keras.Model(image, self.softmax(logits), name="recognizer")
 
     def recognizer(self) -> keras.Model:
@@ -436,9 +441,9 @@ class IPDFER(FERModel):
             return None
         shape = self.image_spec.shape
         face, expression = keras.Input(shape, name="face"), keras.Input(shape, name="expression")
-        parts = [self._encoders["identity"](face), self._encoders["expression"](expression)]
+        parts = [self.networks["identity_encoder"](face), self._expression_encoder(expression)]
         if self.knows_pose:
-            parts.append(self._encoders["pose"](face))
+            parts.append(self.networks["pose_encoder"](face))
         image = self.networks["decoder"](keras.layers.Add(dtype="float32", name="whole")(parts))
         return keras.Model({"face": face, "expression": expression}, {"image": image}, name="generator")
 
@@ -561,7 +566,7 @@ class IPDFER(FERModel):
         return (l1_mean if self.config.norm == "mean" else l1_sum)(left, right)
 
     def _encode(self, part: str, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return self._encoders[part](images, training=training)
+        return self._encoder(part)(images, training=training)
 
     def expression_logits(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
         """C_exp before its softmax, float32 (n, K), of f_exp, float (n, d)."""
@@ -623,12 +628,12 @@ class IPDFER(FERModel):
         Raises:
             ValueError: a part that the variant does not have, or images of another shape.
         """
-        if part not in self._encoders:
-            raise ValueError(f"{self.config.variant} encodes {', '.join(self._encoders)}, not {part!r}")
-        return in_batches(self._encoders[part], self.checked(images))
+        if part not in self.parts:
+            raise ValueError(f"{self.config.variant} encodes {', '.join(self.parts)}, not {part!r}")
+        return in_batches(self._encoder(part), self.checked(images))
 
     def codes(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        return {part: self.encode(part, images) for part in reversed(PARTS) if part in self._encoders}
+        return {part: self.encode(part, images) for part in reversed(self.parts)}
 
     def decode(self, features: np.ndarray) -> np.ndarray:
         """G_dec: sums of parts, float32 (n, d), to images, float32 (n, h, w, c) in [-1, 1]."""
