@@ -143,7 +143,7 @@ def _kernel_gradient(grey: tf.Tensor, size: int, many: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def conv_from_grey(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """A convolution of one channel, of stride 1, "same", whose gradient to x costs a third of oneDNN's.
+    """A convolution of one channel, of stride 1, "same", whose gradient to x costs less than oneDNN's.
 
     Args:
         x: float (n, h, w, 1).
@@ -162,7 +162,7 @@ def conv_from_grey(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def conv_to_grey(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """A convolution to one channel, of stride 1, "same", at half of what oneDNN's costs with its gradients.
+    """A convolution to one channel, of stride 1, "same", that with its gradients costs less than oneDNN's.
 
     Args:
         x: float (n, h, w, c).
