@@ -33,6 +33,9 @@ from kerasfer.models import MODELS
 OFFICIAL = ("ferplus", "synthetic")
 """Data sets with an official valid split."""
 
+RENDERED_FACES = {"seed": 1, "yaw": 50.0}
+"""Of rendered faces that join another data set's: a population of their own, turned as far as a model may ask for."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -70,8 +73,10 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--faces",
         metavar="NAME",
+        nargs="+",
+        default=[],
         help="faces with names, for models that need them (default: the data set, if it has names); a model that takes "
-        "pairs of one person, or no labels, trains on both sets",
+        "pairs of one person, or no labels, trains on these sets, too",
     )
     data.add_argument(
         "--data", metavar="DIR", help="folder that holds the data sets' folders or zips, or is the data set"
@@ -135,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise ValueError("--images, --replicas and --minutes are more than 0")
     if options.teachers and options.labels != "votes":
         raise ValueError("--teachers speak by votes: give --labels votes, too")
-    for name in filter(None, (options.dataset, options.faces)):
+    for name in (options.dataset, *options.faces):
         datasets.reader(name)
 
     from kerasfer.models import model_class
@@ -165,17 +170,15 @@ def main(arguments: list[str] | None = None) -> int:
     batch_kind = Model.batch_kind_of(config)
     tables = [with_poses(train, folder / "poses") if batch_kind == "images_with_pose" else train]
     if batch_kind == "expression_and_face":
-        faces = face_table(options, train, config)
-        tables.append(aligned(faces, config, folder / "aligned") if options.align_faces else faces)
+        tables.append(face_table(options, train, config, folder))
+    others = [name for name in options.faces if name != options.dataset]
     if batch_kind == "landmark_pairs":
         tables = [with_landmarks(train, folder.parent / "landmarks")]
-        if options.faces not in (None, options.dataset):
-            faces = named_table(options, train, config)
-            faces = aligned(faces, config, folder / "aligned") if options.align_faces else faces
-            tables = [joined(tables[0], with_landmarks(faces, folder.parent / "landmarks"))]
-    if batch_kind == "unlabelled" and options.faces not in (None, options.dataset):
-        faces = named_table(options, train, config)
-        tables = [[train, aligned(faces, config, folder / "aligned") if options.align_faces else faces]]
+        more = [named_table(name, options, config, folder) for name in others]
+        if more:
+            tables = [joined([*tables, *(with_landmarks(faces, folder.parent / "landmarks") for faces in more)])]
+    if batch_kind == "unlabelled" and others:
+        tables = [[train, *(named_table(name, options, config, folder) for name in others)]]
     with strategy.scope():
         model = Model(config)
     batches = BATCH_MAKERS[batch_kind](
@@ -329,23 +332,26 @@ def with_landmarks(table: Any, cache: Path) -> Any:
     return found
 
 
-def joined(train: Any, faces: Any) -> Any:
-    """The faces to train on and those with names as one table; who is not named is "", one label counts ten votes."""
+def joined(tables: list[Any]) -> Any:
+    """The faces to train on and those with names as one table; who is not named is "", one label counts ten votes.
+
+    Two sets may call different people the same: a name gets its set's before it.
+    """
     import numpy as np
 
     from kerasfer.datasets.base import FaceTable
 
     filled = []
-    for table in (train, faces):
-        columns: dict[str, Any] = {}
-        if "identity" not in table:
-            columns["identity"] = [""] * len(table)
+    for number, table in enumerate(tables):
+        columns: dict[str, Any] = {"identity": [""] * len(table)}
+        if "identity" in table:
+            columns["identity"] = [name and f"{number}/{name}" for name in map(str, table["identity"])]
         if "box" not in table:
             columns["box"] = np.full((len(table), 4), np.nan)
         if "votes" not in table:
             columns["votes"] = 10.0 * (table["expression"][:, None] == np.arange(8))
         filled.append(table.with_columns(**columns))
-    return FaceTable.concatenate(f"{train.name} and {faces.name}", filled)
+    return FaceTable.concatenate(" and ".join(table.name for table in tables), filled)
 
 
 def synthetic_options(options: argparse.Namespace, config: Any) -> dict[str, Any]:
@@ -360,23 +366,37 @@ def synthetic_options(options: argparse.Namespace, config: Any) -> dict[str, Any
     }
 
 
-def face_table(options: argparse.Namespace, expressions: Any, config: Any) -> Any:
+def face_table(options: argparse.Namespace, expressions: Any, config: Any, folder: Path) -> Any:
     """The images of the people with the most images."""
     from kerasfer import splits
 
-    return splits.top_identities(named_table(options, expressions, config), config.identities)
+    if len(options.faces) > 1:
+        raise ValueError(f"--faces: {options.model} takes the people of one set, got {', '.join(options.faces)}")
+    if options.faces and options.faces[0] != options.dataset:
+        return named_table(options.faces[0], options, config, folder, config.identities)
+    if "identity" not in expressions:
+        raise ValueError(f"{expressions.name} has no names; give a set that has, e.g. --faces lfw_expressions")
+    faces = splits.top_identities(expressions, config.identities)
+    return aligned(faces, config, folder / "aligned") if options.align_faces else faces
 
 
-def named_table(options: argparse.Namespace, expressions: Any, config: Any) -> Any:
-    """The faces with names."""
-    name = options.faces
-    if name is None or name == options.dataset:
-        if "identity" not in expressions:
-            raise ValueError(f"{expressions.name} has no names; give a set that has, e.g. --faces lfw_expressions")
-        return expressions
+def named_table(name: str, options: argparse.Namespace, config: Any, folder: Path, people: int | None = None) -> Any:
+    """Faces with names of another set than the expressions', of those people who have the most images if asked for.
+
+    Rendered ones are of people that no other rendering of the project shows: what is measured on rendered faces is then
+    measured on strangers.
+    """
+    from kerasfer import splits
+
     if name == "synthetic":
-        return datasets.load(name, split="train", **synthetic_options(options, config))
-    return datasets.load(name, locate(name, options.data), **({"split": "train"} if name in OFFICIAL else {}))
+        rendered = {**synthetic_options(options, config), **RENDERED_FACES}
+        rendered["identities"] = max(rendered["identities"], options.images // 20)
+        faces = datasets.load(name, **rendered)
+    else:
+        faces = datasets.load(name, locate(name, options.data), **({"split": "train"} if name in OFFICIAL else {}))
+    if people is not None:
+        faces = splits.top_identities(faces, people)
+    return aligned(faces, config, folder / "aligned") if options.align_faces else faces
 
 
 def aligned(faces: Any, config: Any, cache: Path) -> Any:

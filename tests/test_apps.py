@@ -112,6 +112,7 @@ def test_evaluate_a_tflite_file(run, tmp_path, monkeypatch):
     [
         ("train", ["--model", "tdgan", "--dataset", "nowhere"], "unknown data set 'nowhere'; known are: affectnet"),
         ("train", ["--model", "tdgan", "--faces", "nowhere"], "unknown data set 'nowhere'"),
+        ("train", ["--model", "tdgan", "--faces", "synthetic", "lfw_expressions"], "takes the people of one set"),
         ("train", ["--model", "tdgan", "--set", "epoch=3"], "no field 'epoch'; fields are"),
         ("train", ["--model", "tdgan", "--set", "epochs"], "write field=value"),
         ("train", ["--model", "tdgan", "--set", "image_size=50"], "multiple of 16"),
@@ -219,13 +220,31 @@ def test_two_sets_with_landmarks_become_one_table():
     faces = datasets.load("synthetic", count=8, identities=4)
     columns = {name: faces.columns[name] for name in ("path", "expression", "landmarks")}
     plain = type(faces)("plain", faces.source, columns, faces.label_space)
-    both = app("train").joined(faces, plain)
+    both = app("train").joined([faces, plain])
     assert both.name == "synthetic and plain" and len(both) == 16
     assert set(both.columns) == {"path", "expression", "votes", "identity", "box", "landmarks"}
-    assert both["identity"][:8].tolist() == faces["identity"].tolist() and set(both["identity"][8:]) == {""}
+    assert both["identity"][:8].tolist() == [f"0/{name}" for name in faces["identity"]]
+    assert set(both["identity"][8:]) == {""}
     np.testing.assert_array_equal(both["votes"][8:].argmax(1), faces["expression"])
     assert (both["votes"][8:].sum(1) == 10).all() and np.isnan(both["box"]).all()
     np.testing.assert_array_equal(both.read(8), faces.read(0))
+
+
+def test_people_of_two_sets_stay_apart():
+    """Rendered faces that join others are of another population, and of people with a score of faces each."""
+    from kerasfer import datasets, splits
+    from kerasfer.models import model_class
+
+    train = app("train")
+    options = train.parser().parse_args(["--model", "g2fer", "--faces", "synthetic", "--images", "1200"])
+    faces = train.named_table("synthetic", options, model_class("g2fer").Config.tiny(), Path("unused"))
+    usual = datasets.load("synthetic", count=60, identities=60, size=64)
+    assert len(faces) == 1200 and len(set(faces["identity"])) == 60
+    first = [table.source.factors[0] for table in (faces, usual)]
+    assert first[0].identity == first[1].identity and first[0].seed != first[1].seed
+    assert np.abs(faces["pose"][:, 0]).max() > 45
+    both = train.joined([faces, usual])
+    assert len(set(both["identity"])) == 120 and len(splits.top_identities(both, 120)) == len(both)
 
 
 @pytest.mark.slow

@@ -172,8 +172,10 @@ def test_the_identity_code_is_scaled():
     np.testing.assert_allclose(scaled.encode("expression", images), plain.encode("expression", images), rtol=1e-5)
 
 
-def test_mixup_by_hand():
-    model = model_of(variant="baseline", learning_rate=0.0, mixup=0.5)
+@pytest.mark.parametrize("variant", ["baseline", "ipd_fer"])
+def test_mixup_by_hand(variant):
+    """The baseline's step, and line 2 of Algorithm 1; D and the decoder learn from images as they are."""
+    model = model_of(variant=variant, learning_rate=0.0, mixup=0.5)
     batch = batch_of(model)
     shares = 0.5 * model.uniform((4, 1, 1, 1), 0).numpy()
     assert 0 <= shares.min() < shares.max() <= 0.5
@@ -183,7 +185,15 @@ def test_mixup_by_hand():
     networks = model.networks
     logits = networks["expression_classifier"](networks["expression_encoder"](images, training=True), training=True)
     expected = -(labels * tf.nn.log_softmax(logits).numpy()).sum(-1).mean()
-    assert float(model.train_step(batch)["expression"]) == pytest.approx(expected, rel=1e-4)
+    terms = {name: float(value) for name, value in model.train_step(batch).items()}
+    assert terms["expression"] == pytest.approx(expected, rel=1e-4)
+    if variant == "ipd_fer":
+        plain = model_of(variant=variant, learning_rate=0.0)
+        plain.start_from(model)
+        unmixed = plain.train_step(batch)
+        assert float(unmixed["expression"]) != pytest.approx(expected, rel=1e-3)
+        for name in ("discriminator", "reconstruction", "identity", "confusion"):
+            assert terms[name] == pytest.approx(float(unmixed[name]), rel=1e-4)
 
 
 def test_every_term_of_a_step(stepped):

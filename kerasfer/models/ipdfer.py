@@ -73,8 +73,9 @@ class IPDFERConfig(ModelConfig):
         norm: "mean" or "sum" over entries in equations 1 and 2.
         identity_scale: what E_id's vectors are multiplied by. dlib's vary ten times less from face to face than the
             other two parts come to do, and the decoder would not see them in the sum.
-        mixup: the baseline learns from each image with up to this share of another in it, and of the other's label
-            (after Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018, with uniform shares); 0 for none.
+        mixup: the baseline, and line 2 of Algorithm 1, learn from each image with up to this share of another in it, and
+            of the other's expression label (after Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018, with
+            uniform shares); identity and pose stay those of the first. 0 for none.
         weight_decay: the baseline's: at each step every weight loses this share of it, times the learning rate
             (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019); 0 for none.
         decoder_rate: learning rate of G_dec over that of the others, which may start from a trained baseline.
@@ -466,20 +467,28 @@ class IPDFER(FERModel):
         return self.result()
 
     def _train_baseline(self, images: tf.Tensor, labels: tf.Tensor) -> None:
-        if self.config.mixup:
-            shares = self.config.mixup * self.uniform((tf.shape(images)[0], 1, 1, 1), 0)
-            images += shares * (tf.roll(images, 1, 0) - images)
-            labels += shares[:, 0, 0] * (tf.roll(labels, 1, 0) - labels)
+        images, labels = self._mixed(images, labels)
         with tf.GradientTape() as tape:
             logits = self.expression_logits(self._encode("expression", images, True), True)
             loss = self.mean_over_batch(cross_entropy_from_logits(labels, logits))
         self.minimize("classification", loss, tape)
         self.report(expression=loss, accuracy=self.mean_over_batch(hits(labels, logits)))
 
+    def _mixed(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Each image and label with a share of its neighbour's, as `mixup` says."""
+        if not self.config.mixup:
+            return images, labels
+        shares = self.config.mixup * self.uniform((tf.shape(images)[0], 1, 1, 1), 0)
+        return (
+            images + shares * (tf.roll(images, 1, 0) - images),
+            labels + shares[:, 0, 0] * (tf.roll(labels, 1, 0) - labels),
+        )
+
     def _train_classification(
         self, images: tf.Tensor, labels: tf.Tensor, pose_labels: tf.Tensor | None, identity: tf.Tensor
     ) -> None:
         """Line 2 of Algorithm 1: L_c + beta1 L_cos."""
+        images, labels = self._mixed(images, labels)
         with tf.GradientTape() as tape:
             terms, features = self._classification_terms(images, labels, pose_labels, identity, True)
             loss = tf.add_n(list(terms.values()))
