@@ -73,9 +73,9 @@ class IPDFERConfig(ModelConfig):
         norm: "mean" or "sum" over entries in equations 1 and 2.
         identity_scale: what E_id's vectors are multiplied by. dlib's vary ten times less from face to face than the
             other two parts come to do, and the decoder would not see them in the sum.
-        mixup: the baseline, and line 2 of Algorithm 1, learn from each image with up to this share of another in it, and
-            of the other's expression label (after Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018, with
-            uniform shares); identity and pose stay those of the first. 0 for none.
+        mixup: the baseline, and line 2 of Algorithm 1, learn from each image with up to this share of another in it,
+            and of the other's expression label (after Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018,
+            with uniform shares); identity and pose stay those of the first. 0 for none.
         weight_decay: the baseline's: at each step every weight loses this share of it, times the learning rate
             (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019); 0 for none.
         decoder_rate: learning rate of G_dec over that of the others, which may start from a trained baseline.
