@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--action-units", action="store_true", help="tell FACS action units too; the model must detect them"
     )
+    parser.add_argument("--flip", action="store_true", help="the mean of each face's and its mirror image's answers")
     add_options(parser)
     video = parser.add_argument_group("videos and cameras")
     video.add_argument("--every", type=int, default=5, metavar="N", help="detect in every N-th frame (default: 5)")
@@ -112,6 +113,7 @@ def _recognize_photos(options: argparse.Namespace) -> int:
         32,
         options.minimum_score,
         action_units=options.action_units,
+        flip=options.flip,
     )
     journal, known, bad = Journal(None, {}), None, []
     with contextlib.closing(journal):
@@ -158,6 +160,7 @@ def _recognize_video(options: argparse.Namespace, source: str) -> int:
         options.smoothing,
         options.minimum_score,
         options.action_units,
+        options.flip,
     )
     with open_video(source):
         pass
@@ -219,7 +222,7 @@ def _journal(options: argparse.Namespace, source: str, target: Path | None) -> J
     if beside is None or camera_number(source) is not None:
         return Journal(None, {})
     state = Path(source).stat()
-    asked = ("model", "detector", "every", "smoothing", "minimum_score", "action_units")
+    asked = ("model", "detector", "every", "smoothing", "minimum_score", "action_units", "flip")
     header = {"kerasfer": __version__, "video": str(Path(source).resolve()), "size": state.st_size}
     header |= {"modified": state.st_mtime_ns, **{name: getattr(options, name) for name in asked}}
     return Journal(beside.with_name(f".{Path(source).name}.journal"), header)

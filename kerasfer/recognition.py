@@ -76,6 +76,7 @@ def recognize(
     batch_size: int = 32,
     minimum_score: float = 0.5,
     action_units: bool = False,
+    flip: bool = False,
 ) -> list[Prediction] | list[PhotoResult]:
     """Recognises the expression of every face in one photo or in many.
 
@@ -88,6 +89,8 @@ def recognize(
         batch_size: number of faces that go through the model at once.
         minimum_score: least confidence of the detector in a face, in [0, 1].
         action_units: also tell how likely each FACS action unit is; the model must detect them, as "dcganfer" does.
+        flip: take the mean of what the model says of each face and of its mirror image: twice the work, and a little
+            more often right.
 
     Returns:
         For one photo its faces' predictions, the largest face first; [] if there is no face. For many a `PhotoResult`
@@ -99,7 +102,7 @@ def recognize(
         DetectionError: the detector is unknown.
         ValueError: the model is unknown or its weights are damaged.
     """
-    results = recognize_each(photos, model, detector, batch_size, minimum_score, action_units=action_units)
+    results = recognize_each(photos, model, detector, batch_size, minimum_score, action_units=action_units, flip=flip)
     if _is_many(photos):
         return list(results)
     (result,) = results
@@ -116,11 +119,12 @@ def recognize_each(
     minimum_score: float = 0.5,
     workers: int = 2,
     action_units: bool = False,
+    flip: bool = False,
 ) -> Iterator[PhotoResult]:
     """Like `recognize`, one `PhotoResult` after the other as they are ready, in order; for one photo too.
 
     Args:
-        photos, model, detector, batch_size, minimum_score, action_units: as for `recognize`.
+        photos, model, detector, batch_size, minimum_score, action_units, flip: as for `recognize`.
         workers: number of threads that decode photos and look for faces.
 
     Raises:
@@ -130,7 +134,7 @@ def recognize_each(
         raise RecognitionError(f"batch_size and workers must be at least 1, got {batch_size} and {workers}")
     find_detector(detector)
     found = find_photos(photos)
-    classifier = FaceClassifier(model, batch_size, action_units)
+    classifier = FaceClassifier(model, batch_size, action_units, flip)
     return _results(found, classifier, detector, minimum_score, workers)
 
 
@@ -228,6 +232,7 @@ class _Classifier:
         network: faces to numbers; by default the model's recogniser.
         labels: what the numbers are of; by default the model's expressions.
         columns: which of the network's numbers these are.
+        flip: whether the mirror image counts as much as the face.
     """
 
     def __init__(
@@ -237,19 +242,24 @@ class _Classifier:
         network: Callable[[Any], Any] | None = None,
         labels: Sequence[Any] | None = None,
         columns: slice | Sequence[int] = slice(None),
+        flip: bool = False,
     ) -> None:
         self.spec = model.image_spec
         self.labels = model.label_space.labels if labels is None else labels
         self.batch_size = batch_size
         self._answer = in_graph(model.recognizer() if network is None else network)
         self._columns = columns
+        self._flip = flip
 
     def __call__(self, faces: Sequence[np.ndarray]) -> np.ndarray:
         """Faces, each float32 of the model's shape, to probabilities, float64 (n, K)."""
         answers = [np.zeros((0, len(self.labels)))]
         for start in range(0, len(faces), self.batch_size):
             batch = np.stack(faces[start : start + self.batch_size])
-            answers.append(np.asarray(self._answer(batch), np.float64)[:, self._columns])
+            answer = np.asarray(self._answer(batch), np.float64)
+            if self._flip:
+                answer = (answer + np.asarray(self._answer(batch[:, :, ::-1]), np.float64)) / 2
+            answers.append(answer[:, self._columns])
         probabilities = np.concatenate(answers)
         if probabilities.shape != (len(faces), len(self.labels)) or not np.isfinite(probabilities).all():
             raise RecognitionError(
@@ -259,14 +269,15 @@ class _Classifier:
         return probabilities
 
 
-def _units_of(model: RecognitionModel, batch_size: int) -> _Classifier:
+def _units_of(model: RecognitionModel, batch_size: int, flip: bool) -> _Classifier:
     """What tells a model's action units; its labels are their numbers."""
     learnt = getattr(model, "learnt_units", ())
     if not learnt:
         raise RecognitionError(
             f"the {type(model).__name__} model detects no action units; take one that does, such as dcganfer, fitted"
         )
-    return _Classifier(model, batch_size, model.unit_detector(), learnt, [ACTION_UNITS.index(unit) for unit in learnt])
+    columns = [ACTION_UNITS.index(unit) for unit in learnt]
+    return _Classifier(model, batch_size, model.unit_detector(), learnt, columns, flip)
 
 
 def classify(
@@ -294,6 +305,7 @@ class FaceClassifier:
         model: as for `recognize`.
         batch_size: number of faces that go through the model at once.
         action_units: whether to tell how likely each FACS action unit is, too.
+        flip: whether to take the mean of what the model says of each face and of its mirror image.
 
     Attributes:
         batch_size: as given.
@@ -309,10 +321,11 @@ class FaceClassifier:
         model: str | os.PathLike[str] | RecognitionModel = DEFAULT_RECOGNIZER,
         batch_size: int = 32,
         action_units: bool = False,
+        flip: bool = False,
     ) -> None:
         model = _model_of(model)
-        self._expressions = _Classifier(model, batch_size)
-        self._action_units = _units_of(model, batch_size) if action_units else None
+        self._expressions = _Classifier(model, batch_size, flip=flip)
+        self._action_units = _units_of(model, batch_size, flip) if action_units else None
         self.batch_size = batch_size
         self.labels: tuple[str, ...] = tuple(self._expressions.labels)
         self.units: tuple[int, ...] = tuple(self._action_units.labels) if self._action_units else ()

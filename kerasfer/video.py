@@ -473,6 +473,7 @@ class VideoRecognizer:
         smoothing: seconds after which a past answer counts half; 0 for none.
         minimum_score: least confidence of the detector in a face, in [0, 1].
         action_units: also tell how likely each FACS action unit is; this takes the model itself, not its TFLite file.
+        flip: take the mean of what the model says of each face and of its mirror image.
 
     Raises:
         VideoError, DetectionError, ValueError: a wrong argument, or a model that cannot be used.
@@ -486,13 +487,14 @@ class VideoRecognizer:
         smoothing: float = 0.3,
         minimum_score: float = 0.5,
         action_units: bool = False,
+        flip: bool = False,
     ) -> None:
         self._tracker = Tracker(detector, every, minimum_score)
         self._smoother = Smoother(smoothing)
         if isinstance(model, (str, os.PathLike)) and not action_units:
             with contextlib.suppress(lite.LiteError):
                 model = lite.recognizer_file(model)
-        self._classifier = FaceClassifier(model, action_units=action_units)
+        self._classifier = FaceClassifier(model, action_units=action_units, flip=flip)
         self.labels, self.units = self._classifier.labels, self._classifier.units
 
     def kept(self, frames: int) -> int:

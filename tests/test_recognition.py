@@ -15,7 +15,15 @@ from kerasfer import images, recognition
 from kerasfer.detection import DetectionError, detect
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import Box, ImageSpec, Prediction
-from kerasfer.recognition import RecognitionError, annotate, classify, find_photos, recognize, recognize_each
+from kerasfer.recognition import (
+    FaceClassifier,
+    RecognitionError,
+    annotate,
+    classify,
+    find_photos,
+    recognize,
+    recognize_each,
+)
 
 ASTRONAUT = skimage.data.astronaut()
 EMPTY = np.full((120, 160, 3), 90, np.uint8)
@@ -98,6 +106,44 @@ def test_action_units(folder):
     assert without.action_units is None and "action_units" not in without.to_json()
     with pytest.raises(RecognitionError, match="the BrightnessModel model detects no action units; take one that does"):
         recognize(ASTRONAUT, BrightnessModel(), action_units=True)
+
+
+class LeftModel(BrightnessModel):
+    """Says happiness as much as the left half of a face is brighter than the right."""
+
+    def recognizer(self):
+        def answer(faces):
+            faces = np.asarray(faces, np.float64)
+            half = faces.shape[2] // 2
+            happy = 0.5 + faces[:, :, :half].mean((1, 2, 3)) / 4 - faces[:, :, half:].mean((1, 2, 3)) / 4
+            others = np.repeat((1 - happy)[:, None] / 7, 8, 1)
+            others[:, FERPLUS8.labels.index("happiness")] = happy
+            return others
+
+        return answer
+
+
+def test_flip_is_the_mean_with_the_mirror_image():
+    photo, (face,) = ASTRONAUT.copy(), detect(ASTRONAUT)
+    photo[:, round(face.box.center[0]) :] //= 3
+    model = LeftModel()
+    aligned = FaceClassifier(model).aligned(photo, face)
+    face_alone, mirrored = model.recognizer()(np.stack([aligned, aligned[:, ::-1]]))[:, 1]
+    assert face_alone > mirrored + 0.1
+    for flip, expected in ((False, face_alone), (True, (face_alone + mirrored) / 2)):
+        (prediction,) = FaceClassifier(model, flip=flip)([face], [aligned])
+        assert prediction.probabilities["happiness"] == pytest.approx(expected, abs=1e-6)
+    (result,) = recognize([photo], model, flip=True)
+    assert [shown.probabilities["happiness"] for shown in result.predictions] == [pytest.approx(0.5, abs=1e-6)]
+
+
+def test_a_tflite_file_flips_too(app, folder, capsys):
+    file = str(Path(recognition.__file__).parents[1] / "saved_models" / "edge" / "model_int8.tflite")
+    answers = [recognize(ASTRONAUT, file, flip=flip)[0].probabilities["happiness"] for flip in (False, True)]
+    mirrored = recognize(np.ascontiguousarray(ASTRONAUT[:, ::-1]), file)[0].probabilities["happiness"]
+    assert abs(answers[1] - (answers[0] + mirrored) / 2) < 0.1
+    assert app.main([str(folder / "a.png"), "--model", file, "--flip", "--output", "none"]) == 0
+    assert "happiness" in capsys.readouterr().out
 
 
 def test_no_face_is_an_empty_list():

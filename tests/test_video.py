@@ -193,6 +193,20 @@ def test_action_units_of_frames():
     assert again.faces[1].prediction.expression == "sadness"
 
 
+def test_frames_may_be_flipped():
+    """Twice as many faces go through the network."""
+    asked = []
+
+    class Counting(UnitModel):
+        def recognizer(self):
+            return lambda faces: asked.append(len(faces)) or np.eye(8)[[3] * len(faces)]
+
+    for flip, times in ((False, 1), (True, 2)):
+        asked.clear()
+        (result,) = VideoRecognizer(Counting(), flip=flip).recognize(iter(FRAMES[:1]))
+        assert len(result.faces) == 2 and sum(asked) == 2 * times
+
+
 def test_stopped_and_taken_up_is_as_if_never_stopped():
     whole = [result.to_json() for result in VideoRecognizer(MODEL).recognize(iter(FRAMES))]
     written = [json.loads(json.dumps(entry)) for entry in whole[:13]]
