@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from kerasfer import images, training
+from kerasfer.models import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -211,6 +213,27 @@ def test_train_tdgan_with_nothing_downloaded(tmp_path):
     assert max(map(len, output.splitlines())) <= 200
     assert images.read(samples).shape == (3 * 32, 4 * 32, 3)
     assert training.Checkpoints(tmp_path / "run").places()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "apps" / "configs").glob("*.json")), ids=lambda path: path.stem)
+def test_an_experiment_can_be_run(path):
+    """The app takes every run's arguments, each starts from earlier ones, and what is measured is among them."""
+    from kerasfer.models import model_class
+
+    experiment = json.loads(path.read_text())
+    Model = model_class(experiment["model"])
+    done = []
+    for name, settings in experiment["runs"].items():
+        arguments = shlex.split(f"{experiment['shared']} {settings.format(runs='RUNS')}")
+        options = app("train").parser().parse_args(["--model", experiment["model"], *arguments])
+        getattr(Model.Config, options.size)().replace(**dict(map(Model.Config.parse_override, options.overrides)))
+        known = [*MODELS, *(f"RUNS/{run}" for run in done)]
+        assert set(options.start_from) | set(options.teachers) <= set(known)
+        done.append(name)
+    measured = {experiment["bundled"], *experiment["compared"], *experiment["probed"].values()}
+    measured |= {*experiment.get("turned", ()), *experiment.get("geometry", {}).get("turned", ())}
+    seeds = {name for names in experiment.get("seeds", {}).values() for name in names}
+    assert measured | seeds <= set(done) and seeds <= set(experiment["compared"])
 
 
 def test_two_sets_with_landmarks_become_one_table():
