@@ -383,8 +383,8 @@ def face_table(options: argparse.Namespace, expressions: Any, config: Any, folde
 def named_table(name: str, options: argparse.Namespace, config: Any, folder: Path, people: int | None = None) -> Any:
     """Faces with names of another set than the expressions', of those people who have the most images if asked for.
 
-    Rendered ones are of people that no other rendering of the project shows: what is measured on rendered faces is then
-    measured on strangers.
+    Rendered ones are of another population than those that are rendered by default: what is measured on rendered faces
+    is then measured on strangers.
     """
     from kerasfer import splits
 

@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import json
 import shlex
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -29,11 +30,12 @@ CONFIGS = {name: ROOT / "apps" / "configs" / f"{name}_ferplus.json" for name in 
 
 `runs` are the trainings, in order, and what apps/train.py is told for each (`shared`: for all); `bundled` is the one
 that is saved, its weight groups stored as `storage` says; `compared` are measured on FERPlus valid under these names;
-`probed` are baselines whose expression code is probed beside the bundled model's codes (called `title`); `turned` are
-measured on turned heads as well; `synthesis` says how a generator of named expressions is measured,
-`geometry` how one that landmarks drive is; `units`, `transfer` and `judges` how machines on a feature, on a feature
-learnt elsewhere, and faces made of noise are; `left_out` are files that are measured and, for want of room, not
-bundled: apps/export.py writes them.
+`seeds` are those among them that differ in the seed of their last training alone, and whose mean is told; `probed` are
+baselines whose expression code is probed beside the bundled model's codes (called `title`); `turned` are measured on
+turned heads as well; `synthesis` says how a generator of named expressions is measured, `geometry` how one that
+landmarks drive is, with `noise` on them in pixels of the paper's image; `units`, `transfer` and `judges` how machines
+on a feature, on a feature learnt elsewhere, and faces made of noise are; `left_out` are files that are measured and,
+for want of room, not bundled: apps/export.py writes them.
 """
 
 Figure = dict[str, Any]
@@ -69,9 +71,9 @@ def recognition_figures(experiment: dict[str, Any], models: dict[str, Any], vali
 
     bundled = experiment["bundled"]
     command = f"python apps/evaluate.py --model {experiment['model']} --dataset ferplus --split valid --data DIR"
-    figures = []
+    figures, reports = [], {}
     for name, label in experiment["compared"].items():
-        report = kerasfer.evaluate(models[name], valid)
+        report = reports[name] = kerasfer.evaluate(models[name], valid)
         print(report, flush=True)
         prefix, source = ("ferplus_valid", command) if name == bundled else (f"{name}_ferplus_valid", build)
         tested = f"{label}: FERPlus valid, {report.n} faces, 8 classes, majority labels, last checkpoint, one seed"
@@ -87,6 +89,14 @@ def recognition_figures(experiment: dict[str, Any], models: dict[str, Any], vali
                 figure(f"recall_{expression}", f"{tested}; recall of {expression}", float(recall), "share", source)
                 for expression, recall in zip(report.labels, report.recall)
             ]
+    for label, names in experiment.get("seeds", {}).items():
+        accuracies = [reports[name].accuracy for name in names]
+        told = f"accuracy of {len(names)} seeds of the last training"
+        what = f"{label}: FERPlus valid, {reports[names[0]].n} faces, {told}"
+        figures += [
+            figure(f"{names[0]}_seeds_mean", f"{what}; mean", statistics.mean(accuracies), "share", build),
+            figure(f"{names[0]}_seeds_deviation", f"{what}; deviation", statistics.stdev(accuracies), "share", build),
+        ]
     return figures
 
 
@@ -342,7 +352,7 @@ def geometry_figures(experiment: dict[str, Any], models: dict[str, Any], build: 
     from kerasfer.datasets.reading import prepare_faces
     from kerasfer.detection import align_table
     from kerasfer.evaluation.geometry import landmark_report
-    from kerasfer.models.g2fer import YAWS
+    from kerasfer.models.g2fer import NOISE_PIXELS, YAWS
 
     asked, model = experiment["geometry"], models[experiment["bundled"]]
     spec, half = model.image_spec, (YAWS[1] - YAWS[0]) / 2
@@ -366,11 +376,19 @@ def geometry_figures(experiment: dict[str, Any], models: dict[str, Any], build: 
     pixels, points = prepare_faces(faces, spec), faces["landmarks"]
     generator = np.random.default_rng(0)
     wanted = points[generator.permutation(len(points))]
-    generated = spec.unscale(model.synthesize(spec.scale(pixels), wanted))
-    for key, shown, where in (("generated", generated, wanted), ("real", pixels, points)):
-        report = landmark_report(shown, where)
-        print(key, report, flush=True)
-        what = f"landmarks found in {report.n} {key} faces of the synthetic set beside those they should have"
+
+    def drawn(landmarks: np.ndarray) -> np.ndarray:
+        return spec.unscale(model.synthesize(spec.scale(pixels), landmarks))
+
+    shown = [("generated", "generated faces", drawn(wanted), wanted), ("real", "real faces", pixels, points)]
+    for sigma in asked["noise"]:
+        noise = generator.uniform(-sigma, sigma, wanted.shape).astype(np.float32) * spec.size / NOISE_PIXELS
+        what = f"faces generated from landmarks with noise of {sigma} px"
+        shown.append((f"noise_{sigma}", what, drawn(wanted + noise), wanted))
+    for key, called, images, where in shown:
+        report = landmark_report(images, where)
+        print(called, report, flush=True)
+        what = f"landmarks found in {report.n} {called} of the synthetic set beside those they should have"
         figures.append(
             figure(f"landmarks_{key}_found", f"{what}; share found", report.found / report.n, "share", build)
         )
