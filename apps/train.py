@@ -390,7 +390,8 @@ def named_table(name: str, options: argparse.Namespace, config: Any, folder: Pat
 
     if name == "synthetic":
         rendered = {**synthetic_options(options, config), **RENDERED_FACES}
-        rendered["identities"] = max(rendered["identities"], options.images // 20)
+        if people is None:
+            rendered["identities"] = max(rendered["identities"], options.images // 20)
         faces = datasets.load(name, **rendered)
     else:
         faces = datasets.load(name, locate(name, options.data), **({"split": "train"} if name in OFFICIAL else {}))

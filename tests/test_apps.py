@@ -266,6 +266,8 @@ def test_people_of_two_sets_stay_apart():
     first = [table.source.factors[0] for table in (faces, usual)]
     assert first[0].identity == first[1].identity and first[0].seed != first[1].seed
     assert np.abs(faces["pose"][:, 0]).max() > 45
+    few = train.named_table("synthetic", options, model_class("g2fer").Config.tiny(), Path("unused"), people=20)
+    assert len(set(few["identity"])) == 20 and len(few) == 20 * 1200 // 50
     both = train.joined([faces, usual])
     assert len(set(both["identity"])) == 120 and len(splits.top_identities(both, 120)) == len(both)
 
