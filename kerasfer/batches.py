@@ -467,8 +467,10 @@ class Batches:
                 f"epoch {epoch}, step {start_step}: epochs count from 0, steps from 0 to {self.steps_per_epoch}"
             )
         dataset = tf.data.Dataset.range(start_step, self.steps_per_epoch)
-        dataset = dataset.map(functools.partial(self._batch, epoch), num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = dataset.map(functools.partial(self._batch, epoch), num_parallel_calls=os.cpu_count())
         options = tf.data.Options()
+        # An iterator that goes away waits, now and then, for the tuning thread's next look, up to a minute later.
+        options.autotune.enabled = False
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
         return dataset.prefetch(4).with_options(options)

@@ -115,6 +115,10 @@ def test_batches_depend_on_seed_epoch_and_step_alone(kind: str) -> None:
         assert any((one[key].numpy() != two[key].numpy()).any() for one, two in zip(whole, other) for key in one)
 
 
+def test_an_epoch_has_no_tuning_thread_to_wait_for() -> None:
+    assert everything("images").epoch(0).options().autotune.enabled is False
+
+
 def test_wrong_epoch_or_step() -> None:
     made = everything("images")
     for epoch, step in ((-1, 0), (0, -1), (0, made.steps_per_epoch + 1)):
