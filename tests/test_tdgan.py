@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasfer import zoo
 from kerasfer.models.base import ConfigError
 from kerasfer.models.tdgan import (
     TDGAN,
@@ -543,6 +544,27 @@ def test_start_from_cnn_base_starts_the_expression_branch():
     images = batch_of()["expression_image"]
     np.testing.assert_allclose(target.recognizer()(images), source.recognizer()(images), atol=1e-6)
     np.testing.assert_allclose(tf.nn.softmax(target.expression_logits(images)), source(images), atol=1e-6)
+
+
+def test_start_from_a_tdgan_without_discriminators_starts_them_as_the_recogniser(tmp_path):
+    zoo.save(shuffled(tiny_model(), 1), tmp_path / "bundled", groups=("recognizer", "generator"))
+    source = zoo.load(tmp_path / "bundled")
+    images = batch_of()["expression_image"]
+    base = tiny_model(variant="cnn_base")
+    base.start_from(source)
+    np.testing.assert_allclose(base.recognizer()(images), source.recognizer()(images), atol=1e-6)
+    target = tiny_model()
+    before = weights_of(target)
+    target.start_from(source)
+    assert moved(target, before) == set(target.networks) - set(FACE_DISCRIMINATOR)
+    np.testing.assert_allclose(tf.nn.softmax(target.expression_logits(images)), source.recognizer()(images), atol=1e-6)
+
+
+def test_cnn_base_starts_from_the_discriminator_of_a_tdgan_that_has_it():
+    source, base = shuffled(tiny_model(), 1), tiny_model(variant="cnn_base")
+    base.start_from(source)
+    images = batch_of()["expression_image"]
+    np.testing.assert_allclose(base(images), tf.nn.softmax(source.expression_logits(images)), atol=1e-6)
 
 
 def test_start_from_another_size_is_refused():

@@ -537,14 +537,25 @@ class TDGAN(FERModel):
         self.report(expression_classifier=loss, accuracy=self.mean_over_batch(hits(labels, logits)))
 
     def start_from(self, other: FERModel) -> None:
-        """Copies the networks that both have; from a CNN-Base, E_e and M_ER start as its encoder and head, too.
+        """Copies the networks that both have; the expression's networks start from each other where one has no others.
+
+        From a CNN-Base, E_e and M_ER start as its encoder and head, too. From a TDGAN that was saved without its
+        discriminators, CNN-Base, and the D_e of a TDGAN, start as E_e and M_ER.
 
         The paper starts every network at random.
         """
-        super().start_from(other)
-        if "expression_encoder" in self.networks and "expression_encoder" not in other.networks:
-            copy_weights(other.networks["expression_discriminator_encoder"], self.networks["expression_encoder"])
-            copy_weights(other.networks["expression_discriminator_head"], self.networks["expression_classifier"])
+        recognizer = ("expression_encoder", "expression_classifier")
+        discriminator = ("expression_discriminator_encoder", "expression_discriminator_head")
+        has_recognizer = set(recognizer) <= set(other.networks)
+        lacks_discriminator = has_recognizer and discriminator[0] in other.left_out()
+        if self.config.variant != "cnn_base" or not lacks_discriminator:
+            super().start_from(other)
+        if lacks_discriminator:
+            for source, target in zip(recognizer, discriminator):
+                copy_weights(other.networks[source], self.networks[target])
+        if self.config.variant != "cnn_base" and not has_recognizer:
+            for source, target in zip(discriminator, recognizer):
+                copy_weights(other.networks[source], self.networks[target])
 
     def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
         if self.config.variant == "cnn_base":
