@@ -3,6 +3,7 @@
     python scripts/build_zoo.py --model tdgan --data DIR              # everything: hours
     python scripts/build_zoo.py --model tdgan --data DIR --measure    # the trainings in --runs are done: the rest
     python scripts/build_zoo.py --model tdgan --speed                 # images/s on this machine, into the figures
+    python scripts/build_zoo.py --model fesr --data DIR --judge       # FID and KID, after a model that judges changed
 
 DIR holds ferplus and lfw_expressions, as folders or zips. Run again, a training that was stopped goes on.
 """
@@ -140,10 +141,7 @@ def synthesis_figures(experiment: dict[str, Any], models: dict[str, Any], valid:
     import numpy as np
 
     from kerasfer import plots
-    from kerasfer.datasets.reading import prepare_faces
-    from kerasfer.evaluation.classification import true_classes
     from kerasfer.evaluation.generated_faces import class_gap, expression_twins, identity_kept, twin_scores
-    from kerasfer.evaluation.synthesis import evaluate_synthesis
 
     settings, model = experiment["synthesis"], models[experiment["bundled"]]
     spec, labels = model.image_spec, model.label_space.labels
@@ -156,9 +154,7 @@ def synthesis_figures(experiment: dict[str, Any], models: dict[str, Any], valid:
         figure("twins_unchanged_psnr", f"{what}; PSNR of the unchanged face", twins.unchanged_psnr, "dB", build),
         figure("twins_unchanged_ssim", f"{what}; SSIM of the unchanged face", twins.unchanged_ssim, "", build),
     ]
-    true = true_classes(valid, model.label_space)
-    faces = spec.scale(prepare_faces(valid, spec))[true >= 0]
-    true = true[true >= 0]
+    faces, true = real_faces(model, valid)
     chosen = faces[np.linspace(0, len(faces) - 1, min(settings["faces"], len(faces))).astype(int)]
     kept = identity_kept(model.change_expression, model.identity_codes, chosen, len(labels))
     print(kept, flush=True)
@@ -166,27 +162,13 @@ def synthesis_figures(experiment: dict[str, Any], models: dict[str, Any], valid:
     what = f"verification of changed faces, {kept.same} same and {kept.different} different pairs; {judge}"
     figures.append(figure("verification_accuracy", f"{what}; accuracy", kept.accuracy, "share", build))
     figures.append(figure("verification_auc", f"{what}; AUC", kept.auc, "", build))
-    # New people with the expressions of the real faces, one each, in chunks of one expression.
-    made = np.concatenate(
-        [
-            model.new_people(int(count), [number], seed=number)[:, 0]
-            for number, count in enumerate(np.bincount(true, minlength=len(labels)))
-            if count
-        ]
-    )
-    shown = np.repeat(np.arange(len(labels)), np.bincount(true, minlength=len(labels)))
+    made, shown = new_people(model, true)
     recognised = np.concatenate(
         [np.asarray(model.recognizer()(made[row : row + 256])).argmax(1) for row in range(0, len(made), 256)]
     )
     what = f"{len(made)} new people; share recognised, by the model's own R, as the expression asked for"
     figures.append(figure("new_people_recognised", what, float((recognised == shown).mean()), "share", build))
-    for name, called in settings["judges"].items():
-        network = judge_of(name, called, model)
-        report = evaluate_synthesis(faces, made, network)
-        print(report, flush=True)
-        what = f"{len(made)} new people beside {len(faces)} FERPlus valid faces, features of {called}"
-        figures.append(figure(f"new_people_fid_{name}", f"{what}; FID", report.frechet_distance, "", build))
-        figures.append(figure(f"new_people_kid_{name}", f"{what}; KID", report.kernel_distance.value, "", build))
+    figures += new_people_figures(settings["judges"], model, faces, made, build)
     for run, called in settings["gaps"].items():
         features = [np.asarray(models[run].codes(part)["expression"]) for part in (faces, made)]
         gap = class_gap(features[0], true, features[1], shown)
@@ -197,6 +179,38 @@ def synthesis_figures(experiment: dict[str, Any], models: dict[str, Any], valid:
         names = [f"{labels[number]}, real" for number in true[rows]]
         names += [f"{labels[number]}, synthetic" for number in shown[rows]]
         plots.save(plots.tsne(np.concatenate([part[rows] for part in features]), names), runs / f"tsne_{run}.png")
+    return figures
+
+
+def real_faces(model: Any, valid: Any) -> tuple[Any, Any]:
+    """The faces of a table that are of a model's classes, as the model takes them, and their class numbers."""
+    from kerasfer.datasets.reading import prepare_faces
+    from kerasfer.evaluation.classification import true_classes
+
+    true = true_classes(valid, model.label_space)
+    return model.image_spec.scale(prepare_faces(valid, model.image_spec))[true >= 0], true[true >= 0]
+
+
+def new_people(model: Any, true: Any) -> tuple[Any, Any]:
+    """New people with the expressions of real faces, one each, in chunks of one expression, and their class numbers."""
+    import numpy as np
+
+    counts = np.bincount(true, minlength=len(model.label_space.labels))
+    made = [model.new_people(int(count), [number], seed=number)[:, 0] for number, count in enumerate(counts) if count]
+    return np.concatenate(made), np.repeat(np.arange(len(counts)), counts)
+
+
+def new_people_figures(judges: dict[str, str], model: Any, faces: Any, made: Any, build: str) -> list[Figure]:
+    """New people beside real faces: FID and KID by each judge."""
+    from kerasfer.evaluation.synthesis import evaluate_synthesis
+
+    figures = []
+    for name, called in judges.items():
+        report = evaluate_synthesis(faces, made, judge_of(name, called, model))
+        print(report, flush=True)
+        what = f"{len(made)} new people beside {len(faces)} FERPlus valid faces, features of {called}"
+        figures.append(figure(f"new_people_fid_{name}", f"{what}; FID", report.frechet_distance, "", build))
+        figures.append(figure(f"new_people_kid_{name}", f"{what}; KID", report.kernel_distance.value, "", build))
     return figures
 
 
@@ -499,12 +513,31 @@ def speed_figures(model: str) -> list[Figure]:
     return figures
 
 
-def add_speed(model: str, folder: Path) -> None:
-    """Puts the speeds of this machine into the figures of a bundled model, in the place of older ones."""
-    fresh = speed_figures(model)
-    keys = {entry["key"] for entry in fresh}
-    kept = [entry for entry in json.loads((folder / "metrics.json").read_text())["figures"] if entry["key"] not in keys]
-    write_figures(folder, kept + fresh)
+def judged_again(name: str, data: str, folder: Path) -> list[Figure]:
+    """The faces that a bundled generator makes of noise, as the bundled judges see them now."""
+    from kerasfer import datasets, zoo
+
+    experiment = json.loads(CONFIGS[name].read_text())
+    build = f"python scripts/build_zoo.py --model {name} --data DIR"
+    valid = datasets.load("ferplus", locate("ferplus", data), split="valid")
+    model = zoo.load(folder)
+    if experiment.get("judges"):
+        import svm_figures
+
+        return svm_figures.judged_figures(experiment, model, valid, judge_of, figure, build)[0]
+    if experiment.get("synthesis"):
+        faces, true = real_faces(model, valid)
+        made, _ = new_people(model, true)
+        return new_people_figures(experiment["synthesis"]["judges"], model, faces, made, build)
+    raise ValueError(f"{CONFIGS[name]}: no judges are named, so there is nothing to judge")
+
+
+def replace_figures(folder: Path, fresh: list[Figure]) -> None:
+    """Puts figures into those of a bundled model, in the place of older ones, and into the pages that show them."""
+    by_key = {entry["key"]: entry for entry in fresh}
+    before = json.loads((folder / "metrics.json").read_text())["figures"]
+    kept = [by_key.pop(entry["key"], entry) for entry in before]
+    write_figures(folder, kept + list(by_key.values()))
     subprocess.run([sys.executable, str(ROOT / "scripts" / "results_table.py")], check=True)
 
 
@@ -517,16 +550,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs", metavar="DIR", help="where the trainings lie; default: runs/zoo-MODEL")
     parser.add_argument("--measure", action="store_true", help="do not train: measure and save what --runs holds")
     parser.add_argument("--speed", action="store_true", help="only time training and input on this machine")
+    parser.add_argument("--judge", action="store_true", help="only compare what the bundled generator makes with faces")
     options = parser.parse_args(arguments)
+    folder = ROOT / "saved_models" / options.model
     if options.speed:
-        add_speed(options.model, ROOT / "saved_models" / options.model)
+        replace_figures(folder, speed_figures(options.model))
         return 0
     if options.data is None:
         raise ValueError("--data is missing: the folder that holds ferplus and lfw_expressions")
+    if options.judge:
+        replace_figures(folder, judged_again(options.model, options.data, folder))
+        return 0
     runs = Path(options.runs or f"runs/zoo-{options.model}")
     if not options.measure:
         train(options.model, options.data, runs)
-    measure(options.model, options.data, runs, ROOT / "saved_models" / options.model)
+    measure(options.model, options.data, runs, folder)
     return 0
 
 

@@ -176,18 +176,16 @@ def unit_figures(
     return figures
 
 
-def generated_figures(
+def judged_figures(
     experiment: dict[str, Any],
     model: Any,
-    train: Any,
     valid: Any,
     judge_of: Callable[..., Any],
     figure: Callable[..., Figure],
     build: str,
-) -> list[Figure]:
-    """Generated faces beside real ones: FID, KID and inception score by each judge of the experiment, and collapse."""
+) -> tuple[list[Figure], np.ndarray]:
+    """Generated faces beside real ones: FID, KID and inception score by each judge of the experiment; and the faces."""
     from kerasfer.datasets.reading import prepare_faces
-    from kerasfer.evaluation.collapse import collapse
     from kerasfer.evaluation.synthesis import evaluate_synthesis
 
     spec = model.image_spec
@@ -203,6 +201,24 @@ def generated_figures(
         if report.inception_score is not None:
             what = f"{len(made)} generated faces, probabilities of {called}; inception score"
             figures.append(figure(f"generated_is_{name}", what, report.inception_score, "", build))
+    return figures, made
+
+
+def generated_figures(
+    experiment: dict[str, Any],
+    model: Any,
+    train: Any,
+    valid: Any,
+    judge_of: Callable[..., Any],
+    figure: Callable[..., Figure],
+    build: str,
+) -> list[Figure]:
+    """Generated faces beside real ones: FID, KID and inception score by each judge of the experiment, and collapse."""
+    from kerasfer.datasets.reading import prepare_faces
+    from kerasfer.evaluation.collapse import collapse
+
+    spec = model.image_spec
+    figures, made = judged_figures(experiment, model, valid, judge_of, figure, build)
     rows = np.unique(np.linspace(0, len(train) - 1, 4000).astype(int))
     found = collapse(made[:1000], spec.scale(prepare_faces(train, spec, rows)))
     what = f"{len(made[:1000])} generated beside {len(rows)} train faces, 16 x 16 pixels"
