@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kerasfer.backbones.identity import IdentityNetwork
     from kerasfer.models.base import FERModel, ModelConfig
 
-__all__ = ["FORMAT", "SIZES", "STORAGES", "ZooError", "create", "folder_of", "list_models", "load", "save"]
+__all__ = ["FORMAT", "SIZES", "STORAGES", "ZooError", "average", "create", "folder_of", "list_models", "load", "save"]
 
 FORMAT = 1
 """Number of the folder format that this version writes; it reads this one and all before it."""
@@ -99,6 +99,38 @@ def model_name(model: FERModel) -> str:
         if (type(model).__module__, type(model).__qualname__) == (module, attribute):
             return name
     raise ZooError(f"{type(model).__qualname__} is not a model of the zoo; add it to MODELS in kerasfer/models")
+
+
+def average(models: Sequence[FERModel]) -> FERModel:
+    """The model whose weights are the means of those of several.
+
+    Trainings that begin at the same weights, and differ in what they draw, end near each other; their mean is then a
+    model too, of the size of one, and often a better one (Wortsman et al., "Model soups", ICML 2022). Means of models
+    that began apart are of no use.
+
+    Args:
+        models: of one class and, but for the seed, of one config, each with all of its weights.
+
+    Returns:
+        A new model, with the config of the first.
+
+    Raises:
+        ZooError: no models, ones that differ in more than the seed, or one that was saved without some of its weights.
+    """
+    if not models:
+        raise ZooError("an average needs at least one model")
+    first = models[0]
+    for model in models:
+        if type(model) is not type(first) or model.config.replace(seed=first.config.seed) != first.config:
+            raise ZooError("an average is of models of one class and one config, which may differ in the seed alone")
+        missing = ", ".join(name for name, network in model.networks.items() if is_missing(network))
+        if missing:
+            raise ZooError(f"a model was saved without {missing}; average models that have all weights")
+    mean = type(first)(first.config)
+    for name, network in mean.networks.items():
+        parts = zip(*(model.networks[name].get_weights() for model in models))
+        network.set_weights([np.mean(values, axis=0, dtype=np.float64).astype(values[0].dtype) for values in parts])
+    return mean
 
 
 # -- saving ------------------------------------------------------------------------------------------------------------

@@ -29,14 +29,15 @@ BUILT = ("dcganfer", "edge", "fesr", "g2fer", "ipdfer", "tdgan")
 CONFIGS = {name: ROOT / "apps" / "configs" / f"{name}_ferplus.json" for name in BUILT}
 """Model -> its experiment, a JSON file.
 
-`runs` are the trainings, in order, and what apps/train.py is told for each (`shared`: for all); `bundled` is the one
-that is saved, its weight groups stored as `storage` says; `compared` are measured on FERPlus valid under these names;
-`seeds` are those among them that differ in the seed of their last training alone, and whose mean is told; `probed` are
-baselines whose expression code is probed beside the bundled model's codes (called `title`); `turned` are measured on
-turned heads as well; `synthesis` says how a generator of named expressions is measured, `geometry` how one that
-landmarks drive is, with `noise` on them in pixels of the paper's image; `units`, `transfer` and `judges` how machines
-on a feature, on a feature learnt elsewhere, and faces made of noise are; `left_out` are files that are measured and,
-for want of room, not bundled: apps/export.py writes them.
+`runs` are the trainings, in order, and what apps/train.py is told for each (`shared`: for all); `averaged` are means of
+the weights of several of them, name -> runs, and count as runs below; `bundled` is the one that is saved, its weight
+groups stored as `storage` says; `compared` are measured on FERPlus valid under these names; `seeds` are those of them
+that differ in the seed of their last training alone, and whose mean is told; `probed` are baselines whose expression
+code is probed beside the bundled model's codes (called `title`); `turned` are measured on turned heads as well;
+`synthesis` says how a generator of named expressions is measured, `geometry` how one that landmarks drive is, with
+`noise` on them in pixels of the paper's image; `units`, `transfer` and `judges` how machines on a feature, on a feature
+learnt elsewhere, and faces made of noise are; `left_out` are files that are measured and, for want of room, not bundled:
+apps/export.py writes them.
 """
 
 Figure = dict[str, Any]
@@ -72,12 +73,15 @@ def recognition_figures(experiment: dict[str, Any], models: dict[str, Any], vali
 
     bundled = experiment["bundled"]
     command = f"python apps/evaluate.py --model {experiment['model']} --dataset ferplus --split valid --data DIR"
-    figures, reports = [], {}
+    figures, reports, averaged = [], {}, experiment.get("averaged", {})
     for name, label in experiment["compared"].items():
         report = reports[name] = kerasfer.evaluate(models[name], valid)
         print(report, flush=True)
         prefix, source = ("ferplus_valid", command) if name == bundled else (f"{name}_ferplus_valid", build)
-        tested = f"{label}: FERPlus valid, {report.n} faces, 8 classes, majority labels, last checkpoint, one seed"
+        trained = "last checkpoint, one seed"
+        if name in averaged:
+            trained = f"mean of the weights of {len(averaged[name])} last trainings"
+        tested = f"{label}: FERPlus valid, {report.n} faces, 8 classes, majority labels, {trained}"
         figures += [
             figure(f"{prefix}_accuracy", f"{tested}; accuracy", report.accuracy, "share", source),
             figure(f"{prefix}_balanced", f"{tested}; mean recall", report.balanced_accuracy, "share", source),
@@ -443,15 +447,20 @@ def measure(name: str, data: str, runs: Path, folder: Path) -> None:
     bundled = experiment["bundled"]
     gaps = experiment.get("synthesis", {}).get("gaps", {})
     needed = {*experiment["compared"], *experiment["probed"].values(), *gaps, bundled}
+    averaged = {name: parts for name, parts in experiment.get("averaged", {}).items() if name in needed}
+    needed.update(*averaged.values())
     models = {run: zoo.load(runs / run) for run in experiment["runs"] if run in needed}
-    models[bundled], figures = calibrated(experiment, runs / bundled, models[bundled], data, build)
+    models |= {name: zoo.average([models[part] for part in parts]) for name, parts in averaged.items()}
+    # An average has the held-out faces and the history of the first of its trainings.
+    run = runs / averaged.get(bundled, [bundled])[0]
+    models[bundled], figures = calibrated(experiment, run, models[bundled], data, build)
     if experiment.get("units"):
         figures += machine_figures(experiment, models[bundled], valid, data, runs, build)
     speeds = speeds_of(folder)
     zoo.save(
         models[bundled],
         folder,
-        history=read_history(runs / bundled / "history.csv"),
+        history=read_history(run / "history.csv"),
         card=(folder / "README.md").read_text() if (folder / "README.md").is_file() else None,
         groups=list(experiment["storage"]),
         storage=experiment["storage"],

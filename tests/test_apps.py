@@ -230,6 +230,9 @@ def test_an_experiment_can_be_run(path):
         known = [*MODELS, *(f"RUNS/{run}" for run in done)]
         assert set(options.start_from) | set(options.teachers) <= set(known)
         done.append(name)
+    for name, names in experiment.get("averaged", {}).items():
+        assert set(names) <= set(done) and name not in done
+        done.append(name)
     measured = {experiment["bundled"], *experiment["compared"], *experiment["probed"].values()}
     measured |= {*experiment.get("turned", ()), *experiment.get("geometry", {}).get("turned", ())}
     seeds = {name for names in experiment.get("seeds", {}).values() for name in names}

@@ -89,6 +89,26 @@ def test_a_saved_model_answers_as_before(model, saved):
     np.testing.assert_array_equal(answers(zoo.load(str(saved / "config.json"))), answers(model))
 
 
+def test_an_average_has_the_means_of_the_weights(model):
+    models = [model, Toy(ToyConfig(seed=4)), Toy(ToyConfig(seed=5))]
+    mean = zoo.average(models)
+    assert mean.config == model.config
+    for name in ("classifier", "painter"):
+        for value, *parts in zip(mean.networks[name].get_weights(), *(m.networks[name].get_weights() for m in models)):
+            np.testing.assert_allclose(value, (parts[0] + parts[1] + parts[2]) / 3, atol=1e-7)
+    np.testing.assert_array_equal(answers(zoo.average([model, model, model])), answers(model))
+
+
+def test_an_average_is_of_models_that_differ_in_the_seed_alone(model, saved):
+    with pytest.raises(zoo.ZooError, match="at least one model"):
+        zoo.average([])
+    with pytest.raises(zoo.ZooError, match="of one class and one config"):
+        zoo.average([model, Toy(ToyConfig(units=3))])
+    (saved / "generator.safetensors").unlink()
+    with pytest.raises(zoo.ZooError, match="saved without painter"):
+        zoo.average([model, zoo.load(saved)])
+
+
 def test_the_folder_says_what_it_holds(saved):
     assert sorted(path.name for path in saved.iterdir()) == [
         "README.md",
