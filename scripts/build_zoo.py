@@ -36,8 +36,8 @@ that differ in the seed of their last training alone, and whose mean is told; `p
 code is probed beside the bundled model's codes (called `title`); `turned` are measured on turned heads as well;
 `synthesis` says how a generator of named expressions is measured, `geometry` how one that landmarks drive is, with
 `noise` on them in pixels of the paper's image; `units`, `transfer` and `judges` how machines on a feature, on a feature
-learnt elsewhere, and faces made of noise are; `left_out` are files that are measured and, for want of room, not bundled:
-apps/export.py writes them.
+learnt elsewhere, and faces made of noise are; `left_out` are files that are measured and, for want of room, not
+bundled: apps/export.py writes them.
 """
 
 Figure = dict[str, Any]
