@@ -537,25 +537,27 @@ class TDGAN(FERModel):
         self.report(expression_classifier=loss, accuracy=self.mean_over_batch(hits(labels, logits)))
 
     def start_from(self, other: FERModel) -> None:
-        """Copies the networks that both have; the expression's networks start from each other where one has no others.
+        """Copies the networks that both have, and those of the expression to where the other model has none.
 
-        From a CNN-Base, E_e and M_ER start as its encoder and head, too. From a TDGAN that was saved without its
-        discriminators, CNN-Base, and the D_e of a TDGAN, start as E_e and M_ER.
+        From a CNN-Base, which has D_e alone, E_e and M_ER start as its encoder and head. From a TDGAN that was saved
+        without its discriminators, D_e, which is all of a CNN-Base, starts as its E_e and M_ER.
 
         The paper starts every network at random.
         """
         recognizer = ("expression_encoder", "expression_classifier")
         discriminator = ("expression_discriminator_encoder", "expression_discriminator_head")
+        is_base = self.config.variant == "cnn_base"
         has_recognizer = set(recognizer) <= set(other.networks)
         lacks_discriminator = has_recognizer and discriminator[0] in other.left_out()
-        if self.config.variant != "cnn_base" or not lacks_discriminator:
-            super().start_from(other)
+        copies: list[tuple[str, str]] = []
         if lacks_discriminator:
-            for source, target in zip(recognizer, discriminator):
-                copy_weights(other.networks[source], self.networks[target])
-        if self.config.variant != "cnn_base" and not has_recognizer:
-            for source, target in zip(discriminator, recognizer):
-                copy_weights(other.networks[source], self.networks[target])
+            copies += zip(recognizer, discriminator)
+        elif not has_recognizer and not is_base:
+            copies += zip(discriminator, recognizer)
+        if not (is_base and lacks_discriminator):
+            super().start_from(other)
+        for source, target in copies:
+            copy_weights(other.networks[source], self.networks[target])
 
     def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
         if self.config.variant == "cnn_base":
