@@ -111,6 +111,22 @@ def test_wrong_fields_raise(name):
         model_class(name)(object())
 
 
+@pytest.mark.parametrize("text", ["8,6,4", "8, 6, 4", "[8, 6, 4]"])
+def test_a_list_of_numbers_on_the_command_line(text):
+    Config = model_class("fesr").Config
+    name, value = Config.parse_override(f"decoder_channels={text}")
+    assert Config.tiny().replace(**{name: value}).decoder_channels == (8, 6, 4)
+    name, value = Config.parse_override("expressions=anger,neutral")
+    assert Config.tiny().replace(**{name: value}).expressions == ("anger", "neutral")
+
+
+@pytest.mark.parametrize("text", ["8,wide,4", "[8, 6.5, 4]", "[8, true, 4]", "8"])
+def test_a_list_with_a_wrong_entry(text):
+    Config = model_class("fesr").Config
+    with pytest.raises(ConfigError, match="decoder_channels is"):
+        Config.tiny().replace(**dict([Config.parse_override(f"decoder_channels={text}")]))
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_each_trainable_variable_belongs_to_one_optimizer(case):
     model = trained(case).model

@@ -185,10 +185,7 @@ class ModelConfig:
         name, separator, value = text.partition("=")
         if not separator:
             raise ConfigError(f"{text!r}: write field=value")
-        try:
-            return name.strip(), json.loads(value)
-        except json.JSONDecodeError:
-            return name.strip(), value
+        return name.strip(), _json_or_text(value)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -200,12 +197,23 @@ class ModelConfig:
         return cls.paper().replace(**values)
 
 
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
 def _matching(name: str, value: Any, current: Any) -> Any:
+    """The value for a field, of the type of the one that it has; of a list every entry, which commas may part."""
     if isinstance(current, tuple):
         if isinstance(value, str):
-            value = [part.strip() for part in value.split(",")]
+            texts = current and isinstance(current[0], str)
+            value = [part.strip() if texts else _json_or_text(part.strip()) for part in value.split(",")]
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{name} is a list, got {value!r}")
+        if current:
+            value = [_matching(f"each entry of {name}", entry, current[0]) for entry in value]
         return tuple(value)
     if isinstance(current, bool) != isinstance(value, bool):
         raise ConfigError(f"{name} is of type {type(current).__name__}, got {value!r}")
