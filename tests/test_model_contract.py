@@ -123,8 +123,9 @@ def test_a_list_of_numbers_on_the_command_line(text):
 @pytest.mark.parametrize("text", ["8,wide,4", "[8, 6.5, 4]", "[8, true, 4]", "8"])
 def test_a_list_with_a_wrong_entry(text):
     Config = model_class("fesr").Config
+    name, value = Config.parse_override(f"decoder_channels={text}")
     with pytest.raises(ConfigError, match="decoder_channels is"):
-        Config.tiny().replace(**dict([Config.parse_override(f"decoder_channels={text}")]))
+        Config.tiny().replace(**{name: value})
 
 
 @pytest.mark.parametrize("case", CASES)

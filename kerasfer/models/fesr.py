@@ -594,13 +594,12 @@ class FESR(FERModel):
                     self._train_latent_discriminator(z, tf.stop_gradient(codes))
                 if "discriminator" in self.networks:
                     self._train_discriminator(images, labels, tf.stop_gradient(changed))
-                known = self.networks["identity"](images, training=False) if "identity" in self.networks else None
             from_recognizer = tf.zeros([])
             if self.joins:
                 from_recognizer = self.when_started(
                     0, lambda: self._join(batch, z, codes, classes, tape), lambda: tf.zeros([])
                 )
-            terms = self._generator_terms(images, codes, changed, wanted, reconstructed, known)
+            terms = self._generator_terms(images, codes, changed, wanted, reconstructed)
             loss = tf.add_n([*terms.values(), from_recognizer])  # Equation 22, or 25
         self.minimize("generator", loss, tape)
         self.report(**terms)
@@ -634,15 +633,9 @@ class FESR(FERModel):
         self.report(**terms)
 
     def _generator_terms(
-        self,
-        images: tf.Tensor,
-        codes: tf.Tensor,
-        changed: tf.Tensor,
-        wanted: tf.Tensor,
-        reconstructed: tf.Tensor,
-        known: tf.Tensor | None,
+        self, images: tf.Tensor, codes: tf.Tensor, changed: tf.Tensor, wanted: tf.Tensor, reconstructed: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """The terms of equation 22; `known` is F_id of the images, which needs no gradient."""
+        """The terms of equation 22."""
         config, networks = self.config, self.networks
         terms = {}
         if "discriminator" in networks:
@@ -657,7 +650,9 @@ class FESR(FERModel):
             distances = self._distance(images, reconstructed)  # Equation 10
             terms["reconstruction"] = config.lambda_reconstruction * self.mean_over_batch(distances)
         if "identity" in networks:
-            distances = self._distance(known, networks["identity"](reconstructed, training=False))  # Equation 12
+            # Two calls, as only one of them needs a gradient.
+            seen = [networks["identity"](faces, training=False) for faces in (reconstructed, images)]
+            distances = self._distance(*seen)  # Equation 12
             terms["identity"] = config.lambda_identity * self.mean_over_batch(distances)
         if "discriminator_classifier" in networks:
             logits = networks["discriminator_classifier"](features, training=True)
