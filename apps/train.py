@@ -122,6 +122,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="leave this share of the train part out of the training and watch it, instead of the valid part",
     )
+    data.add_argument(
+        "--train-share",
+        type=float,
+        metavar="SHARE",
+        help="of the faces to train on take this share alone, of each expression alike",
+    )
     data.add_argument("--align-faces", action="store_true", help="align the faces with names by their landmarks first")
     run = parser.add_argument_group("run")
     run.add_argument("--output", metavar="DIR", help="the run's folder (default: runs/MODEL)")
@@ -138,6 +144,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.images < 1 or options.replicas < 1 or (options.minutes is not None and not options.minutes > 0):
         raise ValueError("--images, --replicas and --minutes are more than 0")
+    if options.train_share is not None and not 0 < options.train_share < 1:
+        raise ValueError("--train-share lies between 0 and 1")
     if options.teachers and options.labels != "votes":
         raise ValueError("--teachers speak by votes: give --labels votes, too")
     for name in (options.dataset, *options.faces):
@@ -199,6 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
             "labels": options.labels,
             "hold_out": options.hold_out,
             "balanced": options.balanced,
+            **({} if options.train_share is None else {"train_share": options.train_share}),
             **({"teachers": options.teachers, "teacher_share": options.teacher_share} if options.teachers else {}),
         },
         "augmentation": dataclasses.asdict(augmentation),
@@ -265,7 +274,7 @@ def collapse_check(table: Any, model: Any) -> Any:
 def expression_tables(options: argparse.Namespace, config: Any) -> tuple[Any, Any]:
     """The faces to train on and those to watch: a part of the train split that is held out, or the valid split.
 
-    A set without a valid split gives a tenth of its faces.
+    A set without a valid split gives a tenth of its faces to watch. `--train-share` leaves a part of those to train on.
     """
     from kerasfer import splits
 
@@ -283,9 +292,13 @@ def expression_tables(options: argparse.Namespace, config: Any) -> tuple[Any, An
     else:
         train, share = functools.partial(datasets.load, name, root), share or 0.1
     if share is None:
-        return train(), valid()
-    held_out = splits.holdout(train(), share)
-    return held_out.train, held_out.test
+        learned, watched = train(), valid()
+    else:
+        held_out = splits.holdout(train(), share)
+        learned, watched = held_out.train, held_out.test
+    if options.train_share is not None:
+        learned = splits.holdout(learned, options.train_share, seed=1).test
+    return learned, watched
 
 
 def with_teachers(table: Any, options: argparse.Namespace, cache: Path) -> Any:

@@ -140,32 +140,18 @@ def synthesis_figures(experiment: dict[str, Any], models: dict[str, Any], valid:
     """Faces with named expressions: beside true ones, as the same person, as a class, and as a distribution.
 
     `synthesis` in the experiment: `faces` of FERPlus valid that are changed and verified, `people` that are rendered
-    with every expression, `judges` whose features FID and KID compare (name of a bundled model -> what it is called).
+    with every expression, `judges` whose features FID and KID compare (name of a bundled model -> what it is called),
+    `gaps` between the classes' means of real and synthetic faces and `variants` of the generator (run -> its title).
     """
     import numpy as np
 
     from kerasfer import plots
-    from kerasfer.evaluation.generated_faces import class_gap, expression_twins, identity_kept, twin_scores
+    from kerasfer.evaluation.generated_faces import class_gap
 
     settings, model = experiment["synthesis"], models[experiment["bundled"]]
-    spec, labels = model.image_spec, model.label_space.labels
-    twins = twin_scores(model.change_expression, expression_twins(spec, labels, settings["people"]), spec.pixel_range)
-    print(twins, flush=True)
-    what = f"expression changed, beside the true face, {twins.n} pairs of {settings['people']} rendered people"
-    figures = [
-        figure("twins_psnr", f"{what}; PSNR", twins.psnr, "dB", build),
-        figure("twins_ssim", f"{what}; SSIM", twins.ssim, "", build),
-        figure("twins_unchanged_psnr", f"{what}; PSNR of the unchanged face", twins.unchanged_psnr, "dB", build),
-        figure("twins_unchanged_ssim", f"{what}; SSIM of the unchanged face", twins.unchanged_ssim, "", build),
-    ]
+    labels = model.label_space.labels
     faces, true = real_faces(model, valid)
-    chosen = faces[np.linspace(0, len(faces) - 1, min(settings["faces"], len(faces))).astype(int)]
-    kept = identity_kept(model.change_expression, model.identity_codes, chosen, len(labels))
-    print(kept, flush=True)
-    judge = "judge: dlib_resnet on mirrored, cropped faces, as dlib_resnet is the network of the identity loss"
-    what = f"verification of changed faces, {kept.same} same and {kept.different} different pairs; {judge}"
-    figures.append(figure("verification_accuracy", f"{what}; accuracy", kept.accuracy, "share", build))
-    figures.append(figure("verification_auc", f"{what}; AUC", kept.auc, "", build))
+    figures = changed_face_figures(settings, model, faces, build)
     made, shown = new_people(model, true)
     recognised = np.concatenate(
         [np.asarray(model.recognizer()(made[row : row + 256])).argmax(1) for row in range(0, len(made), 256)]
@@ -183,6 +169,37 @@ def synthesis_figures(experiment: dict[str, Any], models: dict[str, Any], valid:
         names = [f"{labels[number]}, real" for number in true[rows]]
         names += [f"{labels[number]}, synthetic" for number in shown[rows]]
         plots.save(plots.tsne(np.concatenate([part[rows] for part in features]), names), runs / f"tsne_{run}.png")
+    for run, called in settings.get("variants", {}).items():
+        made, _ = new_people(models[run], true)
+        further = changed_face_figures(settings, models[run], faces, build)
+        further += new_people_figures(settings["judges"], models[run], faces, made, build)
+        figures += [{**one, "key": f"{run}_{one['key']}", "what": f"{called}: {one['what']}"} for one in further]
+    return figures
+
+
+def changed_face_figures(settings: dict[str, Any], model: Any, faces: Any, build: str) -> list[Figure]:
+    """Faces given another expression: beside the true ones of rendered people, and whether they are the same person."""
+    import numpy as np
+
+    from kerasfer.evaluation.generated_faces import expression_twins, identity_kept, twin_scores
+
+    spec, labels = model.image_spec, model.label_space.labels
+    twins = twin_scores(model.change_expression, expression_twins(spec, labels, settings["people"]), spec.pixel_range)
+    print(twins, flush=True)
+    what = f"expression changed, beside the true face, {twins.n} pairs of {settings['people']} rendered people"
+    figures = [
+        figure("twins_psnr", f"{what}; PSNR", twins.psnr, "dB", build),
+        figure("twins_ssim", f"{what}; SSIM", twins.ssim, "", build),
+        figure("twins_unchanged_psnr", f"{what}; PSNR of the unchanged face", twins.unchanged_psnr, "dB", build),
+        figure("twins_unchanged_ssim", f"{what}; SSIM of the unchanged face", twins.unchanged_ssim, "", build),
+    ]
+    chosen = faces[np.linspace(0, len(faces) - 1, min(settings["faces"], len(faces))).astype(int)]
+    kept = identity_kept(model.change_expression, model.identity_codes, chosen, len(labels))
+    print(kept, flush=True)
+    judge = "judge: dlib_resnet on mirrored, cropped faces, as dlib_resnet is the network of the identity loss"
+    what = f"verification of changed faces, {kept.same} same and {kept.different} different pairs; {judge}"
+    figures.append(figure("verification_accuracy", f"{what}; accuracy", kept.accuracy, "share", build))
+    figures.append(figure("verification_auc", f"{what}; AUC", kept.auc, "", build))
     return figures
 
 
@@ -445,8 +462,9 @@ def measure(name: str, data: str, runs: Path, folder: Path) -> None:
     build = f"python scripts/build_zoo.py --model {name} --data DIR"
     valid = datasets.load("ferplus", locate("ferplus", data), split="valid")
     bundled = experiment["bundled"]
-    gaps = experiment.get("synthesis", {}).get("gaps", {})
-    needed = {*experiment["compared"], *experiment["probed"].values(), *gaps, bundled}
+    synthesis = experiment.get("synthesis", {})
+    needed = {*experiment["compared"], *experiment["probed"].values(), bundled}
+    needed.update(*(synthesis.get(key, ()) for key in ("gaps", "variants")))
     averaged = {name: parts for name, parts in experiment.get("averaged", {}).items() if name in needed}
     needed.update(*averaged.values())
     models = {run: zoo.load(runs / run) for run in experiment["runs"] if run in needed}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from kerasfer import images, training
-from kerasfer.models import MODELS
+from kerasfer.models import MODELS, model_class
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,6 +64,22 @@ def test_train_goes_on_and_refuses_other_settings(run, monkeypatch, capsys):
     assert code_of("train", monkeypatch, "--model", "tdgan", "--output", run, *BASE, "--set", "seed=5") == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {run}/config.json: holds a run with another seed;") and error.count("\n") == 1
+
+
+def test_a_share_of_the_faces(monkeypatch, capsys):
+    """Is some of those trained on otherwise; the faces watched stay the same."""
+    train = app("train")
+    config = model_class("edge").Config.tiny()
+    every, part = (
+        train.expression_tables(train.parser().parse_args(["--model", "edge", "--images", "400", *more]), config)
+        for more in ([], ["--train-share", "0.1"])
+    )
+    paths = [set(table["path"]) for table in (every[0], part[0])]
+    assert paths[1] < paths[0] and 20 <= len(part[0]) <= 60
+    assert list(every[1]["path"]) == list(part[1]["path"])
+    for share in ("0", "1", "-2"):
+        assert code_of("train", monkeypatch, "--model", "edge", "--train-share", share) == 2
+        assert capsys.readouterr().err == "error: --train-share lies between 0 and 1\n"
 
 
 def test_evaluate_a_run(run, tmp_path, monkeypatch, capsys):
@@ -218,8 +234,6 @@ def test_train_tdgan_with_nothing_downloaded(tmp_path):
 @pytest.mark.parametrize("path", sorted((ROOT / "apps" / "configs").glob("*.json")), ids=lambda path: path.stem)
 def test_an_experiment_can_be_run(path):
     """The app takes every run's arguments, each starts from earlier ones, and what is measured is among them."""
-    from kerasfer.models import model_class
-
     experiment = json.loads(path.read_text())
     Model = model_class(experiment["model"])
     done = []
@@ -235,6 +249,7 @@ def test_an_experiment_can_be_run(path):
         done.append(name)
     measured = {experiment["bundled"], *experiment["compared"], *experiment["probed"].values()}
     measured |= {*experiment.get("turned", ()), *experiment.get("geometry", {}).get("turned", ())}
+    measured |= {*experiment.get("transfer", ()), *experiment.get("synthesis", {}).get("variants", ())}
     seeds = {name for names in experiment.get("seeds", {}).values() for name in names}
     assert measured | seeds <= set(done) and seeds <= set(experiment["compared"])
 
@@ -259,7 +274,6 @@ def test_two_sets_with_landmarks_become_one_table():
 def test_people_of_two_sets_stay_apart():
     """Rendered faces that join others are of another population, and of people with a score of faces each."""
     from kerasfer import datasets, splits
-    from kerasfer.models import model_class
 
     train = app("train")
     options = train.parser().parse_args(["--model", "g2fer", "--faces", "synthetic", "--images", "1200"])

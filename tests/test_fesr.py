@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tiny_training import make_batches, moved, state_arrays
 
-from kerasfer import training
+from kerasfer import training, zoo
 from kerasfer.backbones.dlib_resnet import fold_normalization
 from kerasfer.losses import gradient_penalty
 from kerasfer.models.base import ConfigError
@@ -484,6 +484,56 @@ def test_fesr_real_teaches_r_faces_of_the_input_people():
     expected = -log_softmax(logits)[np.arange(4), classes].mean()
     assert float(terms["recognizer_synthetic"]) == pytest.approx(expected, rel=1e-3)
     assert float(terms["generator_recognizer"]) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory) -> tuple[str, ...]:
+    folder = tmp_path_factory.mktemp("teachers")
+    for seed in (5, 6):
+        zoo.save(FESR(CONFIG.replace(variant="baseline", seed=seed)), folder / str(seed))
+    return tuple(str(folder / str(seed)) for seed in (5, 6))
+
+
+def test_teachers_say_what_synthetic_faces_show(teachers):
+    """Their mean is a quarter of the labels that R learns; G is to please R by the expression asked for."""
+    settings = {"variant": "fesr_jl_il", "learning_rate": 0.0}
+    model = model_of(**settings, synthetic_teachers=teachers, synthetic_teacher_share=0.25)
+    batch = batch_of(model.config)
+    terms = model.train_step(batch)
+    model.step.assign(0)
+    classes = batch["label"].numpy().argmax(-1)
+    drawn = draws(model, 4)
+    new = through(model, "decoder", 2 * drawn["z"] - 1, drawn["new"] * (2 * np.eye(8)[classes] - 1))
+    said = np.mean([zoo.load(teacher).recognizer()(new) for teacher in teachers], 0)
+    assert 0.01 < np.abs(said - 1 / 8).max()
+    labels = 0.75 * np.eye(8)[classes] + 0.25 * said
+    logits = log_softmax(through(model, "classifier", through(model, "extractor", through(model, "trunk", new))))
+    assert float(terms["recognizer_synthetic"]) == pytest.approx(-(labels * logits).sum(-1).mean(), rel=1e-3)
+    expected = -logits[np.arange(4), classes].mean()
+    assert float(terms["generator_recognizer"]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_teachers_are_no_part_of_the_model(teachers, tmp_path):
+    plain = FESR(CONFIG.replace(variant="fesr_sl"))
+    taught = FESR(CONFIG.replace(variant="fesr_sl", synthetic_teachers=teachers, synthetic_teacher_share=0.5))
+    assert list(taught.state()) == list(plain.state()) and len(taught.weights) == len(plain.weights)
+    zoo.save(taught, tmp_path / "saved")
+    assert zoo.load(tmp_path / "saved").config == plain.config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"synthetic_teacher_share": 0.5}, "synthetic_teachers have a synthetic_teacher_share"),
+        ({"synthetic_teachers": ("edge",)}, "synthetic_teachers have a synthetic_teacher_share"),
+        ({"synthetic_teachers": ("edge",), "synthetic_teacher_share": 1.5}, "at most 1"),
+        ({"synthetic_teachers": ("edge",), "synthetic_teacher_share": 0.5}, "the synthetic teacher edge recognises"),
+        ({"synthetic_teachers": ("dlib_resnet",), "synthetic_teacher_share": 0.5}, "dlib_resnet recognises no expr"),
+    ],
+)
+def test_teachers_that_cannot_be(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        FESR(CONFIG.replace(variant="fesr_sl", **settings))
 
 
 def test_a_trained_recogniser_gives_the_start(learner):

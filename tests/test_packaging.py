@@ -342,19 +342,6 @@ def test_bad_figures_are_one_line(tmp_path, capsys, content):
     assert (root / "README.md").read_text() == before
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "apps/configs").glob("*_ferplus.json")), ids=lambda path: path.stem)
-def test_trainings_start_from_earlier_ones(path):
-    """Of an experiment, in the order in which they are run; and what is measured is trained."""
-    experiment = json.loads(path.read_text())
-    done: set[str] = set()
-    for name, settings in experiment["runs"].items():
-        assert set(re.findall(r"\{runs\}/(\w+)", settings)) <= done, f"{name} starts from a training that comes later"
-        done.add(name)
-    done.update(experiment.get("averaged", ()))
-    measured = {*experiment["compared"], *experiment["probed"].values(), *experiment.get("transfer", ())}
-    assert {experiment["bundled"], *measured} <= done
-
-
 def test_readme_shows_the_measured_figures():
     result = subprocess.run(
         [sys.executable, str(ROOT / "scripts/results_table.py"), "--check"], capture_output=True, text=True, check=False

@@ -34,6 +34,8 @@ Readings of what the paper leaves open, each a field of `FESRConfig` where there
 - L_intra compares what leaves R_ext, dropout included, as Table II prints it. For the generator R judges without
   dropout.
 - The last L^f_cls,D term of equation 25 and L^f_cls,R share lambda4, as printed.
+- R learns synthetic faces as surely what they were drawn to show. With `synthetic_teachers`, other recognisers are
+  shown them, and what they say counts beside that, as it may for the labels of real faces (`kerasfer.teaching`).
 - FESR_SL has no L_intra, so that it differs from FESR_JL-IL in the joint learning alone; FESGAN goes on by equation 22.
 - FESR_Real: "all expressions from the input images" is one of all, drawn evenly, for each face at each step.
 - F_id and R's frozen layers are Light CNN-29's; its released weights are not the project's to ship. By default the
@@ -46,7 +48,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -68,7 +70,7 @@ from kerasfer.losses import (
     wasserstein_critic_loss,
     wasserstein_generator_loss,
 )
-from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_layers, in_batches
+from kerasfer.models.base import ConfigError, FERModel, ModelConfig, OptimizerPlan, copy_layers, in_batches
 from kerasfer.optimizers import FusedAdam
 
 __all__ = ["FESR", "VARIANTS", "FESRConfig"]
@@ -112,6 +114,9 @@ class FESRConfig(ModelConfig):
         lambda_latent, lambda_reconstruction, lambda_identity, lambda_expression: lambda1 to lambda4 of equation 22.
         lambda_critic: lambda5 of equation 23.
         lambda_intra: lambda6 of equation 26.
+        synthetic_teachers: saved models, or folders of runs, that are shown the synthetic faces R learns from; the mean
+            of their answers is a part of these faces' labels. The paper has none.
+        synthetic_teacher_share: how much of those labels; the rest is the expression that was to be drawn.
         penalty: coefficient of the gradient penalty.
         norm: "mean" or "sum" over entries in equations 10 and 12.
         beta1, beta2: of Adam.
@@ -145,6 +150,8 @@ class FESRConfig(ModelConfig):
     lambda_expression: float = 1.0
     lambda_critic: float = 1.0
     lambda_intra: float = 0.001
+    synthetic_teachers: tuple[str, ...] = ()
+    synthetic_teacher_share: float = 0.0
     penalty: float = 10.0
     norm: str = "mean"
     beta1: float = 0.5
@@ -170,6 +177,11 @@ class FESRConfig(ModelConfig):
         self._demand(1 <= self.trunk_blocks <= 14, "trunk_blocks are 1 to 14")
         self._demand(self.latent >= 1 and self.pretraining_steps >= 0, "latent is at least 1, pretraining_steps 0")
         self._demand(len(self.expressions) >= 2, "expressions are two or more")
+        self._demand(
+            0 <= self.synthetic_teacher_share <= 1
+            and bool(self.synthetic_teachers) == (self.synthetic_teacher_share > 0),
+            "synthetic_teachers have a synthetic_teacher_share of more than 0, at most 1",
+        )
 
     @property
     def pretrains(self) -> int:
@@ -348,6 +360,28 @@ def _spec(config: FESRConfig) -> ImageSpec:
     return ImageSpec(config.image_size, config.channels, config.pixel_range)
 
 
+def load_teachers(config: FESRConfig) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What `synthetic_teachers` say of faces: the mean of their probabilities, float32 (n, K), of (n, h, w, c).
+
+    Raises:
+        ConfigError: one takes other faces than the config's, knows other expressions, or none.
+        ZooError: one is not there, or damaged.
+    """
+    from kerasfer import zoo
+
+    teachers = []
+    for source in config.synthetic_teachers:
+        teacher = zoo.load(source, precision=config.precision, recognizer_only=True)
+        known = teacher.label_space.labels if isinstance(teacher, FERModel) else ("no expressions",)
+        if teacher.image_spec != _spec(config) or known != config.expressions:
+            raise ConfigError(
+                f"the synthetic teacher {source} recognises {', '.join(known)} in {teacher.image_spec}; it is to know "
+                f"{', '.join(config.expressions)} in {_spec(config)}"
+            )
+        teachers.append(teacher.recognizer())
+    return lambda images: tf.add_n([teacher(images, training=False) for teacher in teachers]) / len(teachers)
+
+
 def build_extractor(config: FESRConfig, shape: tuple[int, int, int]) -> keras.Model:
     """The rest of R_ext (Table II): the trunk's map to features, float32 (n, 512)."""
     features = keras.Input(shape, name="features")
@@ -385,6 +419,8 @@ class FESR(FERModel):
             name for name in ("trunk", "identity") if name in self.networks and not self.networks[name].trainable
         )
         self._recognizer = self._build_recognizer()
+        # Behind a function, or Keras would count their weights among this model's.
+        self._teachers_say = load_teachers(config) if self.joins and config.synthetic_teachers else None
 
     @classmethod
     def batch_kind_of(cls, config: FESRConfig) -> str:
@@ -468,7 +504,12 @@ class FESR(FERModel):
 
     def portable_config(self) -> FESRConfig:
         portable = self.config.identity in ("dlib_resnet", "untrained")
-        return self.config if portable else dataclasses.replace(self.config, identity="untrained")
+        return dataclasses.replace(
+            self.config,
+            identity=self.config.identity if portable else "untrained",
+            synthetic_teachers=(),
+            synthetic_teacher_share=0.0,
+        )
 
     def loss_terms(self) -> tuple[str, ...]:
         has = self.networks
@@ -704,7 +745,7 @@ class FESR(FERModel):
             terms = {"recognizer_real": self.mean_over_batch(cross_entropy_from_logits(labels, logits))}
             if synthetic is not None:
                 on_synthetic = self.networks["classifier"](features[-1], training=True)
-                losses = cross_entropy_from_logits(classes, on_synthetic)
+                losses = cross_entropy_from_logits(self.synthetic_labels(synthetic, classes), on_synthetic)
                 terms["recognizer_synthetic"] = self.mean_over_batch(losses)
             if positive is not None and synthetic is not None:
                 for name, distances in zip(("intra_real", "intra_synthetic"), self.intra_class_distances(*features)):
@@ -712,6 +753,22 @@ class FESR(FERModel):
             loss = tf.add_n(list(terms.values()))
         self.minimize("recognizer", loss, tape)
         self.report(**terms, accuracy=self.mean_over_batch(hits(labels, logits)))
+
+    def synthetic_labels(self, images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        """What R is to say of synthetic faces: the class that each was drawn as, and what the teachers say, if any.
+
+        Args:
+            images: (n, h, w, c).
+            classes: int32 (n,).
+
+        Returns:
+            float32 (n, K): distributions.
+        """
+        wanted = tf.one_hot(classes, len(self.label_space))
+        if self._teachers_say is None:
+            return wanted
+        share = self.config.synthetic_teacher_share
+        return (1.0 - share) * wanted + share * tf.stop_gradient(self._teachers_say(images))
 
     def intra_class_distances(
         self, anchor: tf.Tensor, real: tf.Tensor, synthetic: tf.Tensor
