@@ -173,7 +173,11 @@ def synthesis_figures(experiment: dict[str, Any], models: dict[str, Any], valid:
         made, _ = new_people(models[run], true)
         further = changed_face_figures(settings, models[run], faces, build)
         further += new_people_figures(settings["judges"], models[run], faces, made, build)
-        figures += [{**one, "key": f"{run}_{one['key']}", "what": f"{called}: {one['what']}"} for one in further]
+        figures += [
+            {**one, "key": f"{run}_{one['key']}", "what": f"{called}: {one['what']}"}
+            for one in further
+            if "unchanged" not in one["key"]
+        ]
     return figures
 
 
