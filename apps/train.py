@@ -231,6 +231,13 @@ def main(arguments: list[str] | None = None) -> int:
 
             for source in options.start_from:
                 model.start_from(zoo.load(source))
+    if getattr(config, "synthetic_teachers", ()):
+        from kerasfer import zoo
+
+        with strategy.scope():
+            model.learn_from(
+                [zoo.load(name, precision=config.precision, recognizer_only=True) for name in config.synthetic_teachers]
+            )
     if training.is_chief(strategy):
         training.write_run(folder, options.model, model, **facts)
         absent = [name for name, count in train.counts().items() if name in config.expressions and not count]

@@ -360,28 +360,6 @@ def _spec(config: FESRConfig) -> ImageSpec:
     return ImageSpec(config.image_size, config.channels, config.pixel_range)
 
 
-def load_teachers(config: FESRConfig) -> Callable[[tf.Tensor], tf.Tensor]:
-    """What `synthetic_teachers` say of faces: the mean of their probabilities, float32 (n, K), of (n, h, w, c).
-
-    Raises:
-        ConfigError: one takes other faces than the config's, knows other expressions, or none.
-        ZooError: one is not there, or damaged.
-    """
-    from kerasfer import zoo
-
-    teachers = []
-    for source in config.synthetic_teachers:
-        teacher = zoo.load(source, precision=config.precision, recognizer_only=True)
-        known = teacher.label_space.labels if isinstance(teacher, FERModel) else ("no expressions",)
-        if teacher.image_spec != _spec(config) or known != config.expressions:
-            raise ConfigError(
-                f"the synthetic teacher {source} recognises {', '.join(known)} in {teacher.image_spec}; it is to know "
-                f"{', '.join(config.expressions)} in {_spec(config)}"
-            )
-        teachers.append(teacher.recognizer())
-    return lambda images: tf.add_n([teacher(images, training=False) for teacher in teachers]) / len(teachers)
-
-
 def build_extractor(config: FESRConfig, shape: tuple[int, int, int]) -> keras.Model:
     """The rest of R_ext (Table II): the trunk's map to features, float32 (n, 512)."""
     features = keras.Input(shape, name="features")
@@ -419,8 +397,7 @@ class FESR(FERModel):
             name for name in ("trunk", "identity") if name in self.networks and not self.networks[name].trainable
         )
         self._recognizer = self._build_recognizer()
-        # Behind a function, or Keras would count their weights among this model's.
-        self._teachers_say = load_teachers(config) if self.joins and config.synthetic_teachers else None
+        self._teachers_say: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     @classmethod
     def batch_kind_of(cls, config: FESRConfig) -> str:
@@ -573,6 +550,25 @@ class FESR(FERModel):
         from kerasfer.backbones.dlib_resnet import fold_normalization
 
         copy_layers(fold_normalization(other.networks["expression_encoder"]), self.networks["trunk"])
+
+    def learn_from(self, teachers: Sequence[FERModel]) -> None:
+        """Takes those that `synthetic_teachers` names, before training; they become no part of the model.
+
+        Raises:
+            ConfigError: one takes other faces than this model, knows other expressions, or none.
+        """
+        for source, teacher in zip(self.config.synthetic_teachers, teachers, strict=True):
+            known = teacher.label_space.labels if isinstance(teacher, FERModel) else ("no expressions",)
+            if teacher.image_spec != self.image_spec or known != self.config.expressions:
+                raise ConfigError(
+                    f"the synthetic teacher {source} recognises {', '.join(known)} in {teacher.image_spec}; it is to "
+                    f"know {', '.join(self.config.expressions)} in {self.image_spec}"
+                )
+        recognizers = tuple(teacher.recognizer() for teacher in teachers)
+        # Behind a function, or Keras would count their weights among this model's.
+        self._teachers_say = lambda images: (
+            tf.add_n([say(images, training=False) for say in recognizers]) / len(teachers)
+        )
 
     # -- the networks put together -------------------------------------------------------------------------------------
 
@@ -765,8 +761,10 @@ class FESR(FERModel):
             float32 (n, K): distributions.
         """
         wanted = tf.one_hot(classes, len(self.label_space))
-        if self._teachers_say is None:
+        if not self.config.synthetic_teachers:
             return wanted
+        if self._teachers_say is None:
+            raise ConfigError("the synthetic teachers are not there yet: call learn_from with them before training")
         share = self.config.synthetic_teacher_share
         return (1.0 - share) * wanted + share * tf.stop_gradient(self._teachers_say(images))
 
