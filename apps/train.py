@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     config = start.replace(**dict(Model.Config.parse_override(text) for text in options.overrides))
 
-    from kerasfer import splits, training
+    from kerasfer import splits, training, zoo
     from kerasfer.batches import BATCH_MAKERS, Augmentation
 
     if options.deterministic:
@@ -227,13 +227,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.start_from:
         facts["start_from"] = options.start_from
         if not training.Checkpoints(folder).places():
-            from kerasfer import zoo
-
             for source in options.start_from:
                 model.start_from(zoo.load(source))
     if getattr(config, "synthetic_teachers", ()):
-        from kerasfer import zoo
-
         with strategy.scope():
             model.learn_from(
                 [zoo.load(name, precision=config.precision, recognizer_only=True) for name in config.synthetic_teachers]
@@ -281,7 +277,8 @@ def collapse_check(table: Any, model: Any) -> Any:
 def expression_tables(options: argparse.Namespace, config: Any) -> tuple[Any, Any]:
     """The faces to train on and those to watch: a part of the train split that is held out, or the valid split.
 
-    A set without a valid split gives a tenth of its faces to watch. `--train-share` leaves a part of those to train on.
+    A set without a valid split gives a tenth of its faces to watch. With `--train-share` the faces to train on are that
+    share of what is left; those to watch stay the same.
     """
     from kerasfer import splits
 

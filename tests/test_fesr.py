@@ -540,6 +540,17 @@ def test_teachers_that_cannot_be(name):
         model.learn_from([zoo.load(name)])
 
 
+def test_teachers_of_other_expressions(teachers):
+    expressions = CONFIG.expressions[:7]
+    model = FESR(
+        CONFIG.replace(
+            variant="fesr_sl", expressions=expressions, synthetic_teachers=teachers, synthetic_teacher_share=0.5
+        )
+    )
+    with pytest.raises(ConfigError, match="it is to know neutral, happiness, .*, fear in"):
+        model.learn_from([zoo.load(teacher) for teacher in teachers])
+
+
 def test_a_trained_recogniser_gives_the_start(learner):
     baseline = model_of(variant="baseline", seed=8)
     assert moved(learner, lambda: learner.start_from(baseline)) == {"trunk", "extractor", "classifier"}

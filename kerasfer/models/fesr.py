@@ -554,7 +554,11 @@ class FESR(FERModel):
     def learn_from(self, teachers: Sequence[FERModel]) -> None:
         """Takes those that `synthetic_teachers` names, before training; they become no part of the model.
 
+        Args:
+            teachers: as many as there are names, in their order.
+
         Raises:
+            ValueError: another number of them.
             ConfigError: one takes other faces than this model, knows other expressions, or none.
         """
         for source, teacher in zip(self.config.synthetic_teachers, teachers, strict=True):
