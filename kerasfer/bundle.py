@@ -16,6 +16,7 @@ from pathlib import Path
 from string import Template
 
 from kerasfer import lite
+from kerasfer.detection import graphs
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE
 from kerasfer.detection.graphs import Graph
 from kerasfer.faces import PIXEL_RANGES
@@ -42,7 +43,7 @@ MODULES = (
 )
 """kerasfer's modules that go into a bundle."""
 
-NETWORKS = ("face_detection/face_detection_short_range.tflite", "face_landmark/face_landmark.tflite")
+NETWORKS = ("face_detection_short_range.tflite", "face_landmark.tflite")
 """MediaPipe's networks that go into a bundle, as they are named in its wheel."""
 
 _IMPORT = re.compile(r"^(\s*(?:from|import) )kerasfer(?=[. ])", re.MULTILINE)
@@ -65,7 +66,6 @@ def write_bundle(model: str | os.PathLike[str], folder: str | os.PathLike[str]) 
 
     Raises:
         LiteError: there is no such recogniser, or it is damaged.
-        DetectionError: mediapipe, whose networks are copied, is not installed.
         BundleError: a file cannot be written, or a licence is missing.
     """
     source = lite.recognizer_file(model)
@@ -73,8 +73,8 @@ def write_bundle(model: str | os.PathLike[str], folder: str | os.PathLike[str]) 
     contents = {
         source.name: source.read_bytes(),
         "labels.txt": "".join(f"{label}\n" for label in recognizer.labels).encode(),
-        "LICENSE": _license("kerasfer").encode(),
-        "LICENSE-mediapipe": _license("mediapipe").encode(),
+        "LICENSE": _license().encode(),
+        "LICENSE-mediapipe": (graphs.FOLDER / "LICENSE").read_bytes(),
         "README.md": _readme(recognizer, source.name).encode(),
         "recognize.py": _COMMAND.encode(),
         f"{PACKAGE}/__init__.py": _INIT.encode(),
@@ -94,18 +94,18 @@ def write_bundle(model: str | os.PathLike[str], folder: str | os.PathLike[str]) 
     return written
 
 
-def _license(distribution: str) -> str:
+def _license() -> str:
     checkout = _HERE.parent / "LICENSE"
-    if distribution == "kerasfer" and checkout.is_file():
+    if checkout.is_file():
         return checkout.read_text(encoding="utf-8")
     try:
-        found = importlib.metadata.distribution(distribution)
+        found = importlib.metadata.distribution("kerasfer")
     except importlib.metadata.PackageNotFoundError:
         found = None
     for name in ("LICENSE", "licenses/LICENSE"):
         if found is not None and (text := found.read_text(name)):
             return text
-    raise BundleError(f"the licence of {distribution} is not where it is installed; install {distribution} with pip")
+    raise BundleError("the licence of kerasfer is not where it is installed; install kerasfer with pip")
 
 
 def _readme(recognizer: lite.Recognizer, file: str) -> str:

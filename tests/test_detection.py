@@ -85,10 +85,10 @@ def test_own_detector():
     assert face.box == FACE and face.score == 0.25 and face.landmarks is not None
 
 
-def test_missing_network_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(DetectionError, match="pip install mediapipe==0.10.21"):
-        blazeface.Graph("face_detection/face_detection_short_range.tflite")
+def test_missing_network_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr("kerasfer.detection.graphs.FOLDER", tmp_path)
+    with pytest.raises(DetectionError, match="face_detection_short_range.tflite: missing; install kerasfer again"):
+        blazeface.Graph("face_detection_short_range.tflite")
 
 
 @pytest.mark.parametrize("detector", ["mediapipe", "haar"])

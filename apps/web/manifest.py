@@ -36,7 +36,7 @@ from kerasfer.interpreter import open_interpreter  # noqa: E402
 from kerasfer.models import DEFAULT_RECOGNIZER  # noqa: E402
 from kerasfer.version import __version__  # noqa: E402
 
-DETECTOR, MESH = "face_detection/face_detection_short_range.tflite", "face_landmark/face_landmark.tflite"
+DETECTOR, MESH = "face_detection_short_range.tflite", "face_landmark.tflite"
 RUNTIME = ("litert_wasm_internal", "litert_wasm_compat_internal")
 """LiteRT for browsers with relaxed SIMD and for those with SIMD alone."""
 

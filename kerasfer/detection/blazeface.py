@@ -205,7 +205,7 @@ def _is_cut(box: np.ndarray, inner: tuple[bool, bool, bool, bool]) -> bool:
 
 @functools.cache
 def _network() -> Graph:
-    return Graph("face_detection/face_detection_short_range.tflite")
+    return Graph("face_detection_short_range.tflite")
 
 
 @functools.cache

@@ -1,12 +1,10 @@
-"""The face networks that mediapipe's wheel carries, run by the LiteRT interpreter.
+"""MediaPipe's face networks, whose files stand in `networks/`, run by the LiteRT interpreter.
 
-Only the wheel's files are used: mediapipe itself is not imported, so neither TensorFlow, nor OpenGL, nor its logging
-is needed, and every thread may look for faces at the same time.
+The package mediapipe is not needed, nor are TensorFlow and OpenGL, and every thread may look for faces at the same time.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ from kerasfer.interpreter import open_interpreter
 
 __all__ = ["DetectionError", "Graph"]
 
-FOLDER: Path | None = None
-"""Where the networks' files are; None: in mediapipe's wheel. A bundle for a device sets it to its own folder."""
+FOLDER = Path(__file__).parent / "networks"
+"""Where the networks' files are. A bundle for a device sets it to its own folder."""
 
 MOST_OPENED = 6
 """Sizes of image that a thread keeps an interpreter of a network open for: those used last."""
@@ -35,16 +33,16 @@ class Graph:
     then have as many more values.
 
     Args:
-        path: the file below the wheel's `modules` folder.
+        name: the file in `FOLDER`.
 
     Raises:
-        DetectionError: mediapipe is not installed, or its wheel holds no such network.
+        DetectionError: there is no such file.
     """
 
-    def __init__(self, path: str) -> None:
-        self.file = _find(path)
-        if self.file is None:
-            raise DetectionError(f"mediapipe's {path} is missing; install it with: pip install mediapipe==0.10.21")
+    def __init__(self, name: str) -> None:
+        self.file = FOLDER / name
+        if not self.file.is_file():
+            raise DetectionError(f"{self.file}: missing; install kerasfer again")
         self._local = threading.local()
 
     def __call__(self, image: np.ndarray) -> dict[int, np.ndarray]:
@@ -68,17 +66,6 @@ class Graph:
         interpreter.invoke()
         outputs = [interpreter.get_tensor(place).ravel() for place in exits]
         return {output.size: output for output in outputs}
-
-
-def _find(path: str) -> Path | None:
-    """A network's file, by its path below the `modules` of mediapipe's wheel; None if it is not there."""
-    if FOLDER is not None:
-        files = [FOLDER / Path(path).name]
-    else:
-        found = importlib.util.find_spec("mediapipe")
-        folders = (found.submodule_search_locations if found else None) or []
-        files = [Path(folder) / "modules" / path for folder in folders]
-    return next((file for file in files if file.is_file()), None)
 
 
 def _open(file: Path, shape: tuple[int, ...]) -> tuple[Any, int, list[int]]:

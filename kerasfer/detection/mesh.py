@@ -91,7 +91,7 @@ def landmarks_of(points: np.ndarray) -> Landmarks:
 
 @functools.cache
 def _network() -> Graph:
-    return Graph("face_landmark/face_landmark.tflite")
+    return Graph("face_landmark.tflite")
 
 
 def _run(image: np.ndarray, center: np.ndarray, side: float, roll: float) -> tuple[np.ndarray, float]:
