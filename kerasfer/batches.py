@@ -135,6 +135,7 @@ def augment(
     augmentation: Augmentation,
     size: int,
     landmarks: np.ndarray | None = None,
+    mirror: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Augments a batch.
 
@@ -144,6 +145,7 @@ def augment(
         augmentation: what to do.
         size: height and width of the result.
         landmarks: float32 (n, 68, 2), in pixels of the images given; they move with their image.
+        mirror: bool (n,), which images to flip; None draws them.
 
     Returns:
         uint8 (n, size, size, channels), and the landmarks, in pixels of these.
@@ -153,7 +155,8 @@ def augment(
     count = len(pixels)
     draws = generator.random((12, count))
     sides = 2 * draws - 1
-    mirror = draws[0] < augmentation.flip
+    if mirror is None:
+        mirror = draws[0] < augmentation.flip
     corners = np.floor(draws[1:3] * (pixels.shape[1] - size + 1)).astype(np.int64)
     moves = sides[3:7] * np.array([[augmentation.shift * size]] * 2 + [[augmentation.scale], [augmentation.rotation]])
     sharp = draws[11] < augmentation.sharp
@@ -418,6 +421,7 @@ class Batches:
         identity_names: the people that `identity_label` numbers, in order; empty where there is none.
         columns: what a model may look at before it trains (`FERModel.survey`): values of every row, as they are
             without augmentation.
+        one_flip: whether the images of an element are flipped together, all or none; else each by a draw of its own.
     """
 
     def __init__(
@@ -431,8 +435,10 @@ class Batches:
         pick: _Pick,
         identity_names: list[str],
         columns: dict[str, np.ndarray] | None = None,
+        one_flip: bool = False,
     ) -> None:
         self.columns = columns or {}
+        self.one_flip = one_flip
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch
         self.identity_names = identity_names
@@ -478,11 +484,15 @@ class Batches:
     def _gather(self, epoch: int, step: np.ndarray) -> list[np.ndarray]:
         """The arrays of one step, stream by stream: images uint8, columns, landmarks."""
         values: list[np.ndarray] = []
+        mirror = None
+        if self.one_flip:
+            draws = np.random.default_rng([self._seed, _AUGMENTATION_STREAM, epoch, int(step)]).random(self.batch_size)
+            mirror = draws < self._augmentation.flip
         for number, (stream, rows) in enumerate(zip(self._streams, self._pick(epoch, int(step)))):
             pixels, frames = stream.faces.take(rows)
             points = stream.faces.landmarks(rows, frames) if stream.landmarks else None
             generator = np.random.default_rng([self._seed, _AUGMENTATION_STREAM + number, epoch, int(step)])
-            pixels, points = augment(pixels, generator, self._augmentation, self._spec.size, points)
+            pixels, points = augment(pixels, generator, self._augmentation, self._spec.size, points, mirror)
             values += [pixels, *(column[rows] for column in stream.columns.values())]
             values += [] if points is None else [points]
         return values
@@ -706,7 +716,7 @@ def identity_pairs(
     cache: str | os.PathLike[str] | None = "memory",
     landmarks: bool | None = None,
 ) -> Batches:
-    """Two different images of one person (G2-FER).
+    """Two different images of one person (G2-FER); both are flipped, or neither.
 
     Every labelled image of a person with two or more is the first of a pair once an epoch; the second is drawn from
     the person's others.
@@ -751,7 +761,7 @@ def identity_pairs(
         draws = np.random.default_rng([seed, 1, epoch, step]).random(batch_size)
         return rows, groups.same(rows, draws)
 
-    return Batches(spec, batch_size, steps, seed, augmentation, streams, pick, people)
+    return Batches(spec, batch_size, steps, seed, augmentation, streams, pick, people, one_flip=True)
 
 
 def landmark_pairs(
@@ -765,7 +775,7 @@ def landmark_pairs(
     labels: str = "majority",
     cache: str | os.PathLike[str] | None = "memory",
 ) -> Batches:
-    """Two images with their landmarks, of one person where the set has pairs (G2-FER).
+    """Two images with their landmarks, of one person where the set has pairs (G2-FER); both are flipped, or neither.
 
     Every labelled image is the first of a pair once an epoch. The second is drawn from the person's other images; for
     a person with one image, or of whom the name is not known, from all other images.
@@ -812,7 +822,7 @@ def landmark_pairs(
         return rows, anyone
 
     columns = {"landmarks": faces.every_landmark() * (spec.size / faces.spec.size), "label": targets, "paired": paired}
-    return Batches(spec, batch_size, steps, seed, augmentation, streams, pick, people, columns)
+    return Batches(spec, batch_size, steps, seed, augmentation, streams, pick, people, columns, one_flip=True)
 
 
 def expression_pairs(

@@ -376,23 +376,73 @@ def test_mirrored_landmarks() -> None:
 
 
 def test_landmarks_move_with_the_image() -> None:
+    """Two spots at the outer eye corners, 36 and 45: whichever is on the left of the result bears the number 36."""
     size, margin, count = 40, 8, 24
     generator = np.random.default_rng(2)
     landmarks = np.full((count, 68, 2), 24.0, np.float32)
-    marked = generator.uniform(16, 32, (count, 2))
-    point = 30
-    landmarks[:, point] = marked
+    marked = generator.uniform(-2, 2, (count, 2, 2)) + [[17, 20], [31, 25]]
+    points = [36, 45]
+    landmarks[:, points] = marked
     columns, rows = np.meshgrid(np.arange(48) + 0.5, np.arange(48) + 0.5)
-    squares = (columns - marked[:, 0, None, None]) ** 2 + (rows - marked[:, 1, None, None]) ** 2
-    pixels = np.rint(255 * np.exp(-squares / 8)).astype(np.uint8)[..., None]
+    pixels = np.zeros((count, 48, 48, 3), np.uint8)
+    for spot in range(2):
+        x, y = marked[:, spot, 0, None, None], marked[:, spot, 1, None, None]
+        pixels[..., spot] = np.rint(255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8))
     recipe = Augmentation(margin=margin / size, shift=0.04, scale=0.2, rotation=25.0)
     result, moved = augment(pixels, np.random.default_rng(1), recipe, size, landmarks)
-    assert MIRRORED_LANDMARKS[point] == point and moved.dtype == np.float32
-    weights = result[..., 0].astype(np.float64)
+    assert moved.dtype == np.float32
+    weights = result[..., :2].astype(np.float64)
     place = np.arange(size) + 0.5
-    found = np.stack([(weights.sum(1) * place).sum(1), (weights.sum(2) * place).sum(1)], 1)
-    found /= weights.sum((1, 2))[:, None]
-    np.testing.assert_allclose(moved[:, point], found, atol=0.15)
+    totals = weights.sum((1, 2))
+    found = np.stack([np.einsum("nijs,j->ns", weights, place), np.einsum("nijs,i->ns", weights, place)], 2)
+    found /= totals[..., None]
+    flipped = found[:, 0, 0] > found[:, 1, 0]
+    assert 4 < flipped.sum() < 20
+    found[flipped] = found[flipped, ::-1]
+    np.testing.assert_allclose(moved[:, points], found, atol=0.15)
+
+
+def test_given_flips_are_done_and_leave_the_other_draws() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 9, 1)).astype(np.uint8)
+    recipe = Augmentation(margin=1 / 8)
+    drawn_flips = np.random.default_rng(4).random(6) < recipe.flip
+    usual, _ = augment(pixels, np.random.default_rng(4), recipe, 8)
+    same, _ = augment(pixels, np.random.default_rng(4), recipe, 8, mirror=drawn_flips)
+    other, _ = augment(pixels, np.random.default_rng(4), recipe, 8, mirror=~drawn_flips)
+    np.testing.assert_array_equal(same, usual)
+    np.testing.assert_array_equal(other, usual[:, :, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "together"), [("identity_pairs", True), ("landmark_pairs", True), ("triplets", False)]
+)
+def test_both_images_of_a_pair_are_flipped_or_neither(kind: str, together: bool) -> None:
+    """Images that are dark on the left and landmarks of which number 36 is on the left tell what was flipped."""
+    pixels = np.zeros((32, 8, 8), np.uint8)
+    pixels[:, :, 4:] = 255
+    points = np.full((32, 68, 2), 4.0)
+    points[:, 36, 0] = 1.0
+    table = FaceTable(
+        "halves",
+        ArraySource(pixels),
+        {
+            "path": [str(row) for row in range(32)],
+            "expression": np.arange(32) % 8,
+            "identity": [f"p{row % 8}" for row in range(32)],
+            "landmarks": points,
+        },
+        FERPLUS8,
+    )
+    made = batches.BATCH_MAKERS[kind](table, ImageSpec(8), FERPLUS8, 16, augmentation=Augmentation(margin=0.0))
+    found = []
+    for batch in (batch for epoch in range(2) for batch in made.epoch(epoch)):
+        flips = [batch[key].numpy()[:, 0, 0, 0] > 0.5 for key in batch if key.endswith("image")]
+        for key, flipped in zip([key for key in batch if key.endswith("landmarks")], flips):
+            assert ((batch[key].numpy()[:, 45, 0] == 7.0) == flipped).all()
+        found.append(flips)
+    first, second = (np.concatenate(flips) for flips in zip(*(flips[:2] for flips in found)))
+    assert 10 < first.sum() < 54
+    assert (first == second).all() == together
 
 
 def test_landmarks_follow_box_and_size() -> None:
