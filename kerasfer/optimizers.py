@@ -1,4 +1,4 @@
-"""Optimizers that step in one pass over memory."""
+"""Optimizers that step in one pass over memory, and whose running averages of the weights warm up."""
 
 from __future__ import annotations
 
@@ -8,15 +8,44 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["FusedAdam"]
+__all__ = ["FusedAdam", "WarmAverage"]
+
+
+class WarmAverage:
+    """Stands before a Keras optimizer among a class's bases; its running averages (`use_ema=True`) then warm up.
+
+    After update t, counted from 0, an average is M average + (1 - M) weight with M = min(`ema_momentum`, (1 + t) /
+    (10 + t)), as in `tf.train.ExponentialMovingAverage(decay, num_updates=t)`: 0.1 at first, 0.9 after 80 updates. With
+    a constant momentum of 0.998 the random weights at the start would be two thirds of what 200 updates leave.
+    """
+
+    @property
+    def averages(self) -> list[keras.Variable]:
+        """The running averages, in the order of the variables that the optimizer was built on; [] without any."""
+        return self._model_variables_moving_average if self.use_ema else []
+
+    def average_momentum(self) -> tf.Tensor:
+        """M of the update that is being made, a float32 number."""
+        updates = tf.cast(tf.convert_to_tensor(self.iterations), tf.float32)
+        return tf.minimum(tf.constant(self.ema_momentum, tf.float32), (1.0 + updates) / (10.0 + updates))
+
+    def _update_model_variables_moving_average(self, trainable_variables: Sequence[keras.Variable]) -> None:
+        """Called by Keras when the variables have been updated, before the update is counted."""
+        if not self.use_ema:
+            return
+        momentum = self.average_momentum()
+        for variable, average in zip(trainable_variables, self.averages, strict=True):
+            kept = tf.cast(momentum, average.dtype)
+            average.assign(kept * average + (1 - kept) * tf.cast(tf.convert_to_tensor(variable), average.dtype))
 
 
 @keras.saving.register_keras_serializable("kerasfer")
-class FusedAdam(keras.optimizers.Adam):
+class FusedAdam(WarmAverage, keras.optimizers.Adam):
     """Adam whose update of a variable is one TensorFlow operation.
 
-    The same numbers as `keras.optimizers.Adam` up to rounding, with a tenth of the operations in the graph and one pass
-    over the memory of weights and slots instead of ten. Takes the arguments of `keras.optimizers.Adam`.
+    The same numbers as `keras.optimizers.Adam` up to rounding, but for running averages, which warm up (`WarmAverage`);
+    with a tenth of the operations in the graph and one pass over the memory of weights and slots instead of ten. Takes
+    the arguments of `keras.optimizers.Adam`.
 
     Raises:
         ValueError: when it is built with `amsgrad=True`, which it does not do.

@@ -49,11 +49,10 @@ def test_first_steps_by_hand():
     [
         {},
         {"beta_1": 0.5, "beta_2": 0.99, "epsilon": 1e-3},
-        {"use_ema": True, "ema_momentum": 0.7, "ema_overwrite_frequency": None},
         {"weight_decay": 0.1, "clipnorm": 0.5},
         {"learning_rate": keras.optimizers.schedules.CosineDecay(0.1, 4)},
     ],
-    ids=["defaults", "constants", "average", "decay and clipping", "schedule"],
+    ids=["defaults", "constants", "decay and clipping", "schedule"],
 )
 @pytest.mark.parametrize("in_graph", [False, True], ids=["eager", "graph"])
 def test_the_same_numbers_as_adam(arguments, in_graph):
@@ -62,6 +61,44 @@ def test_the_same_numbers_as_adam(arguments, in_graph):
     assert len(ours) == len(theirs)
     for one, other in zip(ours, theirs):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("in_graph", [False, True], ids=["eager", "graph"])
+def test_averages_warm_up(in_graph):
+    """By hand: with momentum 0.2 the first three updates keep 1/10, 2/11 and, no more than asked for, 0.2."""
+    moved = keras.Variable([8.0])
+    optimizer = FusedAdam(1.0, use_ema=True, ema_momentum=0.2, ema_overwrite_frequency=None)
+    optimizer.build([moved])
+    (average,) = optimizer.averages
+    average.assign(moved)
+
+    def apply(value: tf.Tensor) -> None:
+        optimizer.apply([value], [moved])
+
+    apply = tf.function(apply) if in_graph else apply
+    expected = 8.0
+    for momentum in (0.1, 2 / 11, 0.2, 0.2):
+        apply(tf.constant([3.0]))
+        expected = momentum * expected + (1 - momentum) * moved.numpy()[0]
+        np.testing.assert_allclose(average.numpy(), [expected], rtol=1e-6)
+    # Adam's first step is 1 down the gradient: 8 to 7, of which the average takes nine tenths, 7.1; then 6 and 5.
+    np.testing.assert_allclose(moved.numpy(), [4.0], atol=1e-4)
+    np.testing.assert_allclose(expected, 0.2 * (0.2 * (2 / 11 * 7.1 + 9 / 11 * 6) + 0.8 * 5) + 0.8 * 4, atol=1e-4)
+
+
+def test_the_slots_keep_their_order():
+    """Checkpoints name an optimizer's variables by their place."""
+    optimizer = FusedAdam(0.1, use_ema=True)
+    optimizer.build(variables())
+    slots = [variable.path.rpartition("/")[2] for variable in optimizer.variables]
+    expected = ["iteration", "learning_rate", "average", "average", "momentum", "velocity", "momentum", "velocity"]
+    assert [next(name for name in expected if slot.endswith(name)) for slot in slots] == expected
+
+
+def test_no_averages_unless_asked_for():
+    optimizer = FusedAdam(0.1)
+    optimizer.build(variables())
+    assert optimizer.averages == []
 
 
 def test_a_variable_without_gradient_stays():

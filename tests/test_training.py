@@ -20,7 +20,11 @@ import pytest
 import tensorflow as tf
 from tiny_training import Losses, finish, least, make_batches, noise_table, start, state_arrays
 
+from kerasfer import batches as batch_making
 from kerasfer import images, training
+from kerasfer.datasets.base import ArraySource, FaceTable
+from kerasfer.evaluation import evaluate
+from kerasfer.expressions import FERPLUS8
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan
 from kerasfer.models.tdgan import TDGAN, TDGANConfig
 
@@ -407,6 +411,24 @@ def test_a_run_leaves_its_records(tmp_path):
     assert [entry[0] for entry in seen] == [0, 1]
     averages, trained = seen[-1][2], model.networks["classifier"].weights[0].numpy()
     assert not np.allclose(averages, trained) and not np.allclose(trained, before)
+
+
+def test_a_short_training_ends_no_worse_by_its_averages(tmp_path):
+    """Forty updates leave an average with momentum 0.998 nothing of the random weights that they began at."""
+    generator = np.random.default_rng(1)
+    codes = np.arange(64) % 4
+    pixels = generator.integers(0, 120, (64, 16, 16))
+    for row, code in enumerate(codes):
+        pixels[row, code // 2 * 8 : code // 2 * 8 + 8, code % 2 * 8 : code % 2 * 8 + 8] += 60
+    columns = {"path": [str(row) for row in range(64)], "expression": codes}
+    table = FaceTable("quarters", ArraySource(pixels.astype(np.uint8)), columns, FERPLUS8)
+    model = Toy(ToyConfig(average=0.998, epochs=5, batch_size=8, learning_rate=0.02))
+    made = batch_making.images(table, model.image_spec, FERPLUS8, 8, augmentation=batch_making.NO_AUGMENTATION)
+    training.fit(model, made, tmp_path, verbose=0)
+    raw = evaluate(model, table).accuracy
+    with model.averaged_weights():
+        averaged = evaluate(model, table).accuracy
+    assert raw > 0.9 and averaged >= raw - 0.05
 
 
 def test_the_history_means_over_the_epoch(tmp_path):

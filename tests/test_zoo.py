@@ -370,14 +370,15 @@ def write_run(model, run, steps):
 @pytest.mark.parametrize("average", [0.0, 0.5])
 def test_a_training_run_gives_its_newest_weights_averaged_if_it_averages(tmp_path, average, schedule):
     model = Toy(ToyConfig(average=average, schedule=schedule, learning_rate=0.1))
+    start = {variable.path: variable.numpy() for variable in model.recognizer().weights}
     first, second = write_run(model, tmp_path / "run", 2)
     loaded = zoo.load(tmp_path / "run")
     for variable in loaded.recognizer().weights:
-        # Keras starts the average as the weights after the first step.
+        # The average begins at the first weights, of which the first update keeps 1/10, the second 2/11.
         path = variable.path
         expected = second[path]
         if average:
-            expected = (first[path] + second[path]) / 2
+            expected = 2 / 11 * (0.1 * start[path] + 0.9 * first[path]) + 9 / 11 * second[path]
         np.testing.assert_allclose(variable.numpy(), expected, atol=1e-6)
     older = zoo.load(tmp_path / "run" / "checkpoints" / "00000-0000001")
     if not average:

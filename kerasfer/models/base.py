@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import ImageSpec
-from kerasfer.optimizers import FusedAdam
+from kerasfer.optimizers import FusedAdam, WarmAverage
 
 __all__ = [
     "BATCH_KINDS",
@@ -109,7 +109,8 @@ class ModelConfig:
         learning_rate: the optimizers' step size.
         schedule: "constant"; "cosine" (falls to zero at the end of the last epoch); or "steps" (a tenth after each
             third of the epochs).
-        average: momentum of the running average of the weights that is used after training; 0 for none.
+        average: momentum of the running average of the weights that is used after training; 0 for none. It grows to
+            that value over the first updates (`kerasfer.optimizers.WarmAverage`).
         temperature: what the recogniser's logits are divided by before the softmax (Guo et al. 2017).
     """
 
@@ -231,7 +232,8 @@ class OptimizerPlan:
     Attributes:
         networks: names of the networks it moves; every network with weights belongs to exactly one optimizer, or is
             named in the model's `frozen`.
-        make: makes the optimizer from keyword arguments `learning_rate`, `use_ema`, `ema_momentum`.
+        make: makes the optimizer, a `kerasfer.optimizers.WarmAverage`, from keyword arguments `learning_rate`,
+            `use_ema`, `ema_momentum`.
         updates: how often a training step updates the networks; the learning rate's schedule counts updates.
         start: the training step at which the updates begin.
         rate: multiplies the config's learning rate.
@@ -485,11 +487,13 @@ class FERModel(keras.Model):
                 seen[network] = name
             updates = total_steps and max(total_steps - plan.start, 1) * plan.updates
             optimizer = plan.make(learning_rate=self._learning_rate(updates, plan.rate), **self._averaging())
+            if not isinstance(optimizer, WarmAverage):
+                raise ConfigError(f"optimizer {name!r} is no WarmAverage: its averages would start at random weights")
             variables = self.variables_of(*plan.networks)
             optimizer.build(variables)
             if self.config.average:
                 # Until its first update, a network's averages are the weights that it starts with.
-                for variable, average in zip(variables, optimizer._model_variables_moving_average):
+                for variable, average in zip(variables, optimizer.averages, strict=True):
                     average.assign(variable)
             self.optimizers[name] = optimizer
         idle = [name for name, net in self.networks.items() if net.trainable_variables and name not in seen]
@@ -606,8 +610,7 @@ class FERModel(keras.Model):
         kept: list[tuple[keras.Variable, np.ndarray]] = []
         for name, plan in self.optimizer_plans().items():
             variables = self.variables_of(*plan.networks)
-            averages = self.optimizers[name]._model_variables_moving_average
-            for variable, average in zip(variables, averages):
+            for variable, average in zip(variables, self.optimizers[name].averages, strict=True):
                 kept.append((variable, variable.numpy()))
                 variable.assign(average.numpy())
         try:
