@@ -34,8 +34,8 @@ from geometry import draw
 if TYPE_CHECKING:
     import numpy as np
 
-    from kerasfer.datasets.synthetic import Rendering
     from kerasfer.faces import ImageSpec
+    from kerasfer.rendering import Rendering
 
 SYNTHETIC = "synthetic"
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -272,7 +272,7 @@ def inputs(
 
 def synthetic_people(options: argparse.Namespace) -> list[tuple[str, Rendering]]:
     """Names and renderings of people with a neutral face."""
-    from kerasfer.datasets.synthetic import make_factors, render
+    from kerasfer.rendering import make_factors, render
 
     return [
         (f"person {number + 1}", render(make_factors(number, zoom=0.8, background=number, seed=options.seed), 256, 3))
@@ -282,8 +282,8 @@ def synthetic_people(options: argparse.Namespace) -> list[tuple[str, Rendering]]
 
 def synthetic_expressions(options: argparse.Namespace, labels: tuple[str, ...]) -> list[tuple[str, Rendering]]:
     """Names and renderings of one more person with each of the model's expressions that can be rendered."""
-    from kerasfer.datasets.synthetic import make_factors, render
     from kerasfer.expressions import FERPLUS8
+    from kerasfer.rendering import make_factors, render
 
     return [
         (label, render(make_factors(1000, label, zoom=0.8, seed=options.seed), 256, 3))

@@ -43,7 +43,7 @@ _REMEDIES = {
 """What helps when a file cannot be written, by the system's error number."""
 
 _STEM, _ENDING = 40, 16
-"""Characters of a file's name and of its ending that the name of the one written aside has, so as not to be too long."""
+"""Characters of a file's name and ending that the name of the one written aside keeps, so as not to be too long."""
 
 
 def write_aside(path: str | os.PathLike[str], content: bytes, error: type[ValueError] = ValueError) -> None:

@@ -12,8 +12,8 @@ import skimage.data
 from PIL import Image
 
 from kerasfer import images, plots, zoo
-from kerasfer.datasets.synthetic import render_image
 from kerasfer.models.tdgan import TDGAN, TDGANConfig
+from kerasfer.rendering import render_image
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from kerasfer import rendering
 from kerasfer.datasets import synthetic
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.expressions import ACTION_UNITS, EXPRESSION_ACTION_UNITS, FERPLUS8, Expression, LabelSpace
@@ -19,7 +20,7 @@ SMALL = {"count": 32, "identities": 10, "size": 32}
 
 def landmarks(identity: int = 0, **factors) -> np.ndarray:
     factors.setdefault("zoom", 0.8)
-    return synthetic.render(synthetic.make_factors(identity, **factors), 128).landmarks
+    return rendering.render(rendering.make_factors(identity, **factors), 128).landmarks
 
 
 def group(points: np.ndarray, name: str) -> np.ndarray:
@@ -50,7 +51,7 @@ def test_a_face_rendered_alone_equals_the_one_in_the_table():
     table = synthetic.read(**SMALL)
     options = synthetic.Options(**SMALL)
     for index in (31, 0, 17):
-        alone = synthetic.render(synthetic.sample_factors(index, options), 32)
+        alone = rendering.render(synthetic.sample_factors(index, options), 32)
         assert np.array_equal(alone.image, table.read(index))
         assert np.array_equal(alone.landmarks, table["landmarks"][index])
 
@@ -112,14 +113,14 @@ def test_action_units_are_those_of_the_expression():
 
 
 def test_happiness_is_six_twelve_and_twenty_five():
-    made = synthetic.make_factors(3, "happy", intensity=0.7)
+    made = rendering.make_factors(3, "happy", intensity=0.7)
     assert {unit: value for unit, value in zip(ACTION_UNITS, made.aus) if value} == {6: 0.7, 12: 0.7, 25: 0.7}
 
 
 @pytest.mark.parametrize("unit", ACTION_UNITS)
 def test_every_action_unit_changes_the_picture_and_the_landmarks_or_folds(unit):
-    still = synthetic.render(synthetic.make_factors(1), 96)
-    moved = synthetic.render(synthetic.make_factors(1, aus={unit: 1.0}), 96)
+    still = rendering.render(rendering.make_factors(1), 96)
+    moved = rendering.render(rendering.make_factors(1, aus={unit: 1.0}), 96)
     assert np.abs(still.image.astype(int) - moved.image).max() > 20
     assert np.abs(still.landmarks - moved.landmarks).max() > 0.3
 
@@ -200,8 +201,8 @@ def test_positive_pitch_looks_up_and_positive_roll_leans_right():
 
 
 def test_landmarks_scale_with_the_size():
-    made = synthetic.make_factors(7, "surprise", yaw=20, roll=5, zoom=0.7)
-    small, large = (synthetic.render(made, size).landmarks for size in (64, 256))
+    made = rendering.make_factors(7, "surprise", yaw=20, roll=5, zoom=0.7)
+    small, large = (rendering.render(made, size).landmarks for size in (64, 256))
     assert np.allclose((small + 0.5) * 4, large + 0.5, atol=0.01)
 
 
@@ -209,9 +210,9 @@ def test_landmarks_lie_on_what_is_drawn():
     """Dark pupils lie between the eye's landmarks, the open mouth is dark within the inner lips, brows are darker."""
     for identity in (1, 5, 9):
         for yaw in (-20, 0, 20):
-            made = synthetic.make_factors(identity, "surprise", yaw=yaw, light_azimuth=0, zoom=0.9)
-            rendering = synthetic.render(made, 256)
-            image, points = rendering.image.astype(float), rendering.landmarks
+            made = rendering.make_factors(identity, "surprise", yaw=yaw, light_azimuth=0, zoom=0.9)
+            drawn = rendering.render(made, 256)
+            image, points = drawn.image.astype(float), drawn.landmarks
 
             def at(point: np.ndarray, image: np.ndarray = image) -> float:
                 x, y = np.rint(point).astype(int)
@@ -273,35 +274,35 @@ def test_factors_are_columns_for_disentanglement():
     assert all(len(values) == 32 for values in factors.values())
     assert np.allclose(np.stack([factors["yaw"], factors["pitch"], factors["roll"]], 1), table["pose"], atol=1e-4)
     assert np.array_equal(factors["expression"], table["expression"])
-    assert set(factors["glasses"]) <= set(synthetic.GLASSES)
+    assert set(factors["glasses"]) <= set(rendering.GLASSES)
 
 
 def test_the_label_alone_does_not_change_the_pixels():
-    made = synthetic.make_factors(2, "anger")
+    made = rendering.make_factors(2, "anger")
     relabelled = dataclasses.replace(made, expression=Expression.HAPPINESS)
-    assert np.array_equal(synthetic.render(made).image, synthetic.render(relabelled).image)
+    assert np.array_equal(rendering.render(made).image, rendering.render(relabelled).image)
 
 
 def test_people_differ_more_than_one_person_under_another_light():
-    images = np.stack([synthetic.render_image(i, size=64, zoom=0.9, background=0).astype(float) for i in range(12)])
+    images = np.stack([rendering.render_image(i, size=64, zoom=0.9, background=0).astype(float) for i in range(12)])
     for i in range(12):
-        relit = synthetic.render_image(i, size=64, zoom=0.9, background=0, light_azimuth=-30).astype(float)
+        relit = rendering.render_image(i, size=64, zoom=0.9, background=0, light_azimuth=-30).astype(float)
         distances = np.abs(images - relit).mean((1, 2, 3))
         assert distances.argmin() == i
-    assert len({synthetic.person(i).traits["hair_style"] for i in range(40)}) >= 6
+    assert len({rendering.person(i).traits["hair_style"] for i in range(40)}) >= 6
 
 
 def test_noise_has_the_deviation_asked_for():
-    clean = synthetic.render(synthetic.make_factors(0), 128).image.astype(float)
-    noisy = synthetic.render(synthetic.make_factors(0, noise=6.0), 128).image.astype(float)
+    clean = rendering.render(rendering.make_factors(0), 128).image.astype(float)
+    noisy = rendering.render(rendering.make_factors(0, noise=6.0), 128).image.astype(float)
     assert (noisy - clean).std() == pytest.approx(6.0, rel=0.05)
-    other = synthetic.render(synthetic.make_factors(0, noise=6.0, noise_seed=1), 128).image.astype(float)
+    other = rendering.render(rendering.make_factors(0, noise=6.0, noise_seed=1), 128).image.astype(float)
     assert abs(np.corrcoef((noisy - clean).ravel(), (other - clean).ravel())[0, 1]) < 0.05
 
 
 def test_light_from_the_right_brightens_the_right_of_the_picture():
     shaded = [
-        synthetic.render(synthetic.make_factors(10, light_azimuth=angle, ambient=0.3), 96).image.astype(float)
+        rendering.render(rendering.make_factors(10, light_azimuth=angle, ambient=0.3), 96).image.astype(float)
         for angle in (-50, 50)
     ]
     cheeks = [(image[50:70, 25:40].mean(), image[50:70, 56:71].mean()) for image in shaded]
@@ -309,8 +310,8 @@ def test_light_from_the_right_brightens_the_right_of_the_picture():
 
 
 def test_grey_is_the_luma_of_the_colour_picture():
-    made = synthetic.make_factors(3, "fear", yaw=-10)
-    colour, grey = synthetic.render(made, 64, 3).image, synthetic.render(made, 64, 1).image
+    made = rendering.make_factors(3, "fear", yaw=-10)
+    colour, grey = rendering.render(made, 64, 3).image, rendering.render(made, 64, 1).image
     luma = colour @ np.array([0.299, 0.587, 0.114])
     assert np.abs(luma - grey).max() <= 1.5
 
@@ -331,22 +332,22 @@ def test_some_expressions_only():
 @pytest.mark.parametrize("size", [16, 48, 100, 224])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_size_renders(size, channels):
-    made = synthetic.make_factors(11, "disgust", yaw=30, pitch=-10)
-    image = synthetic.render(made, size, channels).image
+    made = rendering.make_factors(11, "disgust", yaw=30, pitch=-10)
+    image = rendering.render(made, size, channels).image
     assert image.shape == ((size, size) if channels == 1 else (size, size, 3)) and image.std() > 15
 
 
 def test_extreme_poses_render_every_hair_style():
     seen = set()
     for identity in range(200):
-        style = synthetic.person(identity).traits["hair_style"]
+        style = rendering.person(identity).traits["hair_style"]
         if style in seen:
             continue
         seen.add(style)
         for yaw, pitch in ((-60, 30), (60, -30), (45, 0), (-45, -20)):
-            rendering = synthetic.render(synthetic.make_factors(identity, yaw=yaw, pitch=pitch, zoom=0.6), 64)
-            assert np.isfinite(rendering.landmarks).all() and rendering.image.std() > 5
-    assert len(seen) == len(synthetic.HAIR_STYLES)
+            drawn = rendering.render(rendering.make_factors(identity, yaw=yaw, pitch=pitch, zoom=0.6), 64)
+            assert np.isfinite(drawn.landmarks).all() and drawn.image.std() > 5
+    assert len(seen) == len(rendering.HAIR_STYLES)
 
 
 @pytest.mark.parametrize(
@@ -392,8 +393,8 @@ def test_bad_options_raise_one_clear_line(options, message):
     ],
 )
 def test_bad_factors_raise(factors, message):
-    with pytest.raises(DatasetError, match=message):
-        synthetic.render_image(**factors)
+    with pytest.raises(rendering.RenderingError, match=message):
+        rendering.render_image(**factors)
 
 
 def test_importing_the_module_is_light():

@@ -28,8 +28,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from kerasfer import images, lite, weights
-from kerasfer.datasets import synthetic
+from kerasfer import images, lite, rendering, weights
 from kerasfer.detection import alignment_matrix, detect, transform
 from kerasfer.detection.alignment import align
 from kerasfer.expressions import FERPLUS8
@@ -189,8 +188,8 @@ def on_ground(picture, height, width, top, left):
 
 
 def rendered(identity, expression, size=320, **factors):
-    factors = synthetic.make_factors(identity=identity, expression=expression, **factors)
-    return synthetic.render(factors, size=size, channels=3).image
+    factors = rendering.make_factors(identity=identity, expression=expression, **factors)
+    return rendering.render(factors, size=size, channels=3).image
 
 
 def files_of_faces():

@@ -25,8 +25,13 @@ sys.path.insert(0, str(HERE.parent))
 
 from common import run_app  # noqa: E402  (lies one folder up)
 
-from kerasfer import images, lite, video, weights  # noqa: E402
-from kerasfer.datasets import synthetic  # noqa: E402
+from kerasfer import (  # noqa: E402
+    images,
+    lite,
+    rendering,  # noqa: E402
+    video,
+    weights,
+)
 from kerasfer.detection import blazeface, mesh  # noqa: E402
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE  # noqa: E402
 from kerasfer.detection.graphs import Graph  # noqa: E402
@@ -226,7 +231,7 @@ def _samples(folder: Path) -> dict[str, str]:
     import skimage.data
 
     images.write(folder / "astronaut.jpg", skimage.data.astronaut())
-    face = synthetic.render(synthetic.make_factors(identity=3), size=256, channels=3)
+    face = rendering.render(rendering.make_factors(identity=3), size=256, channels=3)
     images.write(folder / "rendered.png", face.image)
     photo = "samples/astronaut.jpg"
     return {"photo": photo, "face": "samples/rendered.png", "expression": photo}

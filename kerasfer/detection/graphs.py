@@ -1,6 +1,6 @@
 """MediaPipe's face networks, whose files stand in `networks/`, run by the LiteRT interpreter.
 
-The package mediapipe is not needed, nor are TensorFlow and OpenGL, and every thread may look for faces at the same time.
+Neither the package mediapipe nor TensorFlow or OpenGL is needed, and every thread may look for faces at the same time.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ def expression_twins(spec: ImageSpec, labels: Sequence[str], people: int = 50, s
         DatasetError: an expression that cannot be rendered.
     """
     from kerasfer import images
-    from kerasfer.datasets.synthetic import make_factors, render
     from kerasfer.detection import align
     from kerasfer.faces import Landmarks
+    from kerasfer.rendering import make_factors, render
 
     def face(person: int, label: str) -> np.ndarray:
         factors = make_factors(person, label, zoom=0.8, background=person, seed=seed)
