@@ -162,7 +162,7 @@ def open_video(source: str | os.PathLike[str], start: int = 0) -> Video:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
 
-    cv2.setLogLevel(0)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     number = camera_number(source)
     if number is not None:
         capture = cv2.VideoCapture(number)

@@ -2,7 +2,7 @@
 # Installs kerasfer into .venv if that is not done yet, recognises the expression in a photo with the bundled TDGAN and
 # moves expressions onto faces with its generator. Everything is on this machine: nothing is downloaded but the packages.
 #
-#     scripts/demo.sh              scikit-image's photo of an astronaut (public domain)
+#     scripts/demo.sh              the photo of an astronaut that comes with kerasfer (NASA, public domain)
 #     scripts/demo.sh PHOTO...     your own photos
 #
 # Writes out/astronaut.png (photo), out/<photo>_expressions.png (photo with its faces marked) and out/transfer.png.
@@ -21,11 +21,9 @@ if [ $# -eq 0 ]; then
     "$python" - "$out/astronaut.png" <<'END'
 import sys
 
-import skimage.data
+from kerasfer import images, sample
 
-from kerasfer import images
-
-images.write(sys.argv[1], skimage.data.astronaut())
+images.write(sys.argv[1], images.read(sample.PHOTO))
 END
     set -- "$out/astronaut.png"
 fi

@@ -1,16 +1,21 @@
 #!/bin/sh
 # Installs kerasfer from this checkout into the folder .venv (or $KERASFER_VENV), unless that is done and up to date.
 #
-#     scripts/install.sh          what recognising, training and exporting need
-#     scripts/install.sh dev      pytest and ruff too
+#     scripts/install.sh                what recognising, training, exporting and the servers need
+#     scripts/install.sh dev            what the tests need too: pytest, ruff, mypy and others
+#     scripts/install.sh [dev] tested   not the newest versions but those of scripts/tested.txt, all tried together
 #
-# Needs Python 3.10 to 3.12 with venv, 2.5 GB of disk and a Python package index. PYTHON=/path/to/python chooses the
-# Python. On 64-bit Intel and AMD it takes TensorFlow's wheel without GPU code, which is 250 MB instead of 645 MB, unless
-# the other one is there already. The versions are those of scripts/constraints.txt.
+# Needs Python 3.10 or newer with venv, 1.2 GB of disk and a Python package index. PYTHON=/path/to/python chooses the
+# Python. On 64-bit Intel and AMD under Linux it takes TensorFlow's wheel without GPU code, which is much smaller, unless
+# the other one is there already.
 set -eu
 cd "$(dirname "$0")/.."
 venv=${KERASFER_VENV:-.venv}
-extras=${1:-}
+extras=
+tested=
+for word in "$@"; do
+    if [ "$word" = tested ]; then tested=tested; else extras="$extras $word"; fi
+done
 
 fail() {
     echo "error: $*" >&2
@@ -18,22 +23,22 @@ fail() {
 }
 
 fits() {
-    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
+    "$1" -c 'import sys; sys.exit(sys.version_info[:2] < (3, 10))' 2>/dev/null
 }
 
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
-        fits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.10, 3.11 or 3.12; name one, or unset it"
+        fits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.10 or newer; name one, or unset it"
         echo "$PYTHON"
         return
     fi
-    for candidate in python3 python3.12 python3.11 python3.10; do
+    for candidate in python3 python3.13 python3.12 python3.11 python3.10; do
         if fits "$candidate"; then
             echo "$candidate"
             return
         fi
     done
-    fail "no Python 3.10, 3.11 or 3.12 found; install one (Debian, Ubuntu: apt-get install python3 python3-venv)" \
+    fail "no Python 3.10 or newer found; install one (Debian, Ubuntu: apt-get install python3 python3-venv)" \
         "or name it: PYTHON=/path/to/python $0"
 }
 
@@ -57,55 +62,54 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 || ! fits "$venv/bin/py
 fi
 python=$venv/bin/python
 
-# The stamp says what was installed: it changes with the dependencies, the extras, the checkout's place and the Python.
+# The stamp says what was installed: it changes with the dependencies, the checkout's place and the Python.
 stamp=$(
     {
-        cat setup.cfg pyproject.toml scripts/install.sh scripts/constraints.txt
+        cat setup.cfg pyproject.toml scripts/install.sh scripts/tested.txt
         pwd
         "$python" --version
     } | "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
 )
 done_before=$(cat "$venv/kerasfer-stamp" 2>/dev/null || true)
 case "$done_before" in
-"$stamp dev") exit 0 ;;
-"$stamp ") [ "$extras" = "" ] && exit 0 ;;
+"$stamp$tested dev") exit 0 ;;
+"$stamp$tested$extras") exit 0 ;;
 esac
 
 log=$venv/install.log
 pip() {
     "$python" -m pip "$@" >>"$log" 2>&1 || {
         tail -n 15 "$log" >&2
-        fail "pip $1 failed (the whole log is $log); see to its reason above and run this again"
+        fail "pip $1 failed (the whole log is $log); see to its reason above and run this again." \
+            "With versions that are known to fit each other: scripts/install.sh$extras tested"
     }
 }
-echo "Installing kerasfer and what it needs into $venv (700 MB of downloads, some minutes; log: $log) ..."
+echo "Installing kerasfer and what it needs into $venv (400 MB of downloads, some minutes; log: $log) ..."
 rm -f "$venv/kerasfer-stamp" "$log"
-"$python" - "$extras" >"$venv/requirements.txt" <<'END'
-import configparser
+tensorflow=$("$python" - <<'END'
 import platform
 import sys
 from importlib.metadata import distributions
 
-setup = configparser.ConfigParser()
-setup.read("setup.cfg", encoding="utf-8")
-lines = setup["options"]["install_requires"].splitlines()
-for extra in sys.argv[1].split():
-    lines += setup["options.extras_require"][extra].splitlines()
-present = {distribution.metadata["Name"] for distribution in distributions()}
-if (sys.platform, platform.machine()) == ("linux", "x86_64") and "tensorflow" not in present:
-    lines = [line.replace("tensorflow ", "tensorflow-cpu ") for line in lines]
-print("\n".join(lines))
+plain = "tensorflow" in {distribution.metadata["Name"] for distribution in distributions()}
+print("cpu" if (sys.platform, platform.machine()) == ("linux", "x86_64") and not plain else "train")
 END
-pip install --disable-pip-version-check -c scripts/constraints.txt -r "$venv/requirements.txt"
-pip install --disable-pip-version-check --no-deps -e .
+)
+wanted=$(echo "$tensorflow,serve,heic$extras" | tr ' ' ',')
+pip install --disable-pip-version-check --no-compile ${tested:+-c scripts/tested.txt} -e ".[$wanted]"
 
-# mediapipe asks for opencv-contrib-python, which does not import on a machine without a display's libGL. The headless
-# build of the same version holds the same module without the windows.
-opencv=$("$python" -c 'from importlib.metadata import version; print(version("opencv-contrib-python"))' 2>/dev/null || true)
-if [ -n "$opencv" ]; then
-    echo "Putting opencv-contrib-python-headless $opencv in the place of opencv-contrib-python (needs no libGL) ..."
-    pip uninstall --yes opencv-contrib-python
-    pip install --disable-pip-version-check --no-deps --force-reinstall "opencv-contrib-python-headless==$opencv"
-fi
+# Of TensorFlow's wheel, a third serves those who compile operators of their own: the headers and the symbols.
+"$python" - <<'END'
+import importlib.util
+import shutil
+import subprocess
+from pathlib import Path
+
+folder = Path(importlib.util.find_spec("tensorflow").origin).parent
+shutil.rmtree(folder / "include", ignore_errors=True)
+if shutil.which("strip"):
+    for file in folder.glob("libtensorflow_*.so*"):
+        subprocess.run(["strip", "--strip-unneeded", file], check=False)
+END
 "$python" -c 'import cv2'
-echo "$stamp $extras" >"$venv/kerasfer-stamp"
+echo "$stamp$tested$extras" >"$venv/kerasfer-stamp"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from kerasfer.detection import (
     alignment_matrix,
     blazeface,
     detect,
+    detectors,
+    find_detector,
     head_pose,
     mesh,
     transform,
@@ -31,6 +34,7 @@ from kerasfer.detection.alignment import inverted, similarity
 from kerasfer.detection.pose import MEAN_FACE
 from kerasfer.expressions import FERPLUS8
 from kerasfer.faces import LANDMARK_GROUPS, Box, DetectedFace, Landmarks
+from kerasfer.recognition import recognize
 
 ASTRONAUT = skimage.data.astronaut()
 FACE = Box(175, 70, 275, 178)
@@ -60,6 +64,23 @@ def test_mediapipe_finds_the_face(astronaut):
     assert abs(astronaut.pose.yaw) < 8 and abs(astronaut.pose.pitch) < 10
 
 
+def installed(detector):
+    """Whether what an optional detector needs is installed."""
+    try:
+        find_detector(detector)
+    except DetectionError:
+        return False
+    return True
+
+
+needs_haar = pytest.mark.skipif(not installed("haar"), reason="OpenCV came without Haar cascades (version 5)")
+needs_mtcnn = pytest.mark.skipif(find_spec("mtcnn") is None, reason="mtcnn is not installed: kerasfer[mtcnn]")
+needs_mediapipe = pytest.mark.skipif(
+    not installed("mediapipe_solutions"), reason="mediapipe 0.10.21 is not installed: kerasfer[mediapipe]"
+)
+
+
+@needs_haar
 def test_haar_finds_the_face(astronaut):
     (face,) = detect(ASTRONAUT, "haar")
     assert face.box.intersection_over_union(FACE) > 0.6
@@ -67,6 +88,7 @@ def test_haar_finds_the_face(astronaut):
 
 
 @pytest.mark.slow
+@needs_mtcnn
 def test_mtcnn_finds_the_face(astronaut):
     (face,) = detect(ASTRONAUT, "mtcnn")
     assert face.box.intersection_over_union(FACE) > 0.6
@@ -76,8 +98,45 @@ def test_mtcnn_finds_the_face(astronaut):
 
 
 def test_unknown_detector():
-    with pytest.raises(DetectionError, match="unknown detector 'dlib'; known are: mediapipe, quick, mtcnn, haar"):
+    with pytest.raises(
+        DetectionError, match="unknown detector 'dlib'; known are: mediapipe, quick, mediapipe_solutions, mtcnn, haar"
+    ):
         detect(ASTRONAUT, "dlib")
+
+
+@needs_mediapipe
+def test_mediapipes_solutions_find_the_same_face(astronaut):
+    (face,) = detect(ASTRONAUT, "mediapipe_solutions")
+    (ours,) = blazeface._look(ASTRONAUT, 1.0, 0.5)
+    assert face.box.intersection_over_union(ours.box) > 0.9 and face.score == pytest.approx(ours.score, abs=0.02)
+    assert np.abs(face.landmarks.points - astronaut.landmarks.points).mean() < 2
+    alone = find_detector("mediapipe_solutions")(ASTRONAUT, 0.5)[0]
+    assert alone.roll == pytest.approx(ours.roll, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("detector", "module", "remedy"),
+    [
+        ("mtcnn", "mtcnn", r"pip install 'kerasfer\[mtcnn\]'"),
+        ("mediapipe_solutions", "mediapipe.python.solutions", r"pip install 'kerasfer\[mediapipe\]'"),
+    ],
+)
+def test_a_detector_whose_package_is_missing_says_what_to_install(monkeypatch, detector, module, remedy):
+    """At once, before a photo is looked at: a folder of photos would else be a list of the same error."""
+    for cached in (detectors._mtcnn_network, detectors._mediapipe_package):
+        cached.cache_clear()
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(DetectionError, match=remedy):
+        recognize([], detector=detector)
+
+
+def test_haar_without_cascades_says_what_to_install(monkeypatch, tmp_path):
+    import cv2
+
+    detectors._haar_cascade.cache_clear()
+    monkeypatch.setattr(cv2.data, "haarcascades", f"{tmp_path}/")
+    with pytest.raises(DetectionError, match=r"not in OpenCV .*pip install 'kerasfer\[haar\]'"):
+        find_detector("haar")
 
 
 def test_own_detector():
@@ -91,7 +150,10 @@ def test_missing_network_says_what_to_install(monkeypatch, tmp_path):
         blazeface.Graph("face_detection_short_range.tflite")
 
 
-@pytest.mark.parametrize("detector", ["mediapipe", "haar"])
+@pytest.mark.parametrize(
+    "detector",
+    ["mediapipe", pytest.param("haar", marks=needs_haar), pytest.param("mediapipe_solutions", marks=needs_mediapipe)],
+)
 @pytest.mark.parametrize("size", [(300, 400), (1, 1), (3, 900), (20, 20)])
 def test_no_face(detector, size):
     assert detect(np.full((*size, 3), 200, np.uint8), detector) == []
@@ -375,6 +437,7 @@ def test_detection_is_quiet_and_light():
 
 
 @pytest.mark.slow
+@needs_mediapipe
 def test_equals_mediapipes_own_solution(astronaut):
     """Box and mesh agree with `mediapipe.solutions`, which runs the same networks in its own graph."""
     import mediapipe
@@ -408,6 +471,7 @@ def test_real_faces_are_found(name, share):
 
 
 @pytest.mark.slow
+@needs_mediapipe
 @pytest.mark.skipif(DATA is None, reason="set KERASFER_DATA to the folder with lfw_expressions.zip")
 def test_equals_mediapipes_own_solution_on_a_hundred_photos():
     """Boxes and meshes, at the detector's own resolution, where the way of shrinking a photo plays no part."""

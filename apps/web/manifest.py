@@ -25,13 +25,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from common import run_app  # noqa: E402  (lies one folder up)
 
-from kerasfer import (  # noqa: E402
-    images,
-    lite,
-    rendering,  # noqa: E402
-    video,
-    weights,
-)
+from kerasfer import images, lite, rendering, sample, video, weights  # noqa: E402
 from kerasfer.detection import blazeface, mesh  # noqa: E402
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE  # noqa: E402
 from kerasfer.detection.graphs import Graph  # noqa: E402
@@ -227,10 +221,8 @@ def _figures(model: Path) -> dict[str, dict[str, Any]]:
 
 
 def _samples(folder: Path) -> dict[str, str]:
-    """A photo of an astronaut (NASA, public domain, as scikit-image ships it) and a rendered face of nobody."""
-    import skimage.data
-
-    images.write(folder / "astronaut.jpg", skimage.data.astronaut())
+    """A photo of an astronaut (NASA, public domain) and a rendered face of nobody."""
+    shutil.copy(sample.PHOTO, folder / "astronaut.jpg")
     face = rendering.render(rendering.make_factors(identity=3), size=256, channels=3)
     images.write(folder / "rendered.png", face.image)
     photo = "samples/astronaut.jpg"

@@ -6,6 +6,7 @@ import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from pathlib import Path
 
 import numpy as np
 
@@ -79,11 +80,17 @@ def _face(image: np.ndarray, candidate: Candidate, landmarks: bool, pose: bool) 
 
 
 def find_detector(detector: str | Detector) -> Detector:
-    """Returns a detector by its name; `DetectionError` if there is none."""
+    """A detector by its name, or the function itself.
+
+    Raises:
+        DetectionError: there is no such detector, or what it needs is not installed; the message says what to install.
+    """
     if callable(detector):
         return detector
     if detector not in DETECTORS:
         raise DetectionError(f"unknown detector {detector!r}; known are: {', '.join(DETECTORS)}")
+    if detector in _NEEDED:
+        _NEEDED[detector]()
     return DETECTORS[detector]
 
 
@@ -109,8 +116,47 @@ def _mtcnn_network():
     try:
         from mtcnn import MTCNN
     except ImportError as error:
-        raise DetectionError(f"the detector 'mtcnn' needs its package ({error}); pip install mtcnn==1.0.0") from error
+        raise DetectionError(
+            f"the detector 'mtcnn' needs a package that is missing ({error}): pip install 'kerasfer[mtcnn]'"
+        ) from error
     return MTCNN(), threading.Lock()
+
+
+def _mediapipe_solutions(image: np.ndarray, minimum_score: float) -> list[Candidate]:
+    """The package mediapipe's own face detection: one look at the whole image, as its users know it."""
+    solution, lock = _mediapipe_solution(minimum_score)
+    with lock:
+        detections = solution.process(image).detections or []
+    height, width = image.shape[:2]
+    candidates = []
+    for face in detections:
+        place = face.location_data
+        box = place.relative_bounding_box
+        left, top = box.xmin * width, box.ymin * height
+        right_eye, left_eye = (np.array([at.x * width, at.y * height]) for at in place.relative_keypoints[:2])
+        roll = float(np.arctan2(*(left_eye - right_eye)[::-1]))
+        sides = (left, top, left + box.width * width, top + box.height * height)
+        candidates.append(Candidate(Box(*map(float, sides)), float(face.score[0]), roll))
+    return blazeface.merge(candidates)
+
+
+@functools.cache
+def _mediapipe_solution(minimum_score: float):
+    solutions = _mediapipe_package()
+    return solutions.FaceDetection(min_detection_confidence=minimum_score, model_selection=0), threading.Lock()
+
+
+@functools.cache
+def _mediapipe_package():
+    try:
+        from mediapipe.python.solutions import face_detection
+    except ImportError as error:
+        raise DetectionError(
+            f"the detector 'mediapipe_solutions' needs mediapipe 0.10.21, the last with its networks ({error}): "
+            "pip install 'kerasfer[mediapipe]' in an environment with Python 3.10 to 3.12 and NumPy 1.26; "
+            "'mediapipe' runs the same network without that package"
+        ) from error
+    return face_detection
 
 
 def _haar(image: np.ndarray, minimum_score: float) -> list[Candidate]:
@@ -134,11 +180,13 @@ def _haar(image: np.ndarray, minimum_score: float) -> list[Candidate]:
 def _haar_cascade():
     import cv2
 
-    path = f"{cv2.data.haarcascades}haarcascade_frontalface_default.xml"
-    cascade = cv2.CascadeClassifier(path)
-    if cascade.empty():
-        raise DetectionError(f"{path}: missing; install an OpenCV wheel below version 5")
-    return cascade, threading.Lock()
+    path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+    if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
+        raise DetectionError(
+            f"the detector 'haar' is not in OpenCV {cv2.__version__}, which came without its cascades: "
+            "pip install 'kerasfer[haar]', or choose the detector 'mediapipe'"
+        )
+    return cv2.CascadeClassifier(str(path)), threading.Lock()
 
 
 def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
@@ -152,8 +200,16 @@ def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
 DETECTORS: dict[str, Detector] = {
     "mediapipe": blazeface.find,
     "quick": blazeface.find_quickly,
+    "mediapipe_solutions": _mediapipe_solutions,
     "mtcnn": _mtcnn,
     "haar": _haar,
 }
-"""Name -> detector: MediaPipe's short-range BlazeFace, looking closely or no more than it must; MTCNN; OpenCV's Haar
-cascade."""
+"""Name -> detector: MediaPipe's short-range BlazeFace, looking closely or no more than it must, which need nothing
+else; the same as the package mediapipe runs it, MTCNN, and OpenCV's Haar cascade, where these are installed."""
+
+_NEEDED: dict[str, Callable[[], object]] = {
+    "mediapipe_solutions": _mediapipe_package,
+    "mtcnn": _mtcnn_network,
+    "haar": _haar_cascade,
+}
+"""Detector -> what fetches its package, or says that it is missing."""
