@@ -23,7 +23,6 @@ import hashlib
 import json
 import math
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,7 @@ from kerasfer.datasets.base import (
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import MIRRORED_LANDMARKS, ImageSpec, yaw_class
+from kerasfer.files import written_aside
 
 __all__ = [
     "BATCH_MAKERS",
@@ -327,26 +327,25 @@ def _on_disk(table: FaceTable, spec: ImageSpec, folder: Path) -> tuple[np.ndarra
     stem = f"{table.name}-{spec.size}x{spec.channels}-{_fingerprint(table, spec)}"
     pixels_path, frames_path = folder / f"{stem}.pixels.npy", folder / f"{stem}.frames.npy"
     if not (pixels_path.is_file() and frames_path.is_file()):
-        suffix = f"{os.getpid()}.{threading.get_ident()}.tmp"
-        pixels_aside, frames_aside = folder / f".{stem}.pixels.{suffix}", folder / f".{stem}.frames.{suffix}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            pixels = np.lib.format.open_memmap(pixels_aside, "w+", np.uint8, (len(table), *spec.shape))
-            frames = np.lib.format.open_memmap(frames_aside, "w+", np.float32, (len(table), 4))
+        with (
+            written_aside(pixels_path, DatasetError) as pixels_aside,
+            written_aside(frames_path, DatasetError) as frames_aside,
+        ):
+            pixels = _mapped(pixels_aside, np.uint8, (len(table), *spec.shape))
+            frames = _mapped(frames_aside, np.float32, (len(table), 4))
             prepare_faces(table, spec, out=pixels, frames=frames)
             pixels.flush()
             frames.flush()
-            os.replace(frames_aside, frames_path)
-            os.replace(pixels_aside, pixels_path)
-        except OSError as error:
-            raise DatasetError(
-                f"{folder}: cannot cache images there ({error.strerror}); choose another place"
-            ) from error
-        finally:
-            for aside in (pixels_aside, frames_aside):
-                with contextlib.suppress(OSError):
-                    aside.unlink()
     return np.load(pixels_path, mmap_mode="r"), np.load(frames_path, mmap_mode="r")
+
+
+def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A new file as an array. Its room on the disk is taken first: in an array there is no way to say it is full."""
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    with path.open("r+b") as file:
+        if array.size and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 @functools.lru_cache(maxsize=16)

@@ -10,13 +10,11 @@ that. Every file carries its labels, image size, colour and pixel range.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
 import shutil
 import sys
-import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +27,7 @@ from kerasfer import images, lite
 from kerasfer.datasets.base import FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.faces import PIXEL_RANGES, ImageSpec
+from kerasfer.files import entries_written_aside
 from kerasfer.version import __version__
 from kerasfer.zoo import model_name
 
@@ -257,7 +256,7 @@ def export(
     network = _in_float32(model, model.weight_groups()["recognizer"]).recognizer()
     expected = _answers(network, spec.scale(parity_faces))
     entries: list[Parity] = []
-    with _written_aside(folder) as aside:
+    with entries_written_aside(folder, ExportError) as aside:
         one_face = None
         for name in formats:
             if progress is not None:
@@ -334,7 +333,7 @@ def export_generator(
 
     expected = _generated(generate, inputs)
     entries: list[GeneratorParity] = []
-    with _written_aside(folder) as aside:
+    with entries_written_aside(folder, ExportError) as aside:
         one_row = None
         for name in formats:
             if progress is not None:
@@ -470,31 +469,6 @@ def _compared(name: str, answers: np.ndarray, expected: np.ndarray, size: int) -
 
 def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
-
-
-@contextlib.contextmanager
-def _written_aside(folder: Path) -> Iterator[Path]:
-    """A folder inside `folder`, whose entries take their places in it if all goes well."""
-    made = not folder.exists()
-    aside = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".export.", suffix=".tmp", dir=folder))
-        yield aside
-        for entry in sorted(aside.iterdir()):
-            target = folder / entry.name
-            if target.is_dir():
-                os.replace(target, aside / f".{entry.name}.old")
-            os.replace(entry, target)
-        made = False
-    except OSError as error:
-        raise ExportError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
-        if made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
 # -- SavedModel --------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import numpy as np
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.evaluation.classification import Recognizes, predict
 from kerasfer.expressions import FERPLUS8
+from kerasfer.files import written_aside
 
 __all__ = ["answers", "taught"]
 
@@ -91,10 +92,8 @@ def taught(
     else:
         said = answers(teachers, table, progress)
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.with_name(f".{path.stem}.{os.getpid()}.tmp.npy")
-            np.save(aside, said)
-            os.replace(aside, path)
+            with written_aside(path, DatasetError) as aside, aside.open("wb") as file:
+                np.save(file, said)
     votes = np.nan_to_num(table["votes"])
     total = votes.sum(1, keepdims=True)
     own = np.divide(votes, total, out=said.astype(np.float64), where=total > 0)

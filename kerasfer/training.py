@@ -31,14 +31,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from kerasfer import images
 from kerasfer.batches import Batches
 from kerasfer.datasets.base import FaceTable
 from kerasfer.evaluation.classification import evaluate
+from kerasfer.files import folder_written_aside, write_aside, written_aside
 from kerasfer.models.base import FERModel
+from kerasfer.weights import ZooError, check_seal, read_json, read_state, seal, write_state
 
 __all__ = [
     "Checkpoints",
@@ -142,8 +142,10 @@ def save_state(model: FERModel, path: Path) -> None:
 
     Raises:
         NonFiniteLossError: a variable is NaN or infinite; nothing is written.
+        TrainingError: the file cannot be written; what was there before stays.
     """
-    _write_state(_arrays(model), model, path)
+    with written_aside(path, TrainingError) as aside:
+        _write_state(_arrays(model), model, aside)
 
 
 def _arrays(model: FERModel) -> dict[str, np.ndarray]:
@@ -155,12 +157,7 @@ def _write_state(arrays: dict[str, np.ndarray], model: FERModel, path: Path) -> 
     for name, values in arrays.items():
         if not np.isfinite(values).all():
             raise NonFiniteLossError(f"{name} is no longer finite")
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(arrays, aside, metadata={"config": json.dumps(model.config.to_dict())})
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_state(path, arrays, model.config.to_dict())
 
 
 def load_state(model: FERModel, path: Path) -> None:
@@ -170,13 +167,9 @@ def load_state(model: FERModel, path: Path) -> None:
         TrainingError: the file is damaged, or is of another model or config.
     """
     try:
-        with safe_open(path, framework="numpy") as file:
-            config = json.loads((file.metadata() or {}).get("config", "null"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise TrainingError(
-            f"{path}: not a readable checkpoint ({error}); delete its folder to use the one before"
-        ) from error
+        arrays, config = read_state(path)
+    except ZooError as error:
+        raise TrainingError(str(error)) from error
     remedy = "train into an empty folder, or with the config.json beside it"
     changed = _changed(config, model.config.to_dict()) if config else []
     if changed:
@@ -230,22 +223,14 @@ class Checkpoints:
 
         Raises:
             NonFiniteLossError: a variable is NaN or infinite; the checkpoints stay as they are.
+            TrainingError: it cannot be written, as on a full disk; the checkpoints stay as they are.
         """
         arrays = _arrays(model)
         if not self.writes:
             return
         target = self.folder / f"{place.epoch:05d}-{place.step:07d}"
-        aside = self.folder / f".{target.name}.{os.getpid()}.tmp"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        try:
+        with folder_written_aside(target, TrainingError) as aside:
             _write_state(arrays, model, aside / "state.safetensors")
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(aside, target)
-        except OSError as error:
-            raise TrainingError(f"{target}: cannot be written ({error.strerror}); make room, then run again") from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
         for _, path in self.places()[: -self.keep]:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -256,7 +241,7 @@ class Checkpoints:
             TrainingError: it is damaged, or of another model or config.
         """
         if self.writes:
-            for left_over in self.folder.glob(".*.tmp"):
+            for left_over in (*self.folder.glob(".*.tmp"), *self.folder.glob(".*.old")):
                 shutil.rmtree(left_over, ignore_errors=True)
         places = self.places()
         if not places:
@@ -643,12 +628,10 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:
     names = list(dict.fromkeys(name for row in history for name in row))
-    aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("w", newline="") as file:
+    with written_aside(path, TrainingError) as aside, aside.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(history)
-    os.replace(aside, path)
 
 
 @contextlib.contextmanager
@@ -680,18 +663,19 @@ def write_run(folder: Path, name: str, model: FERModel, **facts: Any) -> None:
     content = {"model": name, "config": model.config.to_dict(), **facts}
     if path.is_file():
         try:
-            before = json.loads(path.read_text())
+            before = read_json(path)
+            check_seal(before, path)
             changed = _changed(before["config"], content["config"]) + _changed(
                 {"model": before["model"]}, {"model": name}
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise TrainingError(f"{path}: not readable ({error}); give another output folder") from error
+        except ZooError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            raise TrainingError(f"{path}: not readable ({reason}); or give another output folder") from error
+        except (KeyError, TypeError) as error:
+            raise TrainingError(f"{path}: does not describe a run; give another output folder") from error
         if changed:
             raise TrainingError(
                 f"{path}: holds a run with another {', '.join(changed)}; give another output folder, or the same "
                 "settings to go on"
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(".config.json.tmp")
-    aside.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(aside, path)
+    write_aside(path, (json.dumps(seal(content), indent=2) + "\n").encode(), TrainingError)

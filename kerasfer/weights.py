@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["BUNDLES", "ZooError", "bundled", "fill", "folder_of", "named_weights", "pack", "read_weights", "unpack"]
+__all__ = [
+    "BUNDLES",
+    "ZooError",
+    "bundled",
+    "check_seal",
+    "fill",
+    "folder_of",
+    "named_weights",
+    "pack",
+    "read_json",
+    "read_state",
+    "read_weights",
+    "seal",
+    "unpack",
+    "write_state",
+]
 
 _PACKAGE = Path(__file__).resolve().parent
 BUNDLES = (_PACKAGE / "saved_models", _PACKAGE.parent / "saved_models")
@@ -104,6 +121,126 @@ def unpack(content: bytes, path: Path) -> dict[str, np.ndarray]:
         return {key: values * scales[key] if key in scales else values for key, values in arrays.items()}
     except (SafetensorError, KeyError, ValueError) as error:
         raise ZooError(f"{path}: not a readable safetensors file ({error}); copy it again") from error
+
+
+# -- checkpoints -------------------------------------------------------------------------------------------------------
+
+
+def write_state(path: Path, arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> None:
+    """Writes a checkpoint: arrays by name, and a config, with a digest of all in the file itself.
+
+    Raises:
+        safetensors.SafetensorError: the file cannot be written; `kerasfer.files` tells what helps.
+    """
+    from safetensors.numpy import save_file
+
+    text = json.dumps(config)
+    save_file(dict(arrays), path, metadata={"config": text, _SEAL: _digest_of(arrays, text)})
+
+
+def read_state(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """The arrays and the config of a file of `write_state`; those that older versions wrote carry no digest.
+
+    Raises:
+        ZooError: the file cannot be read, is damaged, or holds values that are not finite.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        text = metadata.get("config", "null")
+        if set(metadata) - {"config", _SEAL} or metadata.get(_SEAL, "") not in ("", _digest_of(arrays, text)):
+            raise ValueError("its content is not what was written: the digest differs")
+        config = _parsed(text)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, MemoryError, SafetensorError) as error:
+        raise ZooError(
+            f"{path}: not a readable checkpoint ({error}); delete its folder to use the one before"
+        ) from error
+    for name, values in arrays.items():
+        if not np.isfinite(values.astype(np.float64)).all():
+            raise ZooError(f"{path}: {name} holds values that are not finite; delete its folder to use the one before")
+    return arrays, config if isinstance(config, dict) else None
+
+
+def _digest_of(arrays: Mapping[str, np.ndarray], text: str) -> str:
+    """A digest of a text and of names, types, shapes and values of arrays, whatever their order."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        digest.update(json.dumps([name, values.dtype.str, arrays[name].shape]).encode())
+        digest.update(values.reshape(-1).view(np.uint8))
+    return digest.hexdigest()
+
+
+# -- descriptions ------------------------------------------------------------------------------------------------------
+
+_SEAL = "sha256"
+_LONGEST = 1 << 24
+"""Bytes that a JSON file beside weights may have."""
+
+
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with a digest of itself in it, for `check_seal`; it is that of the values, not of the layout."""
+    bare = {key: value for key, value in content.items() if key != _SEAL}
+    canonical = json.dumps(bare, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return {**bare, _SEAL: hashlib.sha256(canonical.encode()).hexdigest()}
+
+
+def check_seal(content: Mapping[str, Any], path: Path) -> None:
+    """Raises `ZooError` if an object of `seal` has changed since; one that was never sealed passes."""
+    found = content.get(_SEAL)
+    if found is None:
+        broken = any(isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) for value in content.values())
+    else:
+        try:
+            broken = found != seal(content)[_SEAL]
+        except ValueError:
+            broken = True
+    if broken:
+        raise ZooError(
+            f"{path}: damaged or edited: its digest is not that of its content; restore the file as saved, or remove "
+            f'the entry "{_SEAL}" from it if the change is yours'
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file beside weights; whoever uses it checks its seal.
+
+    Raises:
+        ZooError: the file cannot be read, is not of a size and depth that such a file has, or is no JSON object.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LONGEST + 1)
+        if len(text) > _LONGEST:
+            raise ValueError(f"more than {_LONGEST} bytes")
+        content = _parsed(text.decode())
+    except FileNotFoundError as error:
+        raise ZooError(f"{path}: no such file; name the folder of a saved model or of a training run") from error
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be read ({error.strerror}); copy the folder again") from error
+    except ValueError as error:
+        raise ZooError(f"{path}: not a readable JSON file ({error}); copy the folder again") from error
+    if not isinstance(content, dict):
+        raise ZooError(f"{path}: does not describe a model; name the folder of a saved model or of a training run")
+    return content
+
+
+def _parsed(text: str) -> Any:
+    """JSON, parsed; `ValueError` if it is none, also if it is nested without end or has numbers that are none."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is not a number")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+# -- variables ---------------------------------------------------------------------------------------------------------
 
 
 def named_weights(network: Any) -> dict[str, Any]:

@@ -13,23 +13,34 @@ Nothing in it is code, and nothing in it is taken on trust: a file that is missi
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import fnmatch
 import hashlib
 import json
 import math
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import reprlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerasfer.files import folder_written_aside
 from kerasfer.models import MODELS, model_class
 from kerasfer.version import __version__
-from kerasfer.weights import ZooError, bundled, fill, folder_of, pack, read_weights, unpack
+from kerasfer.weights import (
+    ZooError,
+    bundled,
+    check_seal,
+    fill,
+    folder_of,
+    pack,
+    read_json,
+    read_state,
+    read_weights,
+    seal,
+)
 
 if TYPE_CHECKING:
     from kerasfer.backbones.identity import IdentityNetwork
@@ -203,10 +214,10 @@ def save(
             for group, content in files.items()
         },
     }
-    with _written_aside(folder) as aside:
+    with folder_written_aside(folder, ZooError) as aside:
         for group, content in files.items():
             (aside / f"{group}.safetensors").write_bytes(content)
-        _write_json(aside / "config.json", description)
+        _write_json(aside / "config.json", seal(description))
         if metrics is not None:
             _write_json(aside / "metrics.json", metrics)
         if history:
@@ -253,28 +264,6 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-@contextlib.contextmanager
-def _written_aside(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, which takes its place if all goes well."""
-    folder = folder.absolute()
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    replaced = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        yield aside
-        if folder.exists():
-            os.replace(folder, replaced)
-        os.replace(aside, folder)
-    except OSError as error:
-        if replaced.exists() and not folder.exists():
-            os.replace(replaced, folder)
-        raise ZooError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _card(model: FERModel, description: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str:
@@ -352,22 +341,20 @@ def load(
 
 def _load_saved(folder: Path, precision: str, recognizer_only: bool) -> FERModel | IdentityNetwork:
     path = folder / "config.json"
-    description = _read_json(path)
+    description = read_json(path)
     if description.get("kind") == "identity":
         return _load_identity(folder, description, precision)
     _demand_description(description, path)
     if description.get("format") is None:
         raise ZooError(f"{path}: is of a training run without checkpoints; train first, or name a saved model")
     if description["format"] not in range(1, FORMAT + 1):
-        raise ZooError(
-            f"{path}: has format {description['format']!r}, this kerasfer reads up to {FORMAT}; install a newer one"
-        )
+        found = reprlib.repr(description["format"])
+        raise ZooError(f"{path}: has format {found}, this kerasfer reads up to {FORMAT}; install a newer one")
     model = _model_of(description, path, precision, recognizer_only)
     for key, ours in (("labels", list(model.label_space.labels)), ("image", _image_entry(model))):
         if description.get(key) != ours:
-            raise ZooError(
-                f"{path}: {key} {description.get(key)} contradicts the config's {ours}; restore the file as saved"
-            )
+            found = reprlib.repr(description.get(key))
+            raise ZooError(f"{path}: {key} {found} contradicts the config's {ours}; restore the file as saved")
     files = description.get("files")
     if not isinstance(files, dict) or not recognizer_only and set(files) - set(model.weight_groups()):
         known = ", ".join(model.weight_groups())
@@ -386,6 +373,7 @@ def _load_saved(folder: Path, precision: str, recognizer_only: bool) -> FERModel
             _mark_missing(model, group, f"{file} is missing")
         else:
             fill(_variables(model, group), read_weights(file, entry), file)
+    check_seal(description, path)
     return model
 
 
@@ -396,33 +384,23 @@ def _load_identity(folder: Path, description: Mapping[str, Any], precision: str)
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}")
     with precision_scope(precision):
-        return load_identity(folder, description)
+        network = load_identity(folder, description)
+    check_seal(description, folder / "config.json")
+    return network
 
 
 def _read_description(path: Path) -> dict[str, Any]:
-    description = _read_json(path)
+    description = read_json(path)
     _demand_description(description, path)
-    return description
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ZooError(f"{path}: no such file; name the folder of a saved model or of a training run") from error
-    except (OSError, ValueError) as error:
-        raise ZooError(f"{path}: not a readable JSON file ({error}); copy the folder again") from error
-    if not isinstance(description, dict):
-        raise ZooError(f"{path}: does not describe a model; name the folder of a saved model or of a training run")
     return description
 
 
 def _demand_description(description: Mapping[str, Any], path: Path) -> None:
     if not isinstance(description.get("config"), dict):
         raise ZooError(f"{path}: does not describe a model; name the folder of a saved model or of a training run")
-    if description.get("model") not in MODELS:
+    if not isinstance(description.get("model"), str) or description["model"] not in MODELS:
         raise ZooError(
-            f"{path}: is of model {description.get('model')!r}, which this kerasfer does not have "
+            f"{path}: is of model {reprlib.repr(description.get('model'))}, which this kerasfer does not have "
             f"({', '.join(sorted(MODELS))}); install a newer one"
         )
 
@@ -486,10 +464,9 @@ def _load_run(run: Path, checkpoint: Path, precision: str) -> FERModel:
     """The model of a training run at one of its checkpoints."""
     description = _read_description(run / "config.json")
     path = checkpoint / "state.safetensors"
-    try:
-        arrays = unpack(path.read_bytes(), path)
-    except OSError as error:
-        raise ZooError(f"{path}: cannot be read ({error.strerror}); name a complete checkpoint") from error
+    arrays, config = read_state(path)
+    if config is not None and config != description["config"]:
+        raise ZooError(f"{path}: is of a run with another config; use the config.json that was written with it")
     model = _model_of(description, run / "config.json", precision)
     trained = _model_of(description, run / "config.json")
     if trained.config.average:
@@ -504,6 +481,7 @@ def _load_run(run: Path, checkpoint: Path, precision: str) -> FERModel:
         for name, network in trained.networks.items():
             for variable, value in zip(model.networks[name].weights, network.weights):
                 variable.assign(value.numpy())
+    check_seal(description, run / "config.json")
     return model
 
 

@@ -373,9 +373,9 @@ def main(arguments: list[str] | None = None) -> int:
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
     if options.json:
-        aside = Path(f"{options.json}.tmp")
-        aside.write_text(json.dumps({"processor": processor(), "rows": rows}, indent=2) + "\n")
-        os.replace(aside, options.json)
+        from kerasfer.files import write_aside
+
+        write_aside(options.json, (json.dumps({"processor": processor(), "rows": rows}, indent=2) + "\n").encode())
     return 0
 
 

@@ -24,6 +24,10 @@ from unittest import mock
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from kerasfer.files import write_aside  # noqa: E402
+
 FORMULA = (
     "float32(offset + scale * sin(step * i * i + phase)), i = 0, 1, ... in C order of shape, in float64 before the cast"
 )
@@ -282,9 +286,7 @@ def main() -> int:
             "cases": compute(),
         }
         path = folder / f"{name}.json"
-        aside = path.with_name(path.name + ".part")
-        aside.write_text(json.dumps(content, indent=1) + "\n")
-        aside.replace(path)
+        write_aside(path, (json.dumps(content, indent=1) + "\n").encode())
         print(f"{path.name}: {len(content['cases'])} cases")
     return 0
 

@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from operator import itemgetter
@@ -42,6 +41,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from kerasfer.files import write_aside  # noqa: E402
+
 COLUMNS = {
     "ferplus_valid_accuracy": "FERPlus valid, 8 classes: accuracy",
     "ferplus_valid_balanced": "mean recall of the classes",
@@ -282,10 +285,7 @@ def add_result(path: Path, root: Path) -> Path:
     """Puts a result where the pages are made from; returns the file."""
     result = read_result(path)
     target = root / "docs" / "protocols" / f"{result['protocol'].replace('/', '-')}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, target)
+    write_aside(target, (json.dumps(result, indent=1) + "\n").encode(), FiguresError)
     return target
 
 
@@ -360,9 +360,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         for path, text in stale.items():
             print(f"{path.relative_to(root)}: {'out of date' if options.check else 'written'}")
             if not options.check:
-                temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-                temporary.write_text(text, encoding="utf-8")
-                os.replace(temporary, path)
+                write_aside(path, text.encode(), FiguresError)
     except (FiguresError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

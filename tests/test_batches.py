@@ -526,7 +526,7 @@ def test_bad_image_without_cache_is_named(folder_table: FaceTable, tmp_path: Pat
 
 def test_cache_that_cannot_be_written(folder_table: FaceTable, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(DatasetError, match="cannot cache images there"):
+    with pytest.raises(DatasetError, match="cannot be written"):
         batches.images(folder_table, SPEC, FERPLUS8, 2, cache=tmp_path / "file" / "cache")
 
 

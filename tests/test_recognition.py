@@ -394,7 +394,7 @@ def test_app_bad_input_is_one_line_and_exit_code_2(app, arguments, message, tmp_
         app.run_app(app.main)
     error = capsys.readouterr().err
     assert ended.value.code == 2 and message in error and error.startswith("error: ") and error.count("\n") == 1
-    assert not [file for file in tmp_path.rglob("*") if file.suffix == ".tmp"]
+    assert not [file for file in tmp_path.rglob("*") if ".tmp" in file.name]
 
 
 def test_app_help_and_ctrl_c(app, monkeypatch, capsys):

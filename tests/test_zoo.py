@@ -392,7 +392,7 @@ def test_training_runs_that_cannot_be_loaded(tmp_path):
     path = run / "checkpoints" / "00000-0000001" / "state.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:100])
-    with pytest.raises(zoo.ZooError, match="state.safetensors: not a readable safetensors file"):
+    with pytest.raises(zoo.ZooError, match="state.safetensors: not a readable checkpoint"):
         zoo.load(run)
     path.write_bytes(content)
     edit(run, config=ToyConfig(units=5).to_dict())

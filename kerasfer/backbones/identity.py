@@ -18,7 +18,7 @@ from kerasfer.backbones.resnet import build_resnet18, fill_resnet18, read_resnet
 from kerasfer.faces import ImageSpec
 from kerasfer.files import write_aside
 from kerasfer.version import __version__
-from kerasfer.weights import ZooError, pack
+from kerasfer.weights import ZooError, pack, seal
 
 __all__ = ["KIND", "LIFT", "IdentityNetwork", "identity_network", "load_identity", "save_dlib_weights"]
 
@@ -109,7 +109,7 @@ def save_dlib_weights(weights: Mapping[str, np.ndarray], folder: str | os.PathLi
         },
     }
     write_aside(folder / WEIGHTS, content, ZooError)
-    write_aside(folder / "config.json", (json.dumps(description, indent=2) + "\n").encode(), ZooError)
+    write_aside(folder / "config.json", (json.dumps(seal(description), indent=2) + "\n").encode(), ZooError)
     return folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -21,6 +20,7 @@ from kerasfer.detection.detectors import detect, find_detector
 from kerasfer.detection.mesh import MESH_POINTS
 from kerasfer.detection.pose import head_pose
 from kerasfer.faces import Box, DetectedFace, Landmarks
+from kerasfer.files import written_aside
 
 __all__ = ["align_table", "estimate_landmarks", "estimate_poses", "landmarked"]
 
@@ -338,14 +338,5 @@ def _load(file: Path, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
 
 
 def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as opened:
-            np.savez(opened, **arrays)
-        os.replace(temporary, file)
-    except OSError as error:
-        raise DatasetError(f"{file}: the cache cannot be written ({error.strerror}); choose another folder") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with written_aside(file, DatasetError) as aside, aside.open("wb") as opened:
+        np.savez(opened, **arrays)

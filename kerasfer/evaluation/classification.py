@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -16,6 +15,7 @@ from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.expressions import FERPLUS8, UNKNOWN, LabelSpace
 from kerasfer.faces import ImageSpec
+from kerasfer.files import write_aside
 from kerasfer.graphs import in_graph
 
 __all__ = ["Recognizes", "Report", "evaluate", "predict", "true_classes"]
@@ -129,16 +129,8 @@ class Report:
         return cls(**{name: content[name] for name in names if name in content})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the report as JSON, aside and then renamed."""
-        path = Path(path)
-        aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            aside.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
-            os.replace(aside, path)
-        finally:
-            with contextlib.suppress(OSError):
-                aside.unlink()
+        """Writes the report as JSON; `ValueError`, naming the file and the remedy, if it cannot be written."""
+        write_aside(path, (json.dumps(self.to_json(), indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
