@@ -215,8 +215,8 @@ def _draw_codes(codes: dict[str, Any], table: Any, folder: Path) -> None:
 
 def _list_protocols() -> int:
     """Prints every protocol: name, place, what it measures, the data sets it needs."""
-    from kerasfer.evaluation.protocols import PROTOCOLS, published
     from kerasfer.models import MODELS
+    from kerasfer.protocols import PROTOCOLS, published
 
     for name, protocol in PROTOCOLS.items():
         absent = protocol.model and protocol.model not in MODELS
@@ -228,7 +228,7 @@ def _list_protocols() -> int:
 
 def _run_protocol(options: argparse.Namespace) -> int:
     """Runs a paper's table, or goes on with it."""
-    from kerasfer.evaluation.protocols import protocol
+    from kerasfer.protocols import protocol
 
     chosen = protocol(options.protocol)
     if options.data is None:
@@ -239,15 +239,13 @@ def _run_protocol(options: argparse.Namespace) -> int:
             raise ValueError(f"--folds {options.folds}: write numbers with commas between them, as in 0,1")
         folds = [int(part) for part in options.folds.split(",")]
 
-    from kerasfer import experiments, training
+    from kerasfer import protocols, training
     from kerasfer.models.base import ModelConfig
 
     synthetic = options.data == "synthetic"
-    source = (
-        experiments.SyntheticData() if synthetic else experiments.FolderData(lambda name: _place(name, options.data))
-    )
+    source = protocols.SyntheticData() if synthetic else protocols.FolderData(lambda name: _place(name, options.data))
     default = f"runs/{options.protocol.replace('/', '-')}{'-synthetic' if synthetic else ''}"
-    experiment = experiments.Experiment(
+    experiment = protocols.Experiment(
         options.protocol,
         source,
         options.output or default,

@@ -43,7 +43,7 @@ FLOORS = {
     "kerasfer.teaching": 4,
     "kerasfer.video": 4,
     "kerasfer.export": 4,
-    "kerasfer.experiments": 5,
+    "kerasfer.protocols": 5,
     "kerasfer.training": 5,
 }
 """Module or package -> floor. A module may import modules of its own floor and of lower ones."""

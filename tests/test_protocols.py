@@ -10,11 +10,10 @@ import pytest
 import toy_model
 from test_apps import ROOT, code_of
 
-from kerasfer import experiments, training
-from kerasfer.evaluation import protocols
-from kerasfer.evaluation.protocols import Data, Protocol, ProtocolError, Rule, Setting, Variant
+from kerasfer import protocols, splits, training
 from kerasfer.expressions import LABEL_SPACES
 from kerasfer.models import MODELS
+from kerasfer.protocols import Data, Protocol, ProtocolError, Rule, Setting, Variant
 
 TOY = Protocol(
     "a toy's accuracy",
@@ -25,7 +24,7 @@ TOY = Protocol(
         Setting("raf_db", Data("raf_db", cropped=True), Rule("official", 2, test="test")),
         Setting("ck_plus to tfeid", Data("ck_plus"), Rule("cross"), test=Data("tfeid", "basic6")),
     ),
-    (Variant("narrow", "units", 2), Variant("TDGAN")),
+    (Variant("narrow", protocols.having(units=2)), Variant("TDGAN")),
 )
 
 
@@ -55,7 +54,7 @@ def experiment(folder, name="tdgan/table3", **options):
         "say": lambda line: None,
         **options,
     }
-    return experiments.Experiment(name, experiments.SyntheticData(count=42, people=9), folder, **options)
+    return protocols.Experiment(name, protocols.SyntheticData(count=42, people=9), folder, **options)
 
 
 # -- the table of protocols --------------------------------------------------------------------------------------------
@@ -142,14 +141,30 @@ def test_variants():
     from kerasfer.models.tdgan import TDGANConfig
 
     config = TDGANConfig.tiny()
-    assert Variant("TDGAN").apply("tdgan", config) is config
-    assert Variant("CNN-Base", "cnn_base").apply("tdgan", config).variant == "cnn_base"
-    assert Variant("TDGAN-D", "without_dic").apply("tdgan", config).lambda_dic == 0
-    assert Variant("50 people", "identities", 50).apply("tdgan", config).identities == 50
-    with pytest.raises(
-        ProtocolError, match="tdgan has no variant 'no_ls', which No_LS needs: TDGANConfig has no field"
-    ):
-        Variant("No_LS", "no_ls").apply("tdgan", config)
+    assert Variant("TDGAN").of(config) is config
+    changed = Variant("50 people", protocols.having(identities=50)).of(config)
+    assert changed.identities == 50 and changed.replace(identities=config.identities) == config
+
+
+def test_every_variant_is_a_config_of_its_own():
+    """Every row of every table can be made at every size, and no two of a table are the same."""
+    from kerasfer.models import MODELS, model_class
+
+    for name, protocol in protocols.PROTOCOLS.items():
+        if protocol.model not in MODELS:
+            continue
+        for size in ("paper", "small", "tiny"):
+            start = getattr(model_class(protocol.model).Config, size)()
+            made = [variant.of(start) for variant in protocol.variants]
+            assert len(set(made)) == len(made) or size == "tiny", (name, size)
+    tables = {name: {row.name: row for row in protocol.variants} for name, protocol in protocols.PROTOCOLS.items()}
+    tdgan = model_class("tdgan").Config.paper()
+    assert tables["tdgan/table3"]["CNN-Base"].of(tdgan).variant == "cnn_base"
+    assert tables["tdgan/table5"]["TDGAN-D"].of(tdgan).lambda_dic == 0
+    assert tables["g2fer/table9"]["sigma = 4"].of(model_class("g2fer").Config.paper()).landmark_noise == 4
+    ipdfer = model_class("ipdfer").Config.paper()
+    assert tables["ipdfer/figure7"]["lambda_identity x 10"].of(ipdfer).lambda_identity == 10
+    assert tables["ipdfer/table2"]["IPD-FER"].of(ipdfer).variant == "id_fer"
 
 
 # -- figures of a fold, by hand ----------------------------------------------------------------------------------------
@@ -160,37 +175,37 @@ SCORES = np.eye(3)[[0, 0, 1, 1, 0, 2]]
 
 def test_accuracy_and_recall():
     labels = ("a", "b", "c")
-    assert experiments.cells_of("accuracy", labels, TRUE, SCORES) == {"accuracy": pytest.approx(400 / 6)}
-    recall = experiments.cells_of("recall", labels, TRUE, SCORES)
+    assert protocols.cells_of("accuracy", labels, TRUE, SCORES) == {"accuracy": pytest.approx(400 / 6)}
+    recall = protocols.cells_of("recall", labels, TRUE, SCORES)
     assert recall == pytest.approx({"a": 200 / 3, "b": 50, "c": 100, "mean": (200 / 3 + 150) / 3})
-    assert "c" not in experiments.cells_of("recall", labels, TRUE[:5], SCORES[:5])
+    assert "c" not in protocols.cells_of("recall", labels, TRUE[:5], SCORES[:5])
 
 
 def test_figures_by_pose():
     poses = np.array([[-31, 14], [-29, -16], [0, 0], [0, 1], [29, 0], [np.nan, np.nan]])
     labels = ("a", "b", "c")
-    by_yaw = experiments.cells_of("pose_accuracy", labels, TRUE, SCORES, poses)
+    by_yaw = protocols.cells_of("pose_accuracy", labels, TRUE, SCORES, poses)
     assert by_yaw == pytest.approx({"yaw -30": 100, "yaw 0": 50, "yaw 30": 0, "all": 400 / 6})
-    cells = experiments.cells_of("pose_recall", labels, TRUE, SCORES, poses)
+    cells = protocols.cells_of("pose_recall", labels, TRUE, SCORES, poses)
     assert cells["yaw -30: a"] == 100 and cells["yaw 0: a"] == 0 and cells["yaw 0: b"] == 100
     assert cells["yaw 0: mean"] == 50 and cells["all: a"] == 50 and cells["all: mean"] == 50
-    views = experiments.cells_of("view_recall", labels, TRUE, SCORES, poses)
+    views = protocols.cells_of("view_recall", labels, TRUE, SCORES, poses)
     assert {"yaw -30 pitch 15: a", "yaw -30 pitch -15: a", "yaw 0 pitch 0: b"} <= set(views)
-    turned = experiments.cells_of("yaw_subsets", labels, TRUE, SCORES, poses)
+    turned = protocols.cells_of("yaw_subsets", labels, TRUE, SCORES, poses)
     assert turned == pytest.approx({"all": 400 / 6, "above 10": 200 / 3, "above 20": 200 / 3, "above 30": 100})
     with pytest.raises(ProtocolError, match="needs head poses"):
-        experiments.cells_of("yaw_subsets", labels, TRUE, SCORES)
+        protocols.cells_of("yaw_subsets", labels, TRUE, SCORES)
 
 
 def test_areas():
     scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4], [0.1, 0.9]])
-    assert experiments.cells_of("auc", ("a", "b"), np.array([0, 0, 1, 1]), scores) == {
+    assert protocols.cells_of("auc", ("a", "b"), np.array([0, 0, 1, 1]), scores) == {
         "a": 0.75,
         "b": 0.75,
         "mean": 0.75,
     }
     units = np.array([[1, 0], [0, 0], [1, 0], [0, 0]], bool)
-    assert experiments.cells_of("unit_auc", ("AU1", "AU2"), units, scores) == {"AU1": 1.0, "mean": 1.0}
+    assert protocols.cells_of("unit_auc", ("AU1", "AU2"), units, scores) == {"AU1": 1.0, "mean": 1.0}
 
 
 # -- the engine --------------------------------------------------------------------------------------------------------
@@ -271,7 +286,7 @@ def test_a_run_that_was_killed_goes_on(toy, tmp_path, monkeypatch):
 
 def test_the_test_part_is_had_after_the_epoch_was_chosen(toy, tmp_path, monkeypatch):
     order = []
-    release, fit = experiments.splits.SealedSplit.release_test, training.fit
+    release, fit = splits.SealedSplit.release_test, training.fit
 
     def watched_fit(model, batches, folder, **options):
         history = fit(model, batches, folder, **options)
@@ -280,7 +295,7 @@ def test_the_test_part_is_had_after_the_epoch_was_chosen(toy, tmp_path, monkeypa
 
     monkeypatch.setattr(training, "fit", watched_fit)
     monkeypatch.setattr(
-        experiments.splits.SealedSplit, "release_test", lambda self: order.append(("tested", True)) or release(self)
+        splits.SealedSplit, "release_test", lambda self: order.append(("tested", True)) or release(self)
     )
     experiment(tmp_path, settings=["ck_plus"], folds=[0]).run()
     assert order == [("trained", True), ("tested", True)] * 2
@@ -324,13 +339,13 @@ def test_what_is_not_there(toy, monkeypatch, tmp_path):
     with pytest.raises(ProtocolError, match="toy has no method generate, which it is measured by"):
         experiment(tmp_path, "fesr/table7")
     (tmp_path / "ck_plus").mkdir()
-    source = experiments.FolderData(lambda name: tmp_path / name if (tmp_path / name).exists() else None)
+    source = protocols.FolderData(lambda name: tmp_path / name if (tmp_path / name).exists() else None)
     with pytest.raises(ProtocolError, match="needs raf_db, tfeid: no folder .* --settings 'ck_plus'"):
-        experiments.Experiment("tdgan/table3", source, tmp_path, size="tiny")
+        protocols.Experiment("tdgan/table3", source, tmp_path, size="tiny")
 
 
 def test_stand_ins_have_the_sets_structure():
-    source = experiments.SyntheticData(count=42, people=9)
+    source = protocols.SyntheticData(count=42, people=9)
     spec = toy_model.Toy(toy_model.ToyConfig.tiny()).image_spec
     views = source.load(Data("multi_pie", "multipie6"), spec)
     assert set(np.unique(views["expression"])) <= {0, 8, 2, 9, 5, 10} and np.abs(views["pose"][:, 0]).max() > 15

@@ -4,37 +4,38 @@
     print(outcome.text())
 
 A fold that is done lies in a file of its own, so that a run which was stopped goes on, and several runs with different
-`folds` share the work in one folder. The test part of a fold is had once, after its model has been chosen on a part of
+`folds` share the work in one folder. The test part of a fold is read once, after its model has been chosen on a part of
 the train side (`kerasfer.splits.seal`).
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from kerasfer import datasets, splits
+from kerasfer import splits
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.datasets.reading import prepare_faces
-from kerasfer.evaluation import protocols
 from kerasfer.evaluation.classification import Report, predict
-from kerasfer.evaluation.protocols import Data, ProtocolError, Setting, Variant
-from kerasfer.expressions import ACTION_UNITS, Expression, LabelSpace
+from kerasfer.expressions import ACTION_UNITS, LabelSpace
 from kerasfer.faces import ImageSpec
 from kerasfer.files import write_aside
 from kerasfer.models import MODELS, model_class
+from kerasfer.protocols.data import DataSource
+from kerasfer.protocols.outcome import Cell, Outcome, cells_of
+from kerasfer.protocols.schema import METRICS, YAW_CLASSES, Data, ProtocolError, Setting, Variant
+from kerasfer.protocols.synthesis import MEASUREMENTS
+from kerasfer.protocols.tables import protocol, published
+from kerasfer.protocols.trained import BestEpoch, Trained, as_json
 
-__all__ = ["Experiment", "FolderData", "Outcome", "SyntheticData", "cells_of"]
+__all__ = ["Experiment"]
 
 _FORMAT = 1
 """Number of the layout of fold.json; raised when it changes."""
@@ -42,305 +43,7 @@ _FORMAT = 1
 _MODELS_KEPT = 3
 """Built models that are kept in memory, with what was traced of them."""
 
-_NAMELESS = ("raf_db", "ferplus", "affectnet", "sfew", "tfd")
-"""Sets that do not say who is pictured, nor how heads are turned."""
-
 Say = Callable[[str], None]
-
-
-class DataSource(Protocol):
-    """Where a protocol's faces come from."""
-
-    synthetic: bool
-
-    def missing(self, names: Sequence[str]) -> list[str]:
-        """Names of the sets that are not there."""
-
-    def load(self, data: Data, spec: ImageSpec) -> FaceTable:
-        """All faces of a set as a protocol uses it."""
-
-
-class FolderData:
-    """Data sets on the disk.
-
-    Args:
-        locate: gives the folder or zip of a data set by its name, None where there is none.
-    """
-
-    synthetic = False
-
-    def __init__(self, locate: Callable[[str], Path | None]) -> None:
-        self._locate = locate
-
-    def missing(self, names: Sequence[str]) -> list[str]:
-        """Names of the sets that are not there."""
-        return [name for name in names if self._locate(name) is None]
-
-    def load(self, data: Data, spec: ImageSpec) -> FaceTable:
-        """All faces of a set as a protocol uses it; `DatasetError` if it is not there or not as its layout says."""
-        root = self._locate(data.name)
-        read = [datasets.load(data.name, root, split=part, **data.options) for part in data.parts or (None,)]
-        table = read[0] if len(read) == 1 else FaceTable.concatenate(data.name, read)
-        return protocols.prepared(table, data)
-
-
-class SyntheticData:
-    """Rendered faces in the place of every set: its classes, people, views, parts and folds, and few faces of each.
-
-    Args:
-        count: faces of each set.
-        people: people of each set.
-    """
-
-    synthetic = True
-
-    def __init__(self, count: int = 70, people: int = 14) -> None:
-        self.count = count
-        self.people = people
-
-    def missing(self, names: Sequence[str]) -> list[str]:
-        """None: every set is drawn."""
-        return []
-
-    def load(self, data: Data, spec: ImageSpec) -> FaceTable:
-        """Faces in the place of a set."""
-        space = LabelSpace.of(data.classes or "basic7")
-        drawn = LabelSpace.of(space if space.expressions[-1] in range(8) else [Expression(code) for code in range(6)])
-        views = {"multi_pie": (37.0, 0.0), "bu3dfe": (50.0, 30.0)}.get(data.name, (45.0, 10.0))
-        people = max(self.people, data.options.get("identities", 0))
-        table = datasets.load(
-            "synthetic",
-            count=max(self.count, 2 * people),
-            identities=people,
-            seed=sum(data.name.encode()),
-            size=max(48, spec.size * 9 // 8),
-            channels=spec.channels,
-            expressions=drawn.labels,
-            yaw=views[0],
-            pitch=views[1],
-        )
-        person = np.unique(table["identity"], return_inverse=True)[1]
-        codes = np.asarray(space.expressions)[drawn.encode(table["expression"])]
-        frames = np.zeros(len(table), np.int32)
-        for key in set(zip(person.tolist(), codes.tolist())):
-            rows = np.flatnonzero((person == key[0]) & (codes == key[1]))
-            frames[rows] = np.arange(len(rows))
-        columns = {
-            **table.columns,
-            "expression": codes,
-            "sequence": [f"{number}-{code}" for number, code in zip(person, codes)],
-            "frame": frames,
-            "fold": person % 5,
-        }
-        if data.name in _NAMELESS:
-            del columns["identity"], columns["pose"]
-        if data.parts and "test" not in data.parts:
-            columns["split"] = np.where(table["split"] == "test", "valid", table["split"])
-        if data.parts == ("train",):
-            columns["split"] = np.full(len(table), "train")
-        return FaceTable(data.name, table.source, columns, space, table.rejected)
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One figure of ours beside the paper's.
-
-    Attributes:
-        setting, method, cell: which.
-        kind: "own", "baseline", "ablation" or "comparison" in the paper; "" if it does not print this figure.
-        paper, paper_deviation, paper_best: as printed.
-        ours, deviation, best: mean, sample deviation and largest value over the folds or runs; None if none is done.
-        folds: how many are done.
-        n: faces tested in all of them.
-    """
-
-    setting: str
-    method: str
-    cell: str
-    kind: str
-    paper: float | None
-    paper_deviation: float | None
-    paper_best: float | None
-    ours: float | None
-    deviation: float | None
-    best: float | None
-    folds: int
-    n: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a run of a protocol has measured so far.
-
-    Attributes:
-        name: of the protocol.
-        cells: every figure.
-        facts: what stands in the JSON beside them: paper, data, folds done, config.
-    """
-
-    name: str
-    cells: tuple[Cell, ...]
-    facts: dict[str, Any]
-
-    @property
-    def complete(self) -> bool:
-        """Whether every fold of every variant is done."""
-        return all(entry["done"] == entry["folds"] for entry in self.facts["settings"].values())
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of result.json."""
-        return {**self.facts, "complete": self.complete, "cells": [dataclasses.asdict(cell) for cell in self.cells]}
-
-    def to_csv(self) -> str:
-        """One line a figure."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        names = [field.name for field in dataclasses.fields(Cell)]
-        writer.writerow(names)
-        writer.writerows(
-            [["" if (value := getattr(cell, name)) is None else value for name in names] for cell in self.cells]
-        )
-        return text.getvalue()
-
-    def text(self, most: int = 80) -> str:
-        """The figures as a table to print; of more than `most` rows, the means only."""
-        rows = list(self.cells)
-        if len(rows) > most:
-            rows = [cell for cell in rows if ":" not in cell.cell or cell.cell.endswith(": mean")]
-        facts = self.facts
-        lines = [f"{self.name}: {facts['title']} ({facts['place']} of {facts['paper']})"]
-        if facts["synthetic"]:
-            lines.append("on synthetic faces: this shows that the engine runs; the figures mean nothing")
-        for name, entry in facts["settings"].items():
-            paper = f", the paper {entry['paper_images']:,}" if entry["paper_images"] else ""
-            lines.append(
-                f"{name}: {entry['images']:,} faces{paper}; {entry['rule']}; {entry['done']} of {entry['folds']} done"
-            )
-        about = {"percent": "%", "count": "number", "hours": "hours"}.get(facts["unit"], "value")
-        header = ("setting", "method", "cell", f"paper ({about})", "ours", "runs", "n")
-        body = [header, *(_row(cell) for cell in rows)]
-        widths = [max(len(line[column]) for line in body) for column in range(len(header))]
-        for line in body:
-            cells = [
-                text.ljust(width) if index < 3 else text.rjust(width)
-                for index, (text, width) in enumerate(zip(line, widths))
-            ]
-            lines.append("  ".join(cells).rstrip())
-        if len(rows) < len(self.cells):
-            lines.append(f"{len(self.cells) - len(rows)} more figures are in result.csv")
-        return "\n".join(lines)
-
-
-def _row(cell: Cell) -> tuple[str, ...]:
-    def number(value: float | None, deviation: float | None) -> str:
-        if value is None:
-            return "–"
-        text = f"{value:,.0f}" if value == int(value) and abs(value) > 100 else f"{value:.4g}"
-        return text if deviation is None else f"{text} ± {deviation:.3g}"
-
-    paper = number(cell.paper, cell.paper_deviation)
-    ours = number(cell.ours, cell.deviation)
-    return cell.setting, cell.method, cell.cell, paper, ours, str(cell.folds or "–"), str(cell.n or "–")
-
-
-# -- figures of one tested fold ----------------------------------------------------------------------------------------
-
-
-def cells_of(
-    metric: str, labels: Sequence[str], true: np.ndarray, scores: np.ndarray, poses: np.ndarray | None = None
-) -> dict[str, float]:
-    """What a metric says of a tested fold.
-
-    Args:
-        metric: accuracy, recall, pose_accuracy, pose_recall, view_recall, yaw_subsets, auc or unit_auc.
-        labels: names of the K classes or units.
-        true: class numbers, int (n,); for units bool (n, K).
-        scores: float (n, K), larger for what is more likely.
-        poses: yaw and pitch in degrees, (n, 2); for the metrics by pose.
-
-    Returns:
-        Cell -> figure: percent, or areas in [0, 1]. A class that does not occur has no cell.
-    """
-    if metric in ("auc", "unit_auc"):
-        return _areas(labels, true, scores)
-    right = scores.argmax(1) == true
-    if metric == "accuracy":
-        return {"accuracy": 100.0 * float(right.mean())}
-    if metric == "recall":
-        return _recalls("", labels, true, right)
-    if poses is None:
-        raise ProtocolError(f"{metric} needs head poses")
-    if metric == "yaw_subsets":
-        yaw = np.abs(poses[:, 0])
-        subsets = {"all": np.ones(len(yaw), bool)}
-        subsets |= {f"above {edge}": yaw > edge for edge in protocols.YAW_CLASSES[1:]}
-        return {name: 100.0 * float(right[rows].mean()) for name, rows in subsets.items() if rows.any()}
-    grid = np.where(np.isfinite(poses), np.rint(np.nan_to_num(poses) / 15) * 15, np.nan)
-    view = grid if metric == "view_recall" else grid[:, :1]
-    cells: dict[str, float] = {}
-    for values in sorted({tuple(row) for row in view.tolist() if np.isfinite(row).all()}):
-        rows = (view == values).all(1)
-        name = " ".join(f"{axis} {value:.0f}" for axis, value in zip(("yaw", "pitch"), values))
-        if metric == "pose_accuracy":
-            cells[name] = 100.0 * float(right[rows].mean())
-        else:
-            cells |= _recalls(f"{name}: ", labels, true[rows], right[rows])
-    if metric == "pose_accuracy":
-        return {**cells, "all": 100.0 * float(right.mean())}
-    for label in (*labels, "mean"):
-        found = [value for name, value in cells.items() if name.endswith(f": {label}")]
-        if found:
-            cells[f"all: {label}"] = float(np.mean(found))
-    return cells
-
-
-def _recalls(prefix: str, labels: Sequence[str], true: np.ndarray, right: np.ndarray) -> dict[str, float]:
-    cells = {
-        f"{prefix}{label}": 100.0 * float(right[true == number].mean())
-        for number, label in enumerate(labels)
-        if (true == number).any()
-    }
-    return {**cells, f"{prefix}mean": float(np.mean(list(cells.values())))}
-
-
-def _areas(labels: Sequence[str], true: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    from sklearn.metrics import roc_auc_score
-
-    holds = np.arange(len(labels)) == true[:, None] if true.ndim == 1 else true.astype(bool)
-    cells = {
-        label: float(roc_auc_score(holds[:, number], scores[:, number]))
-        for number, label in enumerate(labels)
-        if holds[:, number].any() and not holds[:, number].all()
-    }
-    return {**cells, "mean": float(np.mean(list(cells.values())))} if cells else {}
-
-
-# -- the experiment ----------------------------------------------------------------------------------------------------
-
-
-class _BestEpoch:
-    """Keeps the state of the epoch that recognises most of the selection part; the first one where equal."""
-
-    def __init__(self, folder: Path, table: FaceTable, recognizes: Any) -> None:
-        self.folder = folder
-        self.true = recognizes.label_space.encode(table["expression"])
-        self.table = table
-        self.recognizes = recognizes
-
-    def best(self) -> dict[str, Any] | None:
-        """Epoch and accuracy of the state that is kept."""
-        file = self.folder / "best.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-    def __call__(self, end: Any) -> dict[str, float]:
-        from kerasfer.training import save_state
-
-        accuracy = float((predict(self.recognizes, self.table).argmax(1) == self.true).mean())
-        best = self.best()
-        if best is None or accuracy > best["accuracy"]:
-            save_state(end.model, self.folder / "best.safetensors")
-            write_aside(self.folder / "best.json", _as_json({"epoch": end.epoch + 1, "accuracy": accuracy}))
-        return {"selection_accuracy": accuracy}
 
 
 class Experiment:
@@ -377,8 +80,8 @@ class Experiment:
         verbose: int = 0,
     ) -> None:
         self.name = name
-        self.protocol = protocols.protocol(name)
-        self.published = protocols.published(name)
+        self.protocol = protocol(name)
+        self.published = published(name)
         self.settings = self.protocol.chosen(settings)
         self.data = data
         self.folder = Path(folder)
@@ -388,7 +91,7 @@ class Experiment:
         self.selection = selection
         self.say = say
         self.verbose = verbose
-        self._models: dict[str, _Trained] = {}
+        self._models: dict[str, Trained] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         self._named: dict[tuple[int, ImageSpec], FaceTable] = {}
         if folds is not None and (not folds or min(folds) < 0):
@@ -437,7 +140,7 @@ class Experiment:
         """
         base = getattr(model_class(self.protocol.model).Config, self.size)()
         classes = self._space(setting).labels
-        chosen = variant.apply(self.protocol.model, base.replace(expressions=classes))
+        chosen = variant.of(base.replace(expressions=classes))
         return chosen.replace(**self.overrides)
 
     def _space(self, setting: Setting) -> LabelSpace:
@@ -569,7 +272,7 @@ class Experiment:
         history: list[dict[str, float]] = []
         fitted = self.protocol.fits or self.protocol.metric == "unit_auc"
         if not (fitted and setting.start is not None and setting.start.name != setting.data.name):
-            best = _BestEpoch(folder, sealed.selection, trained.recognizes) if sealed.selection else None
+            best = BestEpoch(folder, sealed.selection, trained.recognizes) if sealed.selection else None
             history = self._fit(trained, sealed.train, folder, seed, [best] if best else [])
             chosen = best.best() if best else None
         with self._chosen(model, folder if chosen else None):
@@ -578,7 +281,7 @@ class Experiment:
             test = sealed.release_test()
             measured = self._measure(setting, trained, sealed.train, test, history, seed)
         content = {**key, "name": split.name, "trained_on": len(sealed.train), "chosen": chosen, **measured}
-        write_aside(folder / "fold.json", _as_json(content))
+        write_aside(folder / "fold.json", as_json(content))
         for left in ("checkpoints", "logs"):
             shutil.rmtree(folder / left, ignore_errors=True)
         (folder / "best.safetensors").unlink(missing_ok=True)
@@ -596,7 +299,7 @@ class Experiment:
         load_state(model, folder / "best.safetensors")
         return nullcontext()
 
-    def _started(self, setting: Setting, variant: Variant, trained: _Trained, seed: int) -> Path:
+    def _started(self, setting: Setting, variant: Variant, trained: Trained, seed: int) -> Path:
         """The state of a model trained on the set that the setting starts from."""
         from kerasfer.training import save_state
 
@@ -613,16 +316,16 @@ class Experiment:
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return state
 
-    def _model(self, config: Any) -> _Trained:
+    def _model(self, config: Any) -> Trained:
         key = json.dumps(config.to_dict(), sort_keys=True)
         if key not in self._models:
             while len(self._models) >= _MODELS_KEPT:
                 del self._models[next(iter(self._models))]
-            self._models[key] = _Trained(model_class(self.protocol.model), config)
+            self._models[key] = Trained(model_class(self.protocol.model), config)
         return self._models[key]
 
     def _fit(
-        self, trained: _Trained, table: FaceTable, folder: Path, seed: int, watchers: list
+        self, trained: Trained, table: FaceTable, folder: Path, seed: int, watchers: list
     ) -> list[dict[str, float]]:
         from kerasfer import training
         from kerasfer.batches import BATCH_MAKERS
@@ -660,7 +363,7 @@ class Experiment:
     def _measure(
         self,
         setting: Setting,
-        trained: _Trained,
+        trained: Trained,
         train: FaceTable,
         test: FaceTable,
         history: list[dict[str, float]],
@@ -677,8 +380,8 @@ class Experiment:
             scores = np.nan_to_num(model.detect_units(model.image_spec.scale(prepare_faces(test, model.image_spec))))
             labels = [f"AU{unit}" for unit in ACTION_UNITS]
             return self._scored(labels, test["aus"] > 0.5, scores, None)
-        if metric in _SYNTHESIS:
-            return _SYNTHESIS[metric](model, test, seed)
+        if metric in MEASUREMENTS:
+            return MEASUREMENTS[metric](model, test, seed)
         if self.protocol.peak:
             test = _peaks(test, setting.data.peak)
         learnt = model.label_space
@@ -707,7 +410,7 @@ class Experiment:
         """Numbers of faces in each class of yaw."""
         folder = self._fold_folder(setting, self.protocol.variants[0], 0)
         table = self._posed(self.data.load(setting.data, ImageSpec(64)))
-        edges = [*protocols.YAW_CLASSES, 180]
+        edges = [*YAW_CLASSES, 180]
         counts = [len(splits.turned_by(table, low, high)) for low, high in zip(edges, edges[1:])]
         names = [f"{low} to {high}" for low, high in zip(edges[:-2], edges[1:-1])] + [f"above {edges[-2]}"]
         cells = {**dict(zip(names, counts)), "no face found": int(np.isnan(table["pose"][:, 0]).sum())}
@@ -719,7 +422,7 @@ class Experiment:
             "variant": self.protocol.variants[0].name,
         }
         content = {**key, "fold": 0, "synthetic": self.data.synthetic, "n": len(table), "cells": cells}
-        write_aside(folder / "fold.json", _as_json(content))
+        write_aside(folder / "fold.json", as_json(content))
 
     # -- gathering -----------------------------------------------------------------------------------------------------
 
@@ -752,7 +455,7 @@ class Experiment:
             "note": published.note,
             "reading": self.protocol.notes,
             "model": self.protocol.model,
-            "metric": protocols.METRICS[self.protocol.metric],
+            "metric": METRICS[self.protocol.metric],
             "size": self.size,
             "overrides": self.overrides,
             "selection": self.selection,
@@ -760,7 +463,7 @@ class Experiment:
             "settings": facts,
         }
         outcome = Outcome(self.name, tuple(cells), about)
-        write_aside(self.folder / "result.json", _as_json(outcome.to_json()))
+        write_aside(self.folder / "result.json", as_json(outcome.to_json()))
         write_aside(self.folder / "result.csv", outcome.to_csv().encode())
         return outcome
 
@@ -829,70 +532,6 @@ _BY_POSE = ("pose_accuracy", "pose_recall", "view_recall", "yaw_subsets")
 _RECOGNITION = ("accuracy", "recall", "auc", *_BY_POSE)
 
 
-class _Trained:
-    """A model that is trained again and again from the start, with all that was traced of it.
-
-    Whatever the order of the runs, one with the same seed begins with the same weights and slots.
-    """
-
-    def __init__(self, model: type, config: Any) -> None:
-        self.model = model(config)
-        self._weights = {0: self._copied(self.model)}
-        self._first: dict[str, np.ndarray] | None = None
-        self._steps = 0
-        self._recognizes: Any = None
-
-    @staticmethod
-    def _copied(model: Any) -> dict[str, list[np.ndarray]]:
-        return {name: [variable.numpy() for variable in net.variables] for name, net in model.networks.items()}
-
-    @property
-    def recognizes(self) -> Any:
-        """The model as `kerasfer.evaluation.predict` takes it, traced once."""
-        if self._recognizes is None:
-            import tensorflow as tf
-
-            network, spec = self.model.recognizer(), self.model.image_spec
-            traced = tf.function(
-                lambda faces: network(faces, training=False),
-                input_signature=[tf.TensorSpec((None, *spec.shape), tf.float32)],
-            )
-            self._recognizes = SimpleNamespace(
-                image_spec=spec, label_space=self.model.label_space, recognizer=lambda: traced
-            )
-        return self._recognizes
-
-    def compile(self, steps_per_epoch: int) -> None:
-        """Makes the optimizers, anew if the schedule of the learning rate depends on another number of steps."""
-        steps = 0 if self.model.config.schedule == "constant" else steps_per_epoch
-        if not self.model.optimizers or steps != self._steps:
-            self.model.compile(total_steps=self.model.config.epochs * steps_per_epoch)
-            self._steps, self._first = steps, None
-        if self._first is None:
-            state = self.model.state()
-            self._first = {name: state[name].numpy() for name in state if not name.startswith("network/")}
-
-    def restart(self, seed: int) -> None:
-        """Gives every variable the value that it has before a training with a seed."""
-        if hasattr(self.model, "forget_classifier"):
-            self.model.forget_classifier()
-        if seed not in self._weights:
-            config = self.model.config
-            fresh = type(self.model)(config.replace(seed=config.seed + seed))
-            self._weights[seed] = self._copied(fresh)
-        for name, values in self._weights[seed].items():
-            for variable, value in zip(self.model.networks[name].variables, values, strict=True):
-                variable.assign(value)
-        self.reset_counters()
-
-    def reset_counters(self) -> None:
-        """Sets optimizer slots, trackers and the step to their first values."""
-        if self._first is not None:
-            state = self.model.state()
-            for name, value in self._first.items():
-                state[name].assign(value)
-
-
 def _peaks(table: FaceTable, which: str) -> FaceTable:
     """Of each sequence the last frame, or the middle one."""
     rows: dict[str, list[int]] = {}
@@ -901,100 +540,9 @@ def _peaks(table: FaceTable, which: str) -> FaceTable:
     return table.select(sorted(found[-1 if which == "last" else len(found) // 2] for found in rows.values()))
 
 
-# -- synthesis ---------------------------------------------------------------------------------------------------------
-
-
-def _pairs(model: Any, test: FaceTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Faces, and for each row numbers of a source and of the same person's real face with the expression wanted."""
-    faces = model.image_spec.scale(prepare_faces(test, model.image_spec))
-    people, codes = test["identity"], test["expression"]
-    sources, targets = [], []
-    for row in range(len(test)):
-        seen: set[int] = set()
-        for other in np.flatnonzero(people == people[row]).tolist():
-            if codes[other] != codes[row] and int(codes[other]) not in seen:
-                seen.add(int(codes[other]))
-                sources.append(row)
-                targets.append(other)
-    if not sources:
-        raise DatasetError(f"{test.name}: nobody in the test part shows two expressions")
-    return faces, np.array(sources), np.array(targets)
-
-
-def _reconstruction(model: Any, test: FaceTable, seed: int) -> dict[str, Any]:
-    """PSNR and SSIM of each face given another expression, beside the person's real face with it."""
-    from kerasfer.evaluation.synthesis import peak_signal_to_noise_ratio, structural_similarity
-
-    faces, sources, targets = _pairs(model, test)
-    changed = np.asarray(
-        model.change_expression(faces[sources], model.label_space.encode(test["expression"][targets]), seed=seed)
-    )
-    pixels = model.image_spec.pixel_range
-    ratios = peak_signal_to_noise_ratio(faces[targets], changed, pixels)
-    cells = {
-        "PSNR": float(ratios[np.isfinite(ratios)].mean()),
-        "SSIM": float(structural_similarity(faces[targets], changed, pixels).mean()),
-    }
-    return {"n": len(sources), "cells": cells}
-
-
-def _verification(model: Any, test: FaceTable, seed: int) -> dict[str, Any]:
-    """Share of pairs of a real and a changed face told right: of one person, and each with one of another person.
-
-    The threshold on the cosine is the one that tells most pairs right.
-    """
-    faces, sources, targets = _pairs(model, test)
-    changed = np.asarray(
-        model.change_expression(faces[sources], model.label_space.encode(test["expression"][targets]), seed=seed)
-    )
-    codes = [np.asarray(model.identity_codes(images), np.float64) for images in (faces, changed)]
-    real, made = (code / np.maximum(np.linalg.norm(code, axis=1, keepdims=True), 1e-12) for code in codes)
-    people = test["identity"]
-    generator = np.random.default_rng(seed)
-    others = np.array([generator.choice(np.flatnonzero(people != people[row])) for row in sources])
-    same, different = (real[sources] * made).sum(1), (real[others] * made).sum(1)
-    cosines = np.concatenate([same, different])
-    right = [(same >= edge).sum() + (different < edge).sum() for edge in np.unique(cosines)]
-    return {"n": len(cosines), "cells": {"verification": 100.0 * float(max(right)) / len(cosines)}}
-
-
-def _generation(model: Any, test: FaceTable, seed: int) -> dict[str, Any]:
-    """IS, FID and SSIM of generated faces. SSIM is that with the most similar of the real ones."""
-    from kerasfer import zoo
-    from kerasfer.evaluation.synthesis import FeatureNetwork, evaluate_synthesis, structural_similarity
-    from kerasfer.images import prepare_uint8
-
-    judge = zoo.load("tdgan")
-    network = judge.recognizer()
-    real = prepare_faces(test, model.image_spec)
-    made = model.image_spec.unscale(np.asarray(model.generate(len(real), seed=seed)))
-
-    def judged(pictures: np.ndarray) -> np.ndarray:
-        pictures = [picture[..., 0] if picture.shape[-1] == 1 else picture for picture in pictures]
-        faces = np.stack([prepare_uint8(picture, judge.image_spec) for picture in pictures])
-        return np.asarray(network(judge.image_spec.scale(faces), training=False))
-
-    recognizer = FeatureNetwork("the bundled tdgan's probabilities", judged, judged)
-    report = evaluate_synthesis(real, made, recognizer)
-    rows = real[:: max(1, len(real) // 64)]
-    nearest = [structural_similarity(rows, np.repeat(face[None], len(rows), 0)).max() for face in made[:64]]
-    cells = {"IS": report.inception_score, "FID": report.frechet_distance, "SSIM": float(np.mean(nearest))}
-    return {"n": len(made), "cells": cells}
-
-
-_SYNTHESIS = {"reconstruction": _reconstruction, "verification": _verification, "generation": _generation}
-
-
-# -- files -------------------------------------------------------------------------------------------------------------
-
-
 def _slug(name: str) -> str:
     """A name as a folder."""
     return re.sub(r"[^A-Za-z0-9_.+-]+", "_", name)
-
-
-def _as_json(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _read_fold(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:

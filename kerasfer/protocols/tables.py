@@ -1,257 +1,21 @@
 """The papers' tables as protocols: what is trained on what, tested how, and what the papers report.
 
-`PROTOCOLS` is a literal table; the papers' own figures lie beside it in `published/`, one JSON file a protocol. What
-runs a protocol is in `kerasfer.experiments`. A protocol names its model and the model's variants by name only, so that
-it can stand here before the model does.
+`PROTOCOLS` is a literal table; the papers' own figures lie beside it in `published/`, one JSON file a protocol. A
+protocol names its model by name only, so that it can stand here before the model does.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import resources
+from operator import methodcaller
 from typing import Any
 
-from kerasfer.datasets.base import FaceTable
-from kerasfer.expressions import LabelSpace
-from kerasfer.splits import (
-    Split,
-    cross_database,
-    official,
-    official_folds,
-    repeated,
-    restricted,
-    subject_holdout,
-    subject_independent_folds,
-)
+from kerasfer.protocols.schema import Data, Protocol, ProtocolError, Rule, Setting, Variant, having
 
-__all__ = [
-    "METRICS",
-    "PROTOCOLS",
-    "YAW_CLASSES",
-    "Data",
-    "Protocol",
-    "ProtocolError",
-    "Published",
-    "Rule",
-    "Setting",
-    "Variant",
-    "protocol",
-    "published",
-]
-
-
-class ProtocolError(ValueError):
-    """A protocol is unknown or cannot run; the message says what is missing."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """A data set as a protocol uses it.
-
-    Attributes:
-        name: of the reader.
-        classes: name of a label space; faces of other expressions are left out. "" takes all faces, labelled or not.
-        options: of the reader.
-        parts: which of the owners' parts are read; () for all of the set.
-        cropped: whether the owners' images are faces cut out already; others are aligned first.
-        peak: which of a sequence's frames read is its peak: "last" or "middle".
-    """
-
-    name: str
-    classes: str = "basic7"
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    parts: tuple[str, ...] = ()
-    cropped: bool = False
-    peak: str = "last"
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """How a setting's faces are divided.
-
-    Attributes:
-        kind: "folds" (by people, balanced), "official", "official_folds", "people" (once, by people) or "cross".
-        count: number of folds, or of runs with different seeds.
-        part: share of the people tested, for "people".
-        test: name of the official part tested, for "official".
-    """
-
-    kind: str
-    count: int = 1
-    part: float = 0.2
-    test: str | None = None
-
-    def splits(self, train: FaceTable, test: FaceTable | None = None, seed: int = 0) -> list[tuple[Split, int]]:
-        """Each split, and the seed of its run: 0, but for runs that are repeated."""
-        if self.kind == "folds":
-            return [(split, 0) for split in subject_independent_folds(train, self.count, seed)]
-        if self.kind == "official_folds":
-            return [(split, 0) for split in official_folds(train)]
-        if self.kind == "people":
-            return [(subject_holdout(train, self.part, seed), 0)]
-        whole = official(train, self.test) if self.kind == "official" else cross_database(train, test or train)
-        return list(zip(repeated(whole, self.count), range(self.count)))
-
-    def __str__(self) -> str:
-        runs = f", {self.count} runs" if self.count > 1 else ""
-        return {
-            "folds": f"{self.count} folds by people",
-            "official_folds": "the owners' folds",
-            "people": f"{self.part:.0%} of the people tested",
-            "official": f"the owners' split{runs}",
-            "cross": f"trained on one set, tested on the other{runs}",
-        }[self.kind]
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """A column of a table: faces, and how they are divided.
-
-    Attributes:
-        name: as in the published figures.
-        data: what is trained on, and tested on unless `test` is given.
-        rule: how it is divided.
-        test: another set to test on.
-        start: a set that the model is trained on first.
-        tested: name of the label space tested, where the model also learns other classes.
-    """
-
-    name: str
-    data: Data
-    rule: Rule
-    test: Data | None = None
-    start: Data | None = None
-    tested: str = ""
-
-    @property
-    def sets(self) -> tuple[Data, ...]:
-        """Every set that the setting needs."""
-        return tuple(data for data in (self.data, self.test, self.start) if data is not None)
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """A row of a table: a model's config.
-
-    Attributes:
-        name: as in the published figures.
-        choice: what is changed in the paper's config: the name of a method of it, of a field (which is set to
-            `value`), or a value of its field `variant`; "" for nothing.
-        value: given to the method or the field; None for a method that needs none.
-    """
-
-    name: str
-    choice: str = ""
-    value: Any = None
-
-    def apply(self, model: str, config: Any) -> Any:
-        """The variant of a config.
-
-        Raises:
-            ProtocolError: the model has no such variant.
-        """
-        if not self.choice:
-            return config
-        arguments = () if self.value is None else (self.value,)
-        fields = {field.name for field in dataclasses.fields(config)}
-        if self.choice in fields:
-            return config.replace(**{self.choice: self.value})
-        method = getattr(config, self.choice, None)
-        if callable(method):
-            return method(*arguments)
-        if "variant" in fields and self.value is None:
-            try:
-                return config.replace(variant=self.choice)
-            except ValueError:
-                pass
-        raise ProtocolError(
-            f"{model} has no variant {self.choice!r}, which {self.name} needs: {type(config).__name__} has no field or "
-            "method of that name, and no such value of a field 'variant'"
-        )
-
-
-METRICS: dict[str, str] = {
-    "accuracy": "share of the faces recognised",
-    "recall": "share recognised of each expression, and the mean of these",
-    "pose_accuracy": "share recognised at each yaw, and of all",
-    "pose_recall": "share recognised of each expression at each yaw, and their means",
-    "view_recall": "share recognised of each expression at each yaw and pitch, and their means",
-    "yaw_subsets": "share recognised of the faces turned by more than so many degrees",
-    "auc": "area under each expression's ROC curve, and the mean",
-    "unit_auc": "area under each action unit's ROC curve, and the mean",
-    "reconstruction": "PSNR and SSIM of a changed expression beside the person's real one",
-    "verification": "share of pairs of a real and a generated face rightly told the same person or not",
-    "generation": "inception score, FID and SSIM of generated faces",
-    "hours": "hours of training",
-    "pose_counts": "number of training faces in each class of yaw",
-}
-"""What a protocol can measure."""
-
-NEEDS: dict[str, tuple[str, ...]] = {
-    "unit_auc": ("fit_units", "detect_units"),
-    "reconstruction": ("change_expression",),
-    "verification": ("change_expression", "identity_codes"),
-    "generation": ("generate",),
-}
-"""Methods that a model must have to be measured so; see "Protocols" in CONTRIBUTING.md."""
-
-YAW_CLASSES = (0, 10, 20, 30, 40)
-"""Lower edges of IPD-FER's classes of yaw (Table 1), in degrees; the last one has no upper edge."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-    """A table or a figure of a paper as something to run.
-
-    Attributes:
-        title: what is measured.
-        model: name in the zoo; "" if none is trained.
-        metric: a key of `METRICS`.
-        settings: the columns.
-        variants: the rows.
-        faces: the set of faces with names that the model learns identities from, if it needs one.
-        fits: whether the model's recogniser is fitted to the train part after the networks have been trained
-            (`fit_classifier`).
-        peak: whether of each sequence only the peak is tested.
-        notes: readings where the paper leaves a choice.
-    """
-
-    title: str
-    model: str
-    metric: str
-    settings: tuple[Setting, ...]
-    variants: tuple[Variant, ...] = (Variant("model"),)
-    faces: Data | None = None
-    fits: bool = False
-    peak: bool = False
-    notes: str = ""
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Methods that the model must have beyond those of every model."""
-        return (*(("fit_classifier",) if self.fits else ()), *NEEDS.get(self.metric, ()))
-
-    def data_sets(self, settings: Iterable[Setting] | None = None) -> tuple[str, ...]:
-        """Names of the data sets needed, each once."""
-        needed = [data for setting in (settings or self.settings) for data in setting.sets]
-        needed += [self.faces] if self.faces else []
-        return tuple(dict.fromkeys(data.name for data in needed))
-
-    def chosen(self, names: Iterable[str] | None) -> tuple[Setting, ...]:
-        """The settings of these names; all for None.
-
-        Raises:
-            ProtocolError: there is no setting of that name.
-        """
-        if names is None:
-            return self.settings
-        by_name = {setting.name: setting for setting in self.settings}
-        for name in names:
-            if name not in by_name:
-                raise ProtocolError(f"no setting {name!r}; settings are: {', '.join(by_name)}")
-        return tuple(by_name[name] for name in dict.fromkeys(names))
+__all__ = ["PROTOCOLS", "Published", "protocol", "published"]
 
 
 # -- the data sets, as the papers use them -----------------------------------------------------------------------------
@@ -303,7 +67,7 @@ _FESR_SETS = (
     Setting("oulu_casia", OULU, TEN),
     Setting("mmi", MMI, TEN),
 )
-_IPD = (Variant("ResNet-18", "baseline"), Variant("IPD-FER"))
+_IPD = (Variant("ResNet-18", having(variant="baseline")), Variant("IPD-FER"))
 _IPD_WEIGHTS = {
     "lambda_neutral": 0.001,
     "lambda_expression": 0.001,
@@ -329,7 +93,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "tdgan",
         "accuracy",
         _FIVE_SETS,
-        (Variant("CNN-Base", "cnn_base"), Variant("TDGAN")),
+        (Variant("CNN-Base", having(variant="cnn_base")), Variant("TDGAN")),
         faces=CASIA,
     ),
     "tdgan/table4": Protocol(
@@ -337,7 +101,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "tdgan",
         "accuracy",
         _CROSS,
-        (Variant("CNN-Baseline", "cnn_base"), Variant("TDGAN")),
+        (Variant("CNN-Baseline", having(variant="cnn_base")), Variant("TDGAN")),
         faces=CASIA,
     ),
     "tdgan/table5": Protocol(
@@ -345,7 +109,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "tdgan",
         "accuracy",
         _FIVE_SETS,
-        (Variant("TDGAN-D", "without_dic"), Variant("TDGAN")),
+        (Variant("TDGAN-D", methodcaller("without_dic")), Variant("TDGAN")),
         faces=CASIA,
     ),
     "tdgan/figure10": Protocol(
@@ -353,7 +117,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "tdgan",
         "accuracy",
         _FIVE_SETS[4:],
-        tuple(Variant(f"{count} people", "identities", count) for count in (20, 50, 100, 200)),
+        tuple(Variant(f"{count} people", having(identities=count)) for count in (20, 50, 100, 200)),
         faces=CASIA,
         notes="the chart's numbers of people are not in the text; these are this project's",
     ),
@@ -381,9 +145,9 @@ PROTOCOLS: dict[str, Protocol] = {
         "pose_recall",
         _MULTI_PIE,
         (
-            Variant("No_E2E", "no_e2e"),
-            Variant("No_LS", "no_ls"),
-            Variant("No_SynFI", "no_synfi"),
+            Variant("No_E2E", having(variant="no_e2e")),
+            Variant("No_LS", having(variant="no_ls")),
+            Variant("No_SynFI", having(variant="no_synfi")),
             Variant("G2-FER"),
         ),
     ),
@@ -392,7 +156,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "g2fer",
         "pose_recall",
         _MULTI_PIE,
-        tuple(Variant(f"sigma = {sigma}", "landmark_noise", float(sigma)) for sigma in (0, 2, 4, 6, 8)),
+        tuple(Variant(f"sigma = {sigma}", having(landmark_noise=float(sigma))) for sigma in (0, 2, 4, 6, 8)),
     ),
     "g2fer/table10": Protocol(
         "Multi-PIE by expression, beside one-shot learning", "g2fer", "recall", _MULTI_PIE, (Variant("G2-FER"),)
@@ -402,17 +166,21 @@ PROTOCOLS: dict[str, Protocol] = {
         "g2fer",
         "accuracy",
         _MULTI_PIE,
-        tuple(Variant(f"{count}N", "synthetic_images", count) for count in (0, 1, 5, 10, 15, 20)),
+        tuple(Variant(f"{count}N", having(synthetic_images=count)) for count in (0, 1, 5, 10, 15, 20)),
     ),
     "fesr/table3": Protocol(
-        "synthesis beside real images: PSNR and SSIM", "fesr", "reconstruction", _FESR_SETS, (Variant("FESGAN", "fg"),)
+        "synthesis beside real images: PSNR and SSIM",
+        "fesr",
+        "reconstruction",
+        _FESR_SETS,
+        (Variant("FESGAN", having(variant="fg")),),
     ),
     "fesr/table4": Protocol(
         "identity of synthetic images: verification",
         "fesr",
         "verification",
         _FESR_SETS,
-        (Variant("FG-IP", "fg_ip"), Variant("FG", "fg")),
+        (Variant("FG-IP", having(variant="fg_ip")), Variant("FG", having(variant="fg"))),
         notes="the judge is not the network of the identity loss: it sees other faces of it, or is another network",
     ),
     "fesr/table5": Protocol(
@@ -421,9 +189,9 @@ PROTOCOLS: dict[str, Protocol] = {
         "accuracy",
         _FESR_SETS,
         (
-            Variant("BASELINE", "baseline"),
-            Variant("FESR_SL", "fesr_sl"),
-            Variant("FESR_JL-IL", "fesr_jl_il"),
+            Variant("BASELINE", having(variant="baseline")),
+            Variant("FESR_SL", having(variant="fesr_sl")),
+            Variant("FESR_JL-IL", having(variant="fesr_jl_il")),
             Variant("FESR_JL"),
         ),
         peak=True,
@@ -433,14 +201,14 @@ PROTOCOLS: dict[str, Protocol] = {
         "fesr",
         "pose_accuracy",
         _MULTI_PIE,
-        (Variant("BASELINE", "baseline"), Variant("FESR_JL")),
+        (Variant("BASELINE", having(variant="baseline")), Variant("FESR_JL")),
     ),
     "fesr/table7": Protocol(
         "TFD: accuracy over the owners' folds",
         "fesr",
         "accuracy",
         (Setting("tfd", TFD, Rule("official_folds")),),
-        (Variant("BASELINE", "baseline"), Variant("FESR_JL")),
+        (Variant("BASELINE", having(variant="baseline")), Variant("FESR_JL")),
     ),
     "fesr/figure8": Protocol(
         "accuracy of the method's variants",
@@ -448,13 +216,13 @@ PROTOCOLS: dict[str, Protocol] = {
         "accuracy",
         _FESR_SETS,
         (
-            Variant("BASELINE", "baseline"),
-            Variant("FESR_OneSt", "fesr_onest"),
-            Variant("FESR_SL", "fesr_sl"),
-            Variant("FESR_JL-IL", "fesr_jl_il"),
-            Variant("FESR_JL-RDBP", "fesr_jl_rdbp"),
+            Variant("BASELINE", having(variant="baseline")),
+            Variant("FESR_OneSt", having(variant="fesr_onest")),
+            Variant("FESR_SL", having(variant="fesr_sl")),
+            Variant("FESR_JL-IL", having(variant="fesr_jl_il")),
+            Variant("FESR_JL-RDBP", having(variant="fesr_jl_rdbp")),
             Variant("FESR_JL"),
-            Variant("FESR_Real", "fesr_real"),
+            Variant("FESR_Real", having(variant="fesr_real")),
         ),
         peak=True,
     ),
@@ -479,7 +247,7 @@ PROTOCOLS: dict[str, Protocol] = {
             Setting("6 expressions", Data("ck_plus", "basic7", {"selection": "tdgan"}), TEN, tested="basic6"),
             Setting("6 expressions and contempt", CK_PLUS_IPD, TEN, tested="ck_plus7"),
         ),
-        (Variant("ResNet-18", "baseline"), Variant("IPD-FER", "without_pose")),
+        (Variant("ResNet-18", having(variant="baseline")), Variant("IPD-FER", having(variant="id_fer"))),
         notes="the neutral first frames are learnt as a class of their own and not tested",
     ),
     "ipdfer/table3": Protocol(
@@ -538,7 +306,11 @@ PROTOCOLS: dict[str, Protocol] = {
         "ipdfer",
         "yaw_subsets",
         (Setting("raf_db", RAF_DB, Rule("official", test="test")),),
-        (Variant("baseline", "baseline"), Variant("ID-FER", "without_pose"), Variant("IPD-FER")),
+        (
+            Variant("baseline", having(variant="baseline")),
+            Variant("ID-FER", having(variant="id_fer")),
+            Variant("IPD-FER"),
+        ),
     ),
     "ipdfer/table9": Protocol(
         "RAF-DB without parts of the method",
@@ -546,10 +318,10 @@ PROTOCOLS: dict[str, Protocol] = {
         "accuracy",
         (Setting("raf_db", RAF_DB, Rule("official", test="test")),),
         (
-            Variant("without L_confusion", "beta_confusion", 0.0),
-            Variant("without L_cos", "beta_cosine", 0.0),
-            Variant("without L_id", "lambda_identity", 0.0),
-            Variant("without D", "without_discriminator"),
+            Variant("without L_confusion", having(beta_confusion=0.0)),
+            Variant("without L_cos", having(beta_cosine=0.0)),
+            Variant("without L_id", having(lambda_identity=0.0)),
+            Variant("without D", methodcaller("without_discriminator")),
             Variant("IPD-FER"),
         ),
     ),
@@ -561,7 +333,7 @@ PROTOCOLS: dict[str, Protocol] = {
         (
             Variant("IPD-FER"),
             *(
-                Variant(f"{field} x {factor:g}", field, round(factor * value, 6))
+                Variant(f"{field} x {factor:g}", having(**{field: round(factor * value, 6)}))
                 for field, value in _IPD_WEIGHTS.items()
                 for factor in (0.1, 10.0)
             ),
@@ -683,11 +455,6 @@ def published(name: str) -> Published:
         ProtocolError: there is no protocol of that name.
     """
     protocol(name)
-    file = resources.files("kerasfer.evaluation").joinpath("published", f"{name.replace('/', '-')}.json")
+    file = resources.files("kerasfer.protocols").joinpath("published", f"{name.replace('/', '-')}.json")
     content = json.loads(file.read_text(encoding="utf-8"))
     return Published(**{**content, "rows": tuple(content["rows"])})
-
-
-def prepared(table: FaceTable, data: Data) -> FaceTable:
-    """The faces of a set that a protocol uses."""
-    return restricted(table, LabelSpace.of(data.classes)) if data.classes else table

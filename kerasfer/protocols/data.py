@@ -1,0 +1,119 @@
+"""Where a protocol's faces come from: data sets on the disk, or rendered faces in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from kerasfer import datasets
+from kerasfer.datasets.base import FaceTable
+from kerasfer.expressions import Expression, LabelSpace
+from kerasfer.faces import ImageSpec
+from kerasfer.protocols.schema import Data
+from kerasfer.splits import restricted
+
+__all__ = ["DataSource", "FolderData", "SyntheticData"]
+
+_NAMELESS = ("raf_db", "ferplus", "affectnet", "sfew", "tfd")
+"""Sets that do not say who is pictured, nor how heads are turned."""
+
+
+class DataSource(Protocol):
+    """Where a protocol's faces come from."""
+
+    synthetic: bool
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Names of the sets that are not there."""
+
+    def load(self, data: Data, spec: ImageSpec) -> FaceTable:
+        """All faces of a set as a protocol uses it."""
+
+
+class FolderData:
+    """Data sets on the disk.
+
+    Args:
+        locate: gives the folder or zip of a data set by its name, None where there is none.
+    """
+
+    synthetic = False
+
+    def __init__(self, locate: Callable[[str], Path | None]) -> None:
+        self._locate = locate
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Names of the sets that are not there."""
+        return [name for name in names if self._locate(name) is None]
+
+    def load(self, data: Data, spec: ImageSpec) -> FaceTable:
+        """All faces of a set as a protocol uses it; `DatasetError` if it is not there or not as its layout says."""
+        root = self._locate(data.name)
+        read = [datasets.load(data.name, root, split=part, **data.options) for part in data.parts or (None,)]
+        table = read[0] if len(read) == 1 else FaceTable.concatenate(data.name, read)
+        return _used(table, data)
+
+
+class SyntheticData:
+    """Rendered faces in the place of every set: its classes, people, views, parts and folds, and few faces of each.
+
+    Args:
+        count: faces of each set.
+        people: people of each set.
+    """
+
+    synthetic = True
+
+    def __init__(self, count: int = 70, people: int = 14) -> None:
+        self.count = count
+        self.people = people
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """None: every set is drawn."""
+        return []
+
+    def load(self, data: Data, spec: ImageSpec) -> FaceTable:
+        """Faces in the place of a set."""
+        space = LabelSpace.of(data.classes or "basic7")
+        drawn = LabelSpace.of(space if space.expressions[-1] in range(8) else [Expression(code) for code in range(6)])
+        views = {"multi_pie": (37.0, 0.0), "bu3dfe": (50.0, 30.0)}.get(data.name, (45.0, 10.0))
+        people = max(self.people, data.options.get("identities", 0))
+        table = datasets.load(
+            "synthetic",
+            count=max(self.count, 2 * people),
+            identities=people,
+            seed=sum(data.name.encode()),
+            size=max(48, spec.size * 9 // 8),
+            channels=spec.channels,
+            expressions=drawn.labels,
+            yaw=views[0],
+            pitch=views[1],
+        )
+        person = np.unique(table["identity"], return_inverse=True)[1]
+        codes = np.asarray(space.expressions)[drawn.encode(table["expression"])]
+        frames = np.zeros(len(table), np.int32)
+        for key in set(zip(person.tolist(), codes.tolist())):
+            rows = np.flatnonzero((person == key[0]) & (codes == key[1]))
+            frames[rows] = np.arange(len(rows))
+        columns = {
+            **table.columns,
+            "expression": codes,
+            "sequence": [f"{number}-{code}" for number, code in zip(person, codes)],
+            "frame": frames,
+            "fold": person % 5,
+        }
+        if data.name in _NAMELESS:
+            del columns["identity"], columns["pose"]
+        if data.parts and "test" not in data.parts:
+            columns["split"] = np.where(table["split"] == "test", "valid", table["split"])
+        if data.parts == ("train",):
+            columns["split"] = np.full(len(table), "train")
+        return FaceTable(data.name, table.source, columns, space, table.rejected)
+
+
+def _used(table: FaceTable, data: Data) -> FaceTable:
+    """The faces of a set that a protocol uses."""
+    return restricted(table, LabelSpace.of(data.classes)) if data.classes else table
