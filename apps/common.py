@@ -34,11 +34,12 @@ def run_app(main: Callable[[list[str] | None], int]) -> NoReturn:
 
 
 def locate(name: str, data: str | None) -> Path | None:
-    """Where a data set lies: NAME or NAME.zip in the folder `data`, or `data` itself; None if `data` is not given."""
+    """Where a data set lies: in the folder `data` under a name that it goes by, or `data` itself.
+
+    None if `data` is not given.
+    """
     if data is None:
         return None
-    folder = Path(data)
-    for candidate in (folder / name, folder / f"{name}.zip"):
-        if candidate.exists():
-            return candidate
-    return folder
+    from kerasfer import datasets
+
+    return datasets.find(name, data) or Path(data)

@@ -21,6 +21,7 @@ work in one folder. Exit code 0: done; 2: bad input; 130: stopped by Ctrl-C, and
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -243,7 +244,8 @@ def _run_protocol(options: argparse.Namespace) -> int:
     from kerasfer.models.base import ModelConfig
 
     synthetic = options.data == "synthetic"
-    source = protocols.SyntheticData() if synthetic else protocols.FolderData(lambda name: _place(name, options.data))
+    find = functools.partial(datasets.find, folder=options.data)
+    source = protocols.SyntheticData() if synthetic else protocols.FolderData(find)
     default = f"runs/{options.protocol.replace('/', '-')}{'-synthetic' if synthetic else ''}"
     experiment = protocols.Experiment(
         options.protocol,
@@ -265,12 +267,6 @@ def _run_protocol(options: argparse.Namespace) -> int:
     print(outcome.text())
     print(f"written: {experiment.folder / 'result.json'}, result.csv and figures")
     return 0
-
-
-def _place(name: str, data: str) -> Path | None:
-    """The folder or zip of a data set in a folder; None if there is none."""
-    found = [path for path in (Path(data) / name, Path(data) / f"{name}.zip") if path.exists()]
-    return found[0] if found else None
 
 
 PROBED_SEED = 1000

@@ -2,8 +2,9 @@
 """Measures the mean face and the FERPlus template that `kerasfer.detection` uses, and prints them as Python.
 
     python scripts/measure_faces.py --data DIR
+    python scripts/measure_faces.py --data DIR --box lfw        # the box of a set's reader: faces as tight as FER+'s
 
-DIR holds ferplus.zip and lfw_expressions.zip (or folders of these names). Both constants come out the same every time.
+DIR holds ferplus.zip and lfw_expressions.zip (or folders of these names). The constants come out the same every time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from kerasfer import images  # noqa: E402
+from kerasfer import datasets, detection, images  # noqa: E402
 from kerasfer.datasets.base import ImageSource, open_source  # noqa: E402
 from kerasfer.detection import alignment, blazeface, mesh  # noqa: E402
 from kerasfer.faces import Landmarks  # noqa: E402
@@ -91,11 +92,39 @@ def template(meshes: np.ndarray, boxes: np.ndarray, sides: np.ndarray) -> alignm
     return alignment.Template(*rounded, round(float(np.median(sides / longer)), 3), round(float(shift), 3))
 
 
+def box(name: str, data: Path, count: int = 300) -> str:
+    """The square of a set's images, all of one size, in which the median landmarks lie where the template has them."""
+    root = datasets.find(name, data)
+    if root is None:
+        raise ValueError(f"{data}: holds no {name}")
+    table = datasets.load(name, root)
+    sides, found = [], []
+    for row in range(len(table))[:: max(1, len(table) // count)][:count]:
+        image = images.decode(table.read(row), str(table["path"][row]))
+        faces = detection.detect(image)
+        if faces and faces[0].landmarks is not None:
+            found.append(alignment.parts(faces[0].landmarks))
+            sides.append(image.shape[:2])
+    if len(set(sides)) != 1:
+        raise ValueError(f"{root}: its images are of several sizes, or none shows a face")
+    middle, wanted = np.median(found, axis=0), alignment.FERPLUS_TEMPLATE.points
+    spread = wanted - wanted.mean(0)
+    side = ((middle - middle.mean(0)) * spread).sum() / (spread**2).sum()
+    left, top = middle.mean(0) - side * wanted.mean(0)
+    numbers = ", ".join(f"{value:.1f}" for value in (left, top, left + side, top + side))
+    height, width = sides[0]
+    return f"BOX = ({numbers})  # {name}: {len(found)} faces of images of {width} x {height}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with ferplus.zip and lfw_expressions.zip")
     parser.add_argument("--count", type=int, default=2000, help="images to measure of each set (default: 2000)")
+    parser.add_argument("--box", metavar="NAME", help="measure the box of this set instead, on 300 images")
     options = parser.parse_args(arguments)
+    if options.box:
+        print(box(options.box, options.data))
+        return 0
     lfw = open_data(options.data, "lfw_expressions")
     meshes, _, _ = measure(lfw, [name for name in lfw.names() if name.endswith(".jpg")], options.count)
     rows = ", ".join(f"({x:.3f}, {y:.3f}, {z:.3f})" for x, y, z in mean_face(meshes) + 0.0)

@@ -63,6 +63,35 @@ def write_lfw(root: Path) -> None:
         images.write(root / name, picture(number, 160))
 
 
+LFW_PHOTOGRAPHS = {"A_B/A_B_0001": 250, "A_B/A_B_0002": 168, "C_D/C_D_0001": 168, "C_D/C_D_0003": 100}
+"""Name of an image and its side in pixels."""
+
+
+def write_lfw_photographs(root: Path) -> None:
+    for number, (name, side) in enumerate(LFW_PHOTOGRAPHS.items()):
+        images.write(root / f"{name}.jpg", picture(number, side, 3))
+
+
+CK48_FILES = [
+    "anger/S010_004_00000017.png",
+    "anger/S010_004_00000018.png",
+    "contempt/S138_008_00000009.png",
+    "happy/S010_006_00000013.png",
+]
+
+
+def write_ck48(root: Path) -> None:
+    for number, name in enumerate(CK48_FILES):
+        images.write(root / "CK+48" / name, picture(number))
+
+
+def write_london(root: Path) -> None:
+    write_lines(root / "LICENSE.md", ["Attribution 4.0 International"])
+    names = ["neutral_front/001_03", "neutral_front/002_03", "smiling_front/001_08", "neutral_left_profile/001_01"]
+    for number, name in enumerate(names):
+        images.write(root / f"{name}.jpg", picture(number, 512 if number else 256, 3))
+
+
 def write_casia(root: Path) -> None:
     for number, name in enumerate(["0000045/001.jpg", "0000045/015.jpg", "0000099/001.jpg", "0000100/003.jpg"]):
         images.write(root / name, picture(number, 50, 3))

@@ -64,6 +64,19 @@ def test_readings_with_options_of_their_own(tmp_path, monkeypatch):
     assert "99" in report.readings[2].problem and not report.complete
 
 
+def test_a_set_that_is_passed_around_in_two_extents(tmp_path, monkeypatch):
+    dataset_layouts.write_lfw_photographs(tmp_path)
+    smaller = {"what": "a part", "source": "by hand", "images": 4, "people": 2}
+    content = [{"what": "all", "source": "its authors", "images": 100, "people": 50, "editions": [smaller]}]
+    monkeypatch.setattr(checking, "_all_counts", lambda: {"lfw": content})
+    report = datasets.check("lfw", tmp_path)
+    assert report.complete and report.readings[0].what == "a part"
+    content[0]["images"] = 5
+    content[0]["editions"][0]["images"] = 20
+    report = datasets.check("lfw", tmp_path)
+    assert not report.complete and count(report, "images") == checking.Count("images", 4, 5)
+
+
 def test_only_a_part_is_there(tmp_path):
     dataset_layouts.write_ferplus(tmp_path)
     for file in (tmp_path / "FER2013Test").iterdir():
@@ -90,11 +103,11 @@ def test_contact_sheet_has_a_row_for_each_expression():
 
 
 def test_the_counts_are_well_formed():
-    known = {"what", "source", "options", "images", "people", "sequences", "classes", "parts"}
+    known = {"what", "source", "options", "images", "people", "sequences", "classes", "parts", "editions"}
     for name, readings in checking._all_counts().items():
         for entry in readings:
             assert set(entry) <= known and entry["what"] and entry["source"], name
-            for part in [entry, *entry.get("parts", {}).values()]:
+            for part in [entry, *entry.get("parts", {}).values(), *entry.get("editions", [])]:
                 if "images" in part and "classes" in part:
                     assert sum(part["classes"].values()) == part["images"], name
             assert set(entry.get("parts", {})) <= {"train", "valid", "test"}

@@ -15,11 +15,14 @@ import pytest
 from dataset_layouts import (
     picture,
     write_casia,
+    write_ck48,
     write_csv,
     write_ferplus,
     write_ferplus_pixels,
     write_folder,
     write_lfw,
+    write_lfw_photographs,
+    write_london,
 )
 from dataset_layouts_1 import (
     write_baum2i,
@@ -110,6 +113,25 @@ LAYOUTS = {
         {},
         "A_B/A_B_0002.jpg",
         ("labels.csv", "A_B,happiness", "A_B,joy"),
+    ),
+    "lfw": Layout("lfw", write_lfw_photographs, [-1, -1, -1, -1], {}, "A_B/A_B_0002.jpg", None, 3),
+    "ck48": Layout(
+        "ck48",
+        write_ck48,
+        [E.ANGER, E.ANGER, E.CONTEMPT, E.HAPPINESS],
+        {},
+        "CK+48/anger/S010_004_00000018.png",
+        None,
+        3,
+    ),
+    "london": Layout(
+        "london",
+        write_london,
+        [E.NEUTRAL, E.NEUTRAL, E.HAPPINESS],
+        {},
+        "smiling_front/001_08.jpg",
+        None,
+        2,
     ),
     "casia_webface": Layout("casia_webface", write_casia, [-1, -1, -1, -1], {}, "0000099/001.jpg", None, 3),
     "ck_enhanced": Layout(

@@ -16,7 +16,7 @@ from typing import Any
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.datasets.checking import CheckReport, count_all
 
-__all__ = ["READERS", "DatasetError", "FaceTable", "card", "check", "load", "names", "reader"]
+__all__ = ["FILES", "READERS", "DatasetError", "FaceTable", "card", "check", "find", "load", "names", "reader"]
 
 READERS: dict[str, tuple[str, str]] = {
     "affectnet": ("kerasfer.datasets.affectnet", "read"),
@@ -24,13 +24,16 @@ READERS: dict[str, tuple[str, str]] = {
     "bu3dfe": ("kerasfer.datasets.bu3dfe", "read"),
     "casia_webface": ("kerasfer.datasets.casia_webface", "read"),
     "celeba": ("kerasfer.datasets.celeba", "read"),
+    "ck48": ("kerasfer.datasets.ck48", "read"),
     "ck_enhanced": ("kerasfer.datasets.ck_enhanced", "read"),
     "ck_plus": ("kerasfer.datasets.ck_plus", "read"),
     "csv": ("kerasfer.datasets.generic", "read_csv"),
     "ferplus": ("kerasfer.datasets.ferplus", "read"),
     "folder": ("kerasfer.datasets.generic", "read_folder"),
     "kdef": ("kerasfer.datasets.kdef", "read"),
+    "lfw": ("kerasfer.datasets.lfw", "read"),
     "lfw_expressions": ("kerasfer.datasets.lfw_expressions", "read"),
+    "london": ("kerasfer.datasets.london", "read"),
     "mmi": ("kerasfer.datasets.mmi", "read"),
     "multi_pie": ("kerasfer.datasets.multi_pie", "read"),
     "oulu_casia": ("kerasfer.datasets.oulu_casia", "read"),
@@ -42,6 +45,13 @@ READERS: dict[str, tuple[str, str]] = {
     "tfeid": ("kerasfer.datasets.tfeid", "read"),
 }
 """Name -> module and function of each reader; the module is imported when it is asked for."""
+
+FILES: dict[str, tuple[str, ...]] = {
+    "ck48": ("CK+48",),
+    "lfw": ("lfw_color", "lfw-deepfunneled", "lfw_funneled"),
+    "london": ("london_faces",),
+}
+"""Name -> other names that the set's folder or zip goes by."""
 
 
 def names() -> list[str]:
@@ -59,6 +69,15 @@ def reader(name: str) -> Callable[..., FaceTable]:
         raise DatasetError(f"unknown data set {name!r}; known are: {', '.join(names())}")
     module, function = READERS[name]
     return getattr(importlib.import_module(module), function)
+
+
+def find(name: str, folder: str | Path) -> Path | None:
+    """Where a data set lies in a folder: its name, or another that it goes by, as a folder or a zip; None: nowhere."""
+    for known in (name, *FILES.get(name, ())):
+        for path in (Path(folder) / known, Path(folder) / f"{known}.zip"):
+            if path.exists():
+                return path
+    return None
 
 
 def load(

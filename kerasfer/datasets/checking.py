@@ -1,7 +1,7 @@
 """Checks a data set on the disk: what is there, what is missing, how much of each beside the papers' counts.
 
 The counts that owners and papers name are in counts.json: for each set one or more readings, each with what is counted,
-who says so, the reader's options for it, and numbers.
+who says so, the reader's options for it, and numbers; `editions` are other extents in which a set is passed around.
 """
 
 from __future__ import annotations
@@ -162,7 +162,8 @@ def count_all(name: str, root: str | Path, options: dict[str, Any], load: Load) 
                 read = load(name, root, strict=False, **wanted)
             except DatasetError as error:
                 problem, read = str(error), table.select([])
-        readings.append(Reading(entry["what"], entry["source"], wanted, _counted(read, entry), problem))
+        edition = _edition(entry, len(read))
+        readings.append(Reading(edition["what"], edition["source"], wanted, _counted(read, edition), problem))
     people = None
     if "identity" in table and (table["identity"] != "").any():
         numbers = np.unique(table["identity"][table["identity"] != ""], return_counts=True)[1]
@@ -187,6 +188,11 @@ def _read(name: str, root: str | Path, options: dict[str, Any], load: Load) -> t
         if not found:
             raise error
         return (found[0] if len(found) == 1 else FaceTable.concatenate(name, found)), rejected
+
+
+def _edition(entry: dict[str, Any], images: int) -> dict[str, Any]:
+    """A reading or the one of its editions whose number of images is nearest."""
+    return min((entry, *entry.get("editions", ())), key=lambda known: abs(known.get("images", images) - images))
 
 
 _PARTS = ("train", "valid", "test")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasfer.datasets.base import DatasetError, FaceTable, open_source, text_of
+from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, open_source, text_of
 from kerasfer.datasets.reading import Problems, check_images, check_split
-from kerasfer.expressions import FERPLUS8, parse_expression
+from kerasfer.expressions import FERPLUS8, Expression, parse_expression
 
-__all__ = ["BOX", "read"]
+__all__ = ["BOX", "read", "read_labels"]
 
 BOX = (4.0, 4.0, 158.0, 158.0)
 """Left, top, right and bottom of the face in the 160 x 160 images, as tight as FER+ crops."""
@@ -38,8 +38,25 @@ def read(root: str | Path, split: str | None = None, strict: bool = True, *, ver
     """
     check_split("lfw_expressions", split, ())
     source = open_source(root, "labels.csv")
-    origin = source.describe("labels.csv")
     problems = Problems("lfw_expressions", strict)
+    paths, identities, expressions = read_labels(source, problems)
+    good = np.flatnonzero(check_images(source, paths, problems, verify))
+    columns = {
+        "path": np.array(paths, np.str_)[good],
+        "expression": np.array(expressions, np.int8)[good],
+        "identity": np.array(identities, np.str_)[good],
+        "box": np.tile(np.float32(BOX), (len(good), 1)),
+    }
+    return FaceTable("lfw_expressions", source, columns, FERPLUS8, problems.close())
+
+
+def read_labels(source: ImageSource, problems: Problems) -> tuple[list[str], list[str], list[Expression]]:
+    """Path, person and expression of each line of `labels.csv` that can be used; the others are noted.
+
+    Raises:
+        DatasetError: the file is missing, is not text or has other columns.
+    """
+    origin = source.describe("labels.csv")
     rows = csv.DictReader(text_of(source, "labels.csv"))
     if not {"image", "identity", "expression"} <= set(rows.fieldnames or ()):
         raise DatasetError(f"{origin}: its first line must be image,identity,expression")
@@ -58,11 +75,4 @@ def read(root: str | Path, split: str | None = None, strict: bool = True, *, ver
         paths.append(row["image"])
         identities.append(row["identity"])
         expressions.append(expression)
-    good = np.flatnonzero(check_images(source, paths, problems, verify))
-    columns = {
-        "path": np.array(paths, np.str_)[good],
-        "expression": np.array(expressions, np.int8)[good],
-        "identity": np.array(identities, np.str_)[good],
-        "box": np.tile(np.float32(BOX), (len(good), 1)),
-    }
-    return FaceTable("lfw_expressions", source, columns, FERPLUS8, problems.close())
+    return paths, identities, expressions

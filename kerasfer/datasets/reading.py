@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import zlib
@@ -11,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from kerasfer import images
 from kerasfer.datasets.base import DatasetError, FaceTable, FolderSource, ImageSource, Rejected
@@ -26,6 +28,7 @@ __all__ = [
     "check_split",
     "expression_of_path",
     "frame",
+    "image_size",
     "prepare_faces",
     "read_face",
     "table_of_rows",
@@ -222,6 +225,16 @@ def check_images(
         found = [problem(path) for path in paths]
     problems.extend(entry for entry in found if entry is not None)
     return np.array([entry is None for entry in found], bool)
+
+
+def image_size(source: ImageSource, path: str) -> tuple[int, int] | None:
+    """Width and height of an image by its first bytes, without decoding it; None where they do not tell."""
+    try:
+        with Image.open(io.BytesIO(source.read(path))) as opened:
+            return opened.size
+    except Exception:
+        # Pillow's plug-ins meet damage with errors of many types; whoever decodes the image reports it.
+        return None
 
 
 _EMPTY: dict[str, Any] = {
