@@ -44,6 +44,7 @@ FLOORS = {
     "kerasfer.video": 4,
     "kerasfer.export": 4,
     "kerasfer.protocols": 5,
+    "kerasfer.server": 5,
     "kerasfer.training": 5,
 }
 """Module or package -> floor. A module may import modules of its own floor and of lower ones."""
