@@ -279,6 +279,8 @@ def make_server(
     """
     limits = limits or Limits()
     try:
+        if not 0 <= port <= 65535:
+            raise OverflowError("a port is 0 to 65535")
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         both = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
         listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=both)
