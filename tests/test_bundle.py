@@ -97,12 +97,30 @@ def test_its_modules_import_nothing_that_stayed_behind(bundle):
 )
 def test_the_snippets_have_the_models_numbers(name, kotlin, swift, tmp_path):
     write_bundle(ROOT / "saved_models" / name, tmp_path)
-    text = (tmp_path / "README.md").read_text()
-    assert kotlin in text and swift in text and Path(name).name in text
-    (target,) = re.findall(r"let target: \[CGFloat\] = \[(.*)\]", text)
+    texts = {path: (tmp_path / path).read_text() for path in ("README.md", "Expressions.kt", "Expressions.swift")}
+    assert kotlin in texts["Expressions.kt"] and swift in texts["Expressions.swift"]
+    assert all(Path(name).stem in text and not re.search(r"\$[a-z_]", text) for text in texts.values())
+    (target,) = re.findall(r"let target: \[CGFloat\] = \[(.*)\]", texts["Expressions.swift"])
     expected = (FERPLUS_TEMPLATE.points * 48).ravel()
     np.testing.assert_allclose([float(value) for value in target.split(", ")], expected, atol=0.006)
-    assert '"neutral", "happiness"' in text and not re.search(r"\$[a-z_]", text)
+    assert (
+        '"neutral", "happiness"' in texts["Expressions.kt"] and '"neutral", "happiness"' in texts["Expressions.swift"]
+    )
+
+
+@pytest.mark.skipif(
+    shutil.which("kotlinc") is None, reason="no Kotlin compiler (Debian, Ubuntu: apt-get install kotlin)"
+)
+@pytest.mark.parametrize(
+    "name", ["tdgan/model_int8.tflite", pytest.param("ipdfer/model_float16.tflite", marks=pytest.mark.slow)]
+)
+def test_the_kotlin_code_compiles(name, tmp_path):
+    write_bundle(ROOT / "saved_models" / name, tmp_path)
+    sources = [tmp_path / "Expressions.kt", *sorted((ROOT / "tests" / "android_stubs").glob("*.kt"))]
+    command = ["kotlinc", "-nowarn", *map(str, sources), "-d", str(tmp_path / "classes")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (tmp_path / "classes" / "Expressions.class").is_file()
 
 
 def test_the_way_of_a_picture_as_the_readme_tells_it():

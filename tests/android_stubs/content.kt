@@ -1,0 +1,7 @@
+package android.content
+
+import android.content.res.AssetManager
+
+abstract class Context {
+    abstract val assets: AssetManager
+}
