@@ -64,7 +64,7 @@ def extras_of(setup: configparser.ConfigParser, extra: str) -> list[str]:
     return found
 
 
-USERS_EXTRAS = ("train", "serve", "heic", "mediapipe", "mtcnn", "convert", "parquet", "search")
+USERS_EXTRAS = ("train", "serve", "heic", "mediapipe", "mtcnn", "convert", "onnx", "parquet", "search")
 """Extras that between them bring whatever kerasfer and its commands import."""
 
 
