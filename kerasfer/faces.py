@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "BLENDSHAPES",
     "LANDMARK_GROUPS",
     "MIRRORED_LANDMARKS",
     "Box",
@@ -187,6 +188,21 @@ def yaw_class(yaw: np.ndarray) -> np.ndarray:
     """Number of the entry of `YAW_CLASSES`, int32 (n,), of angles in degrees, float (n,); -1 for NaN."""
     size = np.abs(np.asarray(yaw, np.float64))
     return np.where(np.isnan(size), 0, np.digitize(size, [low for low, _ in YAW_CLASSES])).astype(np.int32) - 1
+
+
+BLENDSHAPES: tuple[str, ...] = (
+    *("_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff"),
+    *("cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight"),
+    *("eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight"),
+    *("eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight"),
+    *("mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel"),
+    *("mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker"),
+    *("mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft"),
+    *("mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
+    *("noseSneerLeft", "noseSneerRight"),
+)
+"""The names of MediaPipe's 52 blendshape scores, those of ARKit without the tongue, in MediaPipe's order. Left and right
+are the person's own."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

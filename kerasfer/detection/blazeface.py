@@ -15,7 +15,7 @@ from kerasfer import images
 from kerasfer.detection.graphs import Graph
 from kerasfer.faces import Box
 
-__all__ = ["Candidate", "find", "find_quickly", "merge"]
+__all__ = ["Candidate", "faces_in", "find", "find_quickly", "merge"]
 
 WINDOW = 128
 """Pixels that the network sees, squared."""
@@ -162,7 +162,7 @@ def _overview(image: np.ndarray, windows: int, minimum_score: float) -> list[Can
     seen[:height, :width] = images.resize(image, (height, width))
     return [
         Candidate(Box(*map(float, box / scale)), score, roll, score >= SURE_SCORE, points / scale)
-        for box, score, roll, points in _faces_in(seen, minimum_score)
+        for box, score, roll, points in faces_in(seen, minimum_score)
     ]
 
 
@@ -179,7 +179,7 @@ def _look(image: np.ndarray, windows: float, minimum_score: float) -> list[Candi
             below, right = max(-top, 0), max(-left, 0)
             window[below : below + part.shape[0], right : right + part.shape[1]] = part
             inner = (left > 0, top > 0, left + WINDOW < width, top + WINDOW < height)
-            for box, score, roll, points in _faces_in(window, minimum_score):
+            for box, score, roll, points in faces_in(window, minimum_score):
                 if _is_cut(box, inner):
                     continue
                 corners = (box + np.array([left, top, left, top])) / scale
@@ -222,7 +222,7 @@ def _anchors(height: int, width: int) -> np.ndarray:
     return np.concatenate(centers).astype(np.float32)
 
 
-def _faces_in(window: np.ndarray, minimum_score: float) -> list[tuple[np.ndarray, float, float, np.ndarray]]:
+def faces_in(window: np.ndarray, minimum_score: float) -> list[tuple[np.ndarray, float, float, np.ndarray]]:
     """Faces in one window: box as (left, top, right, bottom) in its pixels, score, roll, eyes, nose and mouth.
 
     The network gives, for each anchor, centre, size and six key points (eyes first) in pixels beside the anchor, and a

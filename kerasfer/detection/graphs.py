@@ -54,22 +54,32 @@ class Graph:
         Returns:
             The outputs, float32, flat, by their number of values.
         """
+        return {output.size: output for output in self.outputs(image)}
+
+    def outputs(self, values: np.ndarray) -> list[np.ndarray]:
+        """Runs the network on one image, or on what else it takes.
+
+        Args:
+            values: float32, of the shape that the network takes, without that of the batch.
+
+        Returns:
+            The outputs, float32, flat, in the network's order.
+        """
         opened = vars(self._local).setdefault("opened", {})
-        if image.shape in opened:
-            opened[image.shape] = opened.pop(image.shape)
+        if values.shape in opened:
+            opened[values.shape] = opened.pop(values.shape)
         else:
-            opened[image.shape] = _open(self.file, image.shape)
+            opened[values.shape] = _open(self.file, values.shape)
             if len(opened) > MOST_OPENED:
                 del opened[next(iter(opened))]
-        interpreter, entrance, exits = opened[image.shape]
-        interpreter.set_tensor(entrance, image[None])
+        interpreter, entrance, exits = opened[values.shape]
+        interpreter.set_tensor(entrance, values[None])
         interpreter.invoke()
-        outputs = [interpreter.get_tensor(place).ravel() for place in exits]
-        return {output.size: output for output in outputs}
+        return [interpreter.get_tensor(place).ravel() for place in exits]
 
 
 def _open(file: Path, shape: tuple[int, ...]) -> tuple[Any, int, list[int]]:
-    """An interpreter for images of that shape, and the numbers of its input and its outputs."""
+    """An interpreter for inputs of that shape, and the numbers of its input and its outputs."""
     try:
         interpreter = open_interpreter(file.read_bytes(), shape=(1, *shape))
     except ImportError as error:
