@@ -201,8 +201,8 @@ BLENDSHAPES: tuple[str, ...] = (
     *("mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
     *("noseSneerLeft", "noseSneerRight"),
 )
-"""The names of MediaPipe's 52 blendshape scores, those of ARKit without the tongue, in MediaPipe's order. Left and right
-are the person's own."""
+"""The names of MediaPipe's 52 blendshape scores, those of ARKit without the tongue, in MediaPipe's order. Left and
+right are the person's own."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -216,6 +216,8 @@ class DetectedFace:
         pose: head pose, or None.
         points: right eye, left eye, nose and mouth as the detector sees them, float (4, 2), where it does and no
             landmarks were asked for; else None.
+        blendshapes: each of `BLENDSHAPES` -> score in [0, 1]; None if none were asked for or the network that scores
+            them sees no face.
     """
 
     box: Box
@@ -223,6 +225,7 @@ class DetectedFace:
     landmarks: Landmarks | None = None
     pose: HeadPose | None = None
     points: np.ndarray | None = None
+    blendshapes: dict[str, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -237,6 +240,8 @@ class Prediction:
         pose: head pose, or None.
         score: the detector's confidence in [0, 1].
         action_units: number of a FACS action unit -> probability that it is present; None if none were asked for.
+        blendshapes: name of a movement (`BLENDSHAPES`) -> score in [0, 1]; None if none were asked for, or the network
+            that scores them sees no face.
     """
 
     box: Box
@@ -246,6 +251,7 @@ class Prediction:
     pose: HeadPose | None = None
     score: float = 1.0
     action_units: dict[int, float] | None = None
+    blendshapes: dict[str, float] | None = None
 
     @classmethod
     def of(
@@ -264,6 +270,7 @@ class Prediction:
             pose=face.pose,
             score=face.score,
             action_units=action_units,
+            blendshapes=face.blendshapes,
         )
 
     @property
@@ -273,7 +280,7 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """The prediction as plain numbers, strings and lists."""
-        units = self.action_units
+        units, shapes = self.action_units, self.blendshapes
         return {
             "box": [round(float(value), 2) for value in dataclasses.astuple(self.box)],
             "score": round(self.score, 4),
@@ -282,4 +289,5 @@ class Prediction:
             "pose": None if self.pose is None else dataclasses.asdict(self.pose),
             "landmarks": None if self.landmarks is None else np.round(self.landmarks.points, 2).tolist(),
             **({} if units is None else {"action_units": {f"AU{n}": round(float(p), 6) for n, p in units.items()}}),
+            **({} if shapes is None else {"blendshapes": {name: round(p, 6) for name, p in shapes.items()}}),
         }

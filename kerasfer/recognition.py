@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from kerasfer import images, lite
+from kerasfer import detection, images, lite
 from kerasfer.detection import DetectionError, Detector, align, detect, find_detector
 from kerasfer.expressions import ACTION_UNITS, LabelSpace
 from kerasfer.faces import Box, DetectedFace, ImageSpec, Prediction
@@ -77,6 +77,7 @@ def recognize(
     minimum_score: float = 0.5,
     action_units: bool = False,
     flip: bool = False,
+    blendshapes: bool = False,
 ) -> list[Prediction] | list[PhotoResult]:
     """Recognises the expression of every face in one photo or in many.
 
@@ -91,6 +92,7 @@ def recognize(
         action_units: also tell how likely each FACS action unit is; the model must detect them, as "dcganfer" does.
         flip: take the mean of what the model says of each face and of its mirror image: twice the work, and a little
             more often right.
+        blendshapes: also score the 52 movements of `kerasfer.detection.blendshapes`, whatever the model.
 
     Returns:
         For one photo its faces' predictions, the largest face first; [] if there is no face. For many a `PhotoResult`
@@ -102,7 +104,8 @@ def recognize(
         DetectionError: the detector is unknown.
         ValueError: the model is unknown or its weights are damaged.
     """
-    results = recognize_each(photos, model, detector, batch_size, minimum_score, action_units=action_units, flip=flip)
+    asked = {"action_units": action_units, "flip": flip, "blendshapes": blendshapes}
+    results = recognize_each(photos, model, detector, batch_size, minimum_score, **asked)
     if _is_many(photos):
         return list(results)
     (result,) = results
@@ -120,11 +123,12 @@ def recognize_each(
     workers: int = 2,
     action_units: bool = False,
     flip: bool = False,
+    blendshapes: bool = False,
 ) -> Iterator[PhotoResult]:
     """Like `recognize`, one `PhotoResult` after the other as they are ready, in order; for one photo too.
 
     Args:
-        photos, model, detector, batch_size, minimum_score, action_units, flip: as for `recognize`.
+        photos, model, detector, batch_size, minimum_score, action_units, flip, blendshapes: as for `recognize`.
         workers: number of threads that decode photos and look for faces.
 
     Raises:
@@ -135,7 +139,7 @@ def recognize_each(
     find_detector(detector)
     found = find_photos(photos)
     classifier = FaceClassifier(model, batch_size, action_units, flip)
-    return _results(found, classifier, detector, minimum_score, workers)
+    return _results(found, classifier, detector, minimum_score, workers, blendshapes)
 
 
 def find_photos(photos: Photo | Sequence[Photo]) -> list[Photo]:
@@ -360,6 +364,7 @@ def _results(
     detector: str | Detector,
     minimum_score: float,
     workers: int,
+    blendshapes: bool,
 ) -> Iterator[PhotoResult]:
     batch_size = classifier.batch_size
 
@@ -369,6 +374,9 @@ def _results(
         try:
             image = images.read(photo)
             faces = detect(image, detector, minimum_score=minimum_score)
+            if blendshapes:
+                scores = detection.blendshapes(image, faces)
+                faces = [dataclasses.replace(face, blendshapes=shown) for face, shown in zip(faces, scores)]
             return _Found(path, faces, [classifier.aligned(image, face) for face in faces])
         except DetectionError:
             raise

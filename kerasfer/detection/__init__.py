@@ -1,8 +1,9 @@
-"""Faces in photos: detectors, 68 landmarks, head pose, alignment."""
+"""Faces in photos: detectors, 68 landmarks, blendshapes, head pose, alignment."""
 
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE, Template, align, alignment_matrix, transform
 from kerasfer.detection.detectors import DETECTORS, Detector, detect, find_detector
 from kerasfer.detection.graphs import DetectionError
+from kerasfer.detection.landmarker import blendshapes
 from kerasfer.detection.pose import head_pose, head_poses
 from kerasfer.detection.tables import align_table, estimate_landmarks, estimate_poses, landmarked
 
@@ -15,6 +16,7 @@ __all__ = [
     "align",
     "align_table",
     "alignment_matrix",
+    "blendshapes",
     "detect",
     "estimate_landmarks",
     "estimate_poses",

@@ -1,9 +1,9 @@
 """MediaPipe's face landmarker: 478 points of a face, the irises among them, and 52 blendshape scores.
 
 Grishchenko et al., "Attention Mesh: High-fidelity Face Mesh Prediction in Real-time", 2020, and MediaPipe's model card
-"Blendshape V2". Pictures are looked at as MediaPipe's FaceLandmarker looks at single images, so that the answers are its
-own: where its detector sees the face in the whole picture, the region is that detector's; of a face that only a closer
-look shows, the region is the closer look's.
+"Blendshape V2". Pictures are looked at as MediaPipe's FaceLandmarker looks at single images, so that the answers are
+its own: where its detector sees the face in the whole picture, the region is that detector's; of a face that only a
+closer look shows, the region is the closer look's.
 """
 
 from __future__ import annotations
