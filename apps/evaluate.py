@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--split",
         metavar="PART",
-        help="train, valid, test or all (default: valid for synthetic and ferplus, else all)",
+        help="train, valid, test or all (default: test; valid if the set has no test part, all if it has neither)",
     )
     parser.add_argument(
         "--data", metavar="DIR", help="folder that holds the data set's folder or zip, or is the data set"
@@ -117,13 +117,13 @@ def main(arguments: list[str] | None = None) -> int:
     if options.tsne:
         raise ValueError("--tsne draws the codes that --disentanglement probes: give both")
 
-    from kerasfer import evaluation
+    from kerasfer import evaluation, splits
 
     datasets.reader(options.dataset)
     model, name = _lite(options.tflite) if options.tflite else _loaded(options.model)
-    split = options.split or ("valid" if options.dataset in ("ferplus", "synthetic") else "all")
     root = locate(options.dataset, options.data)
-    table = datasets.load(options.dataset, root, split=None if split == "all" else split)
+    table, said = splits.load_evaluation_part(options.dataset, root, options.split)
+    print(said)
     protocol = [f"{options.labels} labels", *(["mean of face and mirror image"] if options.flip else [])]
     report = evaluation.evaluate(
         model,

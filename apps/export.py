@@ -59,8 +59,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="folder with the data set's folder or zip; int8 is calibrated on 200 faces of its train split, all "
-        "formats are compared on 500 of its valid split (default: synthetic faces)",
+        help="folder with the data set's folder or zip; int8 is calibrated on 200 of the faces to train on, all "
+        "formats are compared on 500 of those to watch (default: synthetic faces)",
     )
     parser.add_argument(
         "--dataset", default="ferplus", choices=datasets.names(), metavar="NAME", help="the data set (default: ferplus)"
@@ -73,9 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     calibration = parity = None
     if options.data is not None:
-        root = locate(options.dataset, options.data)
-        calibration = datasets.load(options.dataset, root, split="train")
-        parity = datasets.load(options.dataset, root, split="valid")
+        from kerasfer import splits
+
+        calibration, parity, said = splits.load_training_parts(options.dataset, locate(options.dataset, options.data))
+        print(said)
 
     if options.bundle is not None:
         return _bundle(options, calibration, parity)

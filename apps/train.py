@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import json
 import shlex
 import sys
@@ -29,9 +28,6 @@ from common import locate, run_app
 
 from kerasfer import datasets
 from kerasfer.models import MODELS
-
-OFFICIAL = ("ferplus", "synthetic")
-"""Data sets with an official valid split."""
 
 RENDERED_FACES = {"seed": 1, "yaw": 50.0}
 """Of rendered faces that join another data set's: a population of their own, turned as far as a model may ask for."""
@@ -82,6 +78,11 @@ def parser() -> argparse.ArgumentParser:
         "--data", metavar="DIR", help="folder that holds the data sets' folders or zips, or is the data set"
     )
     data.add_argument(
+        "--split",
+        metavar="PART",
+        help="train on this part of a data set that is divided: train, valid, test or all (default: train)",
+    )
+    data.add_argument(
         "--images", type=int, default=8000, metavar="N", help="number of synthetic faces to render (default: 8000)"
     )
     data.add_argument(
@@ -120,7 +121,8 @@ def parser() -> argparse.ArgumentParser:
         "--hold-out",
         type=float,
         metavar="SHARE",
-        help="leave this share of the train part out of the training and watch it, instead of the valid part",
+        help="leave this share of the train part out of the training and watch it, by person where names are known "
+        "(default: watch the valid part; where there is none, hold out 0.1)",
     )
     data.add_argument(
         "--train-share",
@@ -168,11 +170,13 @@ def main(arguments: list[str] | None = None) -> int:
         training.deterministic(config.seed)
     strategy = training.strategy_for(options.replicas)
     folder = Path(options.output or f"runs/{options.model}")
-    train, valid = expression_tables(options, config)
+    train, valid, said = expression_parts(options, config)
     if options.teachers:
         train = with_teachers(train, options, folder / "teachers.npy")
     if options.balanced:
+        found = len(train)
         train = splits.balanced(train)
+        said += f"; balanced, the {found} are drawn {len(train)} times"
     recipes = {"paper": Augmentation, "strong": Augmentation.strong, "sharp": Augmentation.strong_and_sharp}
     augmentation = recipes[options.augmentation]()
     batch_kind = Model.batch_kind_of(config)
@@ -204,6 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
             "name": train.name,
             "train": len(train),
             "valid": len(valid),
+            "parts": said,
             "labels": options.labels,
             "hold_out": options.hold_out,
             "balanced": options.balanced,
@@ -239,7 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
         absent = [name for name, count in train.counts().items() if name in config.expressions and not count]
         if absent:
             print(f"no face of {', '.join(absent)} to train on: the model will hardly ever answer so")
-        print(f"{len(train)} faces to train on, {len(valid)} to test on, {batches.steps_per_epoch} steps an epoch")
+        print(f"{said}; {batches.steps_per_epoch} steps an epoch")
         print(f"in {folder}; the first step takes a while, as the graph is built", flush=True)
     watcher = collapse_check(train, model) if batch_kind == "unlabelled" else training.Validation(valid)
     try:
@@ -274,35 +279,22 @@ def collapse_check(table: Any, model: Any) -> Any:
     return training.CollapseCheck(model.image_spec.scale(prepare_faces(table, model.image_spec, rows)))
 
 
-def expression_tables(options: argparse.Namespace, config: Any) -> tuple[Any, Any]:
-    """The faces to train on and those to watch: a part of the train split that is held out, or the valid split.
-
-    A set without a valid split gives a tenth of its faces to watch. With `--train-share` the faces to train on are that
-    share of what is left; those to watch stay the same.
-    """
+def expression_parts(options: argparse.Namespace, config: Any) -> Any:
+    """The faces to train on and those to watch: see `kerasfer.splits.training_parts`."""
     from kerasfer import splits
 
-    name, root = options.dataset, locate(options.dataset, options.data)
-    share = options.hold_out
-    if name == "synthetic":
-        train, valid = (
-            functools.partial(datasets.load, name, split=part, **synthetic_options(options, config))
-            for part in ("train", "valid")
-        )
-    elif name in OFFICIAL:
-        reading = {"labels": "probability"} if name == "ferplus" and options.labels == "votes" else {}
-        train = functools.partial(datasets.load, name, root, split="train", **reading)
-        valid = functools.partial(datasets.load, name, root, split="valid")
-    else:
-        train, share = functools.partial(datasets.load, name, root), share or 0.1
-    if share is None:
-        learned, watched = train(), valid()
-    else:
-        held_out = splits.holdout(train(), share)
-        learned, watched = held_out.train, held_out.test
-    if options.train_share is not None:
-        learned = splits.holdout(learned, options.train_share, seed=1).test
-    return learned, watched
+    name = options.dataset
+    reading = synthetic_options(options, config) if name == "synthetic" else {}
+    votes = name == "ferplus" and options.labels == "votes"
+    return splits.load_training_parts(
+        name,
+        locate(name, options.data),
+        options.hold_out,
+        split=options.split,
+        share=options.train_share,
+        train_options={"labels": "probability"} if votes else None,
+        **reading,
+    )
 
 
 def with_teachers(table: Any, options: argparse.Namespace, cache: Path) -> Any:
@@ -411,7 +403,8 @@ def named_table(name: str, options: argparse.Namespace, config: Any, folder: Pat
             rendered["identities"] = max(rendered["identities"], options.images // 20)
         faces = datasets.load(name, **rendered)
     else:
-        faces = datasets.load(name, locate(name, options.data), **({"split": "train"} if name in OFFICIAL else {}))
+        faces, said = splits.load_train_part(name, locate(name, options.data))
+        print(said)
     if people is not None:
         faces = splits.top_identities(faces, people)
     return aligned(faces, config, folder / "aligned") if options.align_faces else faces

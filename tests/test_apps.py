@@ -71,7 +71,7 @@ def test_a_share_of_the_faces(monkeypatch, capsys):
     train = app("train")
     config = model_class("edge").Config.tiny()
     every, part = (
-        train.expression_tables(train.parser().parse_args(["--model", "edge", "--images", "400", *more]), config)
+        train.expression_parts(train.parser().parse_args(["--model", "edge", "--images", "400", *more]), config)
         for more in ([], ["--train-share", "0.1"])
     )
     paths = [set(table["path"]) for table in (every[0], part[0])]
@@ -82,13 +82,88 @@ def test_a_share_of_the_faces(monkeypatch, capsys):
         assert capsys.readouterr().err == "error: --train-share lies between 0 and 1\n"
 
 
+def write_parts(root: Path, parts: dict[str, int]) -> None:
+    """Folders of parts with so many happy and as many sad faces, each a picture of its own."""
+    generator = np.random.default_rng(0)
+    for part, count in parts.items():
+        for number in range(2 * count):
+            picture = generator.integers(0, 256, (24, 24)).astype(np.uint8)
+            images.write(root / part / ("happy", "sad")[number % 2] / f"{number}.png", picture)
+
+
+@pytest.mark.parametrize(
+    ("parts", "trained", "watched", "tested"),
+    [
+        ({"train": 20, "test": 4}, ("train", 36), ("train", 4), ("test", 8)),
+        ({"Training": 10, "PublicTest": 3, "PrivateTest": 4}, ("train", 20), ("valid", 6), ("test", 8)),
+        ({"train": 10, "val": 3}, ("train", 20), ("valid", 6), ("valid", 6)),
+        ({"Train_Aligned_Faces": 10, "validation set": 3}, ("train", 20), ("valid", 6), ("valid", 6)),
+        ({"test_images/one": 2, "train_images/two": 10, "train_images": 10}, ("train", 36), ("train", 4), ("test", 4)),
+    ],
+)
+def test_a_folder_of_parts_is_trained_on_train_and_tested_on_test(
+    tmp_path, monkeypatch, capsys, run, parts, trained, watched, tested
+):
+    write_parts(tmp_path / "set", parts)
+    data = ["--dataset", "folder", "--data", str(tmp_path / "set")]
+    train = app("train")
+    options = train.parser().parse_args(["--model", "edge", *data])
+    learned, seen, said = train.expression_parts(options, model_class("edge").Config.tiny())
+    for table, (part, count) in ((learned, trained), (seen, watched)):
+        assert (set(table["split"]), len(table)) == ({part}, count)
+    assert not set(learned["path"]) & set(seen["path"])
+    assert said.startswith(f"folder: {trained[1]} faces to train on (the part train), {watched[1]} to watch")
+    assert ("left aside" in said) == ("test" in {tested[0]})
+    assert code_of("evaluate", monkeypatch, "--model", run, *data) == 0
+    assert f"folder: {tested[1]} faces to test on (the part {tested[0]}); left aside" in capsys.readouterr().out
+
+
+def test_which_part_can_be_said(tmp_path, monkeypatch, capsys, run):
+    write_parts(tmp_path / "set", {"train": 4, "test": 3})
+    data = ["--dataset", "folder", "--data", str(tmp_path / "set")]
+    for split, count in (("train", 8), ("test", 6), ("all", 14)):
+        output = tmp_path / f"{split}.json"
+        assert code_of("evaluate", monkeypatch, "--model", run, *data, "--split", split, "--output", output) == 0
+        assert json.loads(output.read_text())["n"] == count
+    train = app("train")
+    for more, count in ((["--split", "all"], 14), (["--split", "test"], 6)):
+        options = train.parser().parse_args(["--model", "edge", *data, *more])
+        parts = train.expression_parts(options, model_class("edge").Config.tiny())
+        assert len(parts.train) + len(parts.valid) == count
+    capsys.readouterr()
+    assert code_of("train", monkeypatch, "--model", "edge", *data, "--split", "valid") == 2
+    assert capsys.readouterr().err == "error: folder: no valid part to train on; its parts are test, train, or all\n"
+
+
+def test_a_list_of_parts_is_trained_on_train(tmp_path, capsys):
+    """From the command line to the records of the run: the test faces are never read by the training."""
+    write_parts(tmp_path, {"faces": 20})
+    lines = ["path,expression,split,identity"]
+    for number in range(40):
+        split = "test" if number >= 32 else "train"
+        name = ("happy", "sad")[number % 2]
+        lines.append(f"faces/{name}/{number}.png,{name},{split},p{number // 4}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    arguments = ["--model", "tdgan", "--dataset", "csv", "--data", str(tmp_path), "--output", str(tmp_path / "run")]
+    few = [*BASE, "--set", "batch_size=8", "--set", "epochs=1", "--balanced"]
+    assert app("train").main([*arguments, *few]) == 0
+    said = (
+        "csv: 28 faces to train on (the part train), 4 to watch (held out of them, by person); left aside: 8 of test; "
+        "balanced, the 28 are drawn 28 times"
+    )
+    assert f"{said}; 3 steps an epoch" in capsys.readouterr().out
+    dataset = json.loads((tmp_path / "run" / "config.json").read_text())["dataset"]
+    assert (dataset["train"], dataset["valid"], dataset["parts"]) == (28, 4, said)
+
+
 def test_evaluate_a_run(run, tmp_path, monkeypatch, capsys):
     output = tmp_path / "new" / "report.json"
     assert code_of("evaluate", monkeypatch, "--model", run, "--flip", "--output", output) == 0
     printed = capsys.readouterr().out
     report = json.loads(output.read_text())
+    assert printed.startswith(f"synthetic: {report['n']} faces to test on (the part test)\n")
     assert f"accuracy {report['accuracy']:.2%}" in printed and "contempt" in printed
-    assert (report["model"], report["dataset"], report["split"]) == (str(run), "synthetic", "valid")
+    assert (report["model"], report["dataset"], report["split"]) == (str(run), "synthetic", "test")
     assert report["protocol"] == "majority labels, mean of face and mirror image"
     assert report["n"] == np.sum(report["confusion"]) > 0
     assert {"recall", "precision", "f1", "n"} == set(report["per_class"]["fear"])

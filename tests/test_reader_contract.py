@@ -49,7 +49,7 @@ from dataset_layouts_2 import (
     write_sfew_1,
 )
 
-from kerasfer import datasets, images
+from kerasfer import datasets, images, splits
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.expressions import Expression
@@ -415,6 +415,33 @@ def test_a_split_needs_only_its_own_files(tree: tuple[Layout, Path], tmp_path: P
         table = loaded(layout, part, split=split)
         assert len(table) == count
         assert set(table["split"]) == {split}
+
+
+@pytest.mark.parametrize("name", [name for name, layout in LAYOUTS.items() if layout.splits])
+def test_trained_on_is_train_and_tested_on_is_test(name: str, tmp_path: Path) -> None:
+    """Watched is the valid part; a test part without labels gives way to the valid part."""
+    layout = LAYOUTS[name]
+    layout.write(tmp_path)
+    count = {part: number for part, (number, _) in layout.splits.items()}
+    if "valid" in count:
+        train, valid, said = splits.load_training_parts(layout.reader, tmp_path)
+        assert (len(valid), set(valid["split"])) == (count["valid"], {"valid"})
+        assert said.startswith(
+            f"{layout.reader}: {len(train)} faces to train on (the part train), {len(valid)} to watch"
+        )
+    else:
+        with pytest.raises(DatasetError, match=f"{layout.reader}: {count['train']} faces are too few to hold out"):
+            splits.load_training_parts(layout.reader, tmp_path)
+        train = splits.load_train_part(layout.reader, tmp_path).table
+    assert (len(train), set(train["split"])) == (count["train"], {"train"})
+    tables = {part: loaded(layout, tmp_path, split=part) for part in ("test", "valid") if part in count}
+    known = [part for part, table in tables.items() if (table["expression"] >= 0).any()]
+    tested, said = splits.load_evaluation_part(layout.reader, tmp_path)
+    if known:
+        assert (len(tested), set(tested["split"])) == (count[known[0]], {known[0]})
+        assert f"(the part {known[0]})" in said
+    else:
+        assert len(tested) == sum(count.values()) and "all of it" in said
 
 
 def test_unknown_split_and_option_are_refused(tree: tuple[Layout, Path]) -> None:

@@ -234,3 +234,160 @@ def test_subject_holdout_needs_people(people: FaceTable) -> None:
     assert not set(split.train["identity"]) & set(split.test["identity"])
     with pytest.raises(DatasetError, match="no identity"):
         splits.subject_holdout(table([0] * 20, identity=[""] * 20), 0.2)
+
+
+def parts_of(faces: FaceTable, *arguments: object, **options: object) -> tuple[list[str], list[str], str]:
+    train, valid, said = splits.training_parts(faces, *arguments, **options)
+    return train["path"].tolist(), valid["path"].tolist(), said
+
+
+def divided() -> FaceTable:
+    """Twenty faces to train on, four to watch, three to test on and two of no part."""
+    marks = ["train"] * 20 + ["valid"] * 4 + ["test"] * 3 + [""] * 2
+    return table([row % 2 for row in range(29)], split=marks)
+
+
+def test_training_parts_of_a_divided_table() -> None:
+    rows = [str(row) for row in range(29)]
+    train, valid, said = parts_of(divided())
+    assert (train, valid) == (rows[:20], rows[20:24])
+    assert said == (
+        "faces: 20 faces to train on (the part train), 4 to watch (the part valid); left aside: 2 of no part, 3 of test"
+    )
+    train, valid, said = parts_of(divided(), 0.2)
+    assert len(train) == 16 and len(valid) == 4 and sorted(train + valid) == sorted(rows[:20])
+    assert "4 to watch (held out of them, by image); left aside: 2 of no part, 3 of test, 4 of valid" in said
+    assert [sum(int(path) % 2 for path in valid)] == [2]
+    train, valid, said = parts_of(divided().select(range(20, 29)), split="valid", hold_out=0.5)
+    assert sorted(train + valid) == rows[20:24]
+    train, valid, _ = parts_of(divided(), split="all")
+    assert sorted(train + valid) == sorted(rows)
+
+
+def test_without_a_valid_part_a_tenth_of_train_is_watched_and_never_the_test_part() -> None:
+    faces = divided()
+    faces = faces.select(faces["split"] != "valid")
+    for seed in range(3):
+        train, valid, said = parts_of(faces, seed=seed)
+        assert len(valid) == 2 and sorted(train + valid) == sorted(str(row) for row in range(20))
+    assert parts_of(faces, seed=1)[1] != parts_of(faces, seed=2)[1]
+    assert said.endswith(
+        "(the part train), 2 to watch (held out of them, by image); left aside: 2 of no part, 3 of test"
+    )
+
+
+def test_what_is_not_marked_is_trained_on_where_only_test_faces_are_marked() -> None:
+    faces = table([0, 1] * 10, split=["test", "test", *[""] * 18])
+    train, valid, said = parts_of(faces)
+    assert len(train) + len(valid) == 18 and not {"0", "1"} & {*train, *valid}
+    assert "(the faces of no part)" in said and said.endswith("left aside: 2 of test")
+
+
+def test_a_valid_part_without_expressions_is_not_watched() -> None:
+    faces = table([0, 1] * 10 + [-1] * 4, split=["train"] * 20 + ["valid"] * 4)
+    _, valid, said = parts_of(faces)
+    assert len(valid) == 2 and "left aside: 4 of valid" in said
+    nothing_known = table([-1] * 24, split=["train"] * 20 + ["valid"] * 4)
+    assert len(parts_of(nothing_known)[1]) == 4
+
+
+def test_a_table_without_parts_is_held_out_of() -> None:
+    train, valid, said = parts_of(table([0, 1] * 10))
+    assert len(train) == 18 and len(valid) == 2
+    assert said == "faces: 18 faces to train on, 2 to watch (held out of them, by image)"
+    assert parts_of(table([0, 1] * 10), split="all")[:2] == (train, valid)
+
+
+def test_parts_that_are_not_there() -> None:
+    with pytest.raises(DatasetError, match="faces: no train part to train on; its parts are test, or all"):
+        splits.training_parts(table([0, 1], split=["test", "test"]))
+    with pytest.raises(DatasetError, match="faces: no train part to train on; it has no parts: say all"):
+        splits.training_parts(table([0, 1]), split="train")
+    with pytest.raises(DatasetError, match="faces: no test part to test on; its parts are train, or all"):
+        splits.evaluation_part(table([0, 1], split=["train", "train"]), "test")
+    for options, message in (({"hold_out": 1.5}, "share to hold out"), ({"share": 0.0}, "share to train on")):
+        with pytest.raises(DatasetError, match=f"the {message} must lie between 0 and 1"):
+            splits.training_parts(table([0, 1] * 10), **options)
+
+
+def test_a_face_in_two_parts_is_refused() -> None:
+    columns = {"split": ["train"] * 3 + ["test"], "box": [[0, 0, 2, 2]] * 4}
+    faces = table([0, 1, 0, 1], **columns)
+    twice = faces.with_columns(path=["a.png", "b.png", "c.png", "./a.png"])
+    with pytest.raises(
+        DatasetError, match=r"\[./a.png\]: is in train and in test, as 1 faces of faces are in two parts"
+    ):
+        splits.training_parts(twice)
+    other_face = twice.with_columns(box=[[0, 0, 2, 2]] * 3 + [[2, 2, 4, 4]])
+    assert len(splits.training_parts(other_face).train) + len(splits.training_parts(other_face).valid) == 3
+    assert len(splits.evaluation_part(other_face).table) == 1
+
+
+def test_held_out_people_are_strangers_and_the_nameless_count_as_one_each(people: FaceTable) -> None:
+    train, valid, said = splits.training_parts(people)
+    assert not set(train["identity"]) & set(valid["identity"]) and "by person" in said
+    assert len(valid) / len(people) == pytest.approx(0.1, abs=0.03)
+    names = people["identity"].copy()
+    names[::3] = ""
+    some = people.with_columns(identity=names)
+    train, valid, said = splits.training_parts(some)
+    assert not set(train["identity"]) & set(valid["identity"]) - {""} and "by person" in said
+    assert set(valid["identity"]) <= set(names) and len(train) + len(valid) == len(some)
+    assert (valid["identity"] == "").any() and (train["identity"] == "").any()
+    both = splits.training_parts(people.with_columns(split=np.where(np.arange(len(people)) % 5, "train", "valid")))
+    shared = len(set(both.train["identity"]) & set(both.valid["identity"]))
+    assert shared > 10 and f"; {shared} people are in both" in both.said
+
+
+def test_one_picture_that_is_listed_twice_stays_on_one_side() -> None:
+    paths = [str(row // 2) for row in range(80)]
+    faces = table([row % 3 for row in range(80)]).with_columns(path=paths)
+    for seed in range(4):
+        train, valid, said = parts_of(faces, seed=seed)
+        assert not set(train) & set(valid) and len(train) + len(valid) == 80 and len(valid) == pytest.approx(8, abs=2)
+        assert "by image" in said
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_few_people_can_be_held_out_of(count: int) -> None:
+    faces = table([row % 2 for row in range(8 * count)], identity=[f"p{row // 8}" for row in range(8 * count)])
+    train, valid, _ = splits.training_parts(faces)
+    assert len(set(valid["identity"])) == 1 and not set(train["identity"]) & set(valid["identity"])
+    alone = faces.where(identity="p0")
+    train, valid, said = splits.training_parts(alone)
+    assert len(train) + len(valid) == 8 and len(valid) and "by image" in said
+    with pytest.raises(DatasetError, match="too few to hold out 0.01"):
+        splits.training_parts(faces, 0.01)
+
+
+def test_a_share_is_of_what_is_left_to_train_on() -> None:
+    whole = splits.training_parts(divided())
+    part = splits.training_parts(divided(), share=0.5)
+    assert set(part.train["path"]) < set(whole.train["path"]) and len(part.train) == 10
+    assert part.valid["path"].tolist() == whole.valid["path"].tolist()
+    assert "10 faces to train on (a share of 0.5 of the part train)" in part.said
+    assert part.said.endswith("left aside: 2 of no part, 3 of test, 10 of train")
+    held_out = splits.training_parts(divided(), 0.2, share=0.5)
+    assert len(held_out.train) == 8 and not set(held_out.train["path"]) & set(held_out.valid["path"])
+    drawn = splits.balanced(held_out.train)
+    assert not set(drawn["path"]) & set(held_out.valid["path"])
+
+
+def test_evaluation_parts() -> None:
+    faces = divided()
+    part, said = splits.evaluation_part(faces)
+    assert part["path"].tolist() == ["24", "25", "26"]
+    assert said == ("faces: 3 faces to test on (the part test); left aside: 2 of no part, 20 of train, 4 of valid")
+    assert len(splits.evaluation_part(faces, "all").table) == 29
+    assert splits.evaluation_part(faces, "valid").table["split"].tolist() == ["valid"] * 4
+    unlabelled = faces.with_columns(expression=np.where(faces["split"] == "test", -1, 0))
+    assert set(splits.evaluation_part(unlabelled).table["split"]) == {"valid"}
+    part, said = splits.evaluation_part(faces.where(split="train"))
+    assert len(part) == 20 and "all of it, train, as no face of a test or valid part" in said
+    assert splits.evaluation_part(table([0, 1])).said == "faces: 2 faces to test on (all of it)"
+
+
+def test_the_part_to_train_on_beside_another_set() -> None:
+    part, said = splits.train_part(divided())
+    assert set(part["split"]) == {"train"} and "left aside: 2 of no part, 3 of test, 4 of valid" in said
+    assert len(splits.train_part(table([0, 1])).table) == 2

@@ -10,13 +10,26 @@ from typing import Any
 import numpy as np
 
 from kerasfer.datasets.base import COLUMNS, DatasetError, FaceTable, ImageSource, open_source, text_of
-from kerasfer.datasets.reading import SPLITS, Problems, check_images, check_split
+from kerasfer.datasets.reading import SPLITS, Problems, check_images, check_split, words
 from kerasfer.expressions import ACTION_UNITS, FERPLUS8, UNKNOWN, Expression, LabelSpace, parse_expression
 from kerasfer.images import IMAGE_SUFFIXES
 
 __all__ = ["class_folders", "find_images", "is_hidden", "read_csv", "read_folder"]
 
-_SPLIT_ALIASES = {"training": "train", "val": "valid", "validation": "valid", "testing": "test"}
+_SPLIT_ALIASES = {
+    "training": "train",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "publictest": "valid",
+    "testing": "test",
+    "privatetest": "test",
+}
+"""Other names of the parts; FER-2013 calls its own Training, PublicTest and PrivateTest."""
+
+_ABOUT_FOLDERS = {"set", "split", "data", "image", "images", "face", "faces", "aligned", "fer2013"}
+"""Words that may stand beside a part's name in a folder's."""
+
 _VECTORS = {"votes": len(FERPLUS8), "box": 4, "pose": 3, "landmarks": 136, "aus": len(ACTION_UNITS)}
 
 
@@ -36,6 +49,13 @@ def find_images(name: str, root: str | Path) -> tuple[ImageSource, list[str]]:
     if not found:
         raise DatasetError(f"{root}: holds no images ({', '.join(IMAGE_SUFFIXES)}), which {name} is made of")
     return source, found
+
+
+def _part_of_folder(name: str) -> str:
+    """The part that a folder's name tells, as "Training", "val_set", "PublicTest" and "test-images" do; "" for none."""
+    told = "".join(word for word in words(name) if word not in _ABOUT_FOLDERS).removeprefix("fer2013")
+    part = _SPLIT_ALIASES.get(told, told)
+    return part if part in SPLITS else ""
 
 
 def class_folders(name: str, root: str | Path) -> tuple[ImageSource, dict[str, list[str]]]:
@@ -68,11 +88,12 @@ def read_folder(
     classes: str | Mapping[str, str] = "expression",
     verify: bool = False,
 ) -> FaceTable:
-    """Reads `<class>/<image>` or `<split>/<class>/<image>`.
+    """Reads `<class>/<image>` or `<split>/<class>/<image>`, with other folders around and between them or not.
 
     Args:
         root: the folder or zip; a zip may hold one folder with everything in it.
-        split: read only the folder train, valid (or val, validation) or test; None reads all.
+        split: read only the folder train, valid (or val, validation, PublicTest) or test (or PrivateTest), also called
+            "val_set" or "Test images"; None reads all.
         strict: raise on damaged files and folders that name no expression; False leaves them out.
         classes: "expression" if the class folders bear the names of expressions ("happiness", "Happy"), "identity" if
             they are people; or a mapping from the folders' names to expressions, for example {"1": "surprise"}.
@@ -97,9 +118,7 @@ def read_folder(
             problems.add(source.describe(path), "stands in no folder of a class")
             continue
         folder = parents[-1]
-        part = parents[-2].lower() if len(parents) > 1 else ""
-        part = _SPLIT_ALIASES.get(part, part)
-        part = part if part in SPLITS else ""
+        part = next(filter(None, map(_part_of_folder, reversed(parents[:-1]))), "")
         if split not in (None, part):
             continue
         if classes != "identity" and folder not in expressions:
