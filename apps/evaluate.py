@@ -200,11 +200,10 @@ def _probe(options: argparse.Namespace) -> int:
 def _draw_codes(codes: dict[str, Any], table: Any, folder: Path) -> None:
     """Each code in the plane, coloured by expression and by person."""
     from kerasfer import plots
-    from kerasfer.expressions import Expression
 
     folder.mkdir(parents=True, exist_ok=True)
     groups = {
-        "expression": [Expression(code).label for code in table["expression"]],
+        "expression": table.class_names().tolist(),
         "identity": table["identity"].tolist(),
     }
     for code, features in codes.items():

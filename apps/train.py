@@ -349,6 +349,7 @@ def joined(tables: list[Any]) -> Any:
     import numpy as np
 
     from kerasfer.datasets.base import FaceTable
+    from kerasfer.expressions import LabelSpace
 
     filled = []
     for number, table in enumerate(tables):
@@ -358,8 +359,11 @@ def joined(tables: list[Any]) -> Any:
         if "box" not in table:
             columns["box"] = np.full((len(table), 4), np.nan)
         if "votes" not in table:
-            columns["votes"] = 10.0 * (table["expression"][:, None] == np.arange(8))
-        filled.append(table.with_columns(**columns))
+            columns["votes"] = 10.0 * (table["expression"][:, None] == np.arange(len(table.classes)))
+            table = table.replace(vote_space=LabelSpace("votes", table.classes), columns={**table.columns, **columns})
+        else:
+            table = table.with_columns(**columns)
+        filled.append(table)
     return FaceTable.concatenate(" and ".join(table.name for table in tables), filled)
 
 

@@ -41,7 +41,7 @@ from kerasfer.datasets.base import (
     ZipSource,
 )
 from kerasfer.datasets.reading import prepare_faces
-from kerasfer.expressions import FERPLUS8, LabelSpace
+from kerasfer.expressions import LabelSpace
 from kerasfer.faces import MIRRORED_LANDMARKS, ImageSpec, yaw_class
 from kerasfer.files import written_aside
 
@@ -240,14 +240,11 @@ def label_distributions(table: FaceTable, space: LabelSpace, labels: str = "majo
         DatasetError: votes were asked for and the table, or the space, has classes without votes.
     """
     if labels == "majority":
-        encoded = space.encode(table["expression"])
+        encoded = table.encoded(space)
         return np.where(encoded[:, None] == np.arange(len(space)), np.float32(1), np.float32(0))
     if labels != "votes":
         raise DatasetError(f"labels must be majority or votes, not {labels!r}")
-    positions = FERPLUS8.encode([int(expression) for expression in space.expressions])
-    if (positions < 0).any():
-        raise DatasetError(f"label space {space.name!r} has expressions that no one votes on; use majority labels")
-    votes = np.nan_to_num(table["votes"][:, positions])
+    votes = table.votes_for(space)
     total = votes.sum(1, keepdims=True)
     return np.divide(votes, total, out=np.zeros_like(votes), where=total > 0)
 

@@ -351,8 +351,7 @@ def repeated(split: Split, runs: int = 3) -> list[Split]:
 
 def restricted(table: FaceTable, space: LabelSpace) -> FaceTable:
     """The faces whose expression is in a label space, as a table of that space."""
-    kept = table.labelled(space)
-    return FaceTable(kept.name, kept.source, kept.columns, space, kept.rejected)
+    return table.labelled(space).replace(label_space=space)
 
 
 def cross_database(train: FaceTable, test: FaceTable) -> Split:
@@ -362,7 +361,7 @@ def cross_database(train: FaceTable, test: FaceTable) -> Split:
         DatasetError: they share fewer than two expressions, or one has no face of them.
     """
     name = f"{train.name} to {test.name}"
-    shared = tuple(code for code in train.label_space.expressions if code in test.label_space.expressions)
+    shared = [label for label in train.label_space.labels if test.label_space.find(label) != UNKNOWN]
     if len(shared) < 2:
         raise DatasetError(f"{name}: the sets share {len(shared)} expressions; a test needs at least 2")
     space = LabelSpace.of(shared)

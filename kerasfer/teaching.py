@@ -27,25 +27,25 @@ def answers(
     """What several models say of each face of a table: the mean of all, and of the face and its mirror image.
 
     Args:
-        teachers: recognisers; an expression that is not among a teacher's classes gets nothing from it.
+        teachers: recognisers; a class that is not among a teacher's gets nothing from it.
         table: the faces, aligned.
         progress: called with the number of faces done and of all, counted over all teachers.
 
     Returns:
-        float32 (n, 8): shares of the FERPlus expressions in their order; each row adds up to one.
+        float32 (n, K): shares of the classes that the table's votes are for; each row adds up to one.
 
     Raises:
-        DatasetError: no teacher, one that knows other expressions than FERPlus' only, or images that do not decode.
+        DatasetError: no teacher, one that knows a class that no one votes on, or images that do not decode.
     """
     if not teachers:
         raise DatasetError(f"{table.name}: no model was given to learn from")
-    total = np.zeros((len(table), len(FERPLUS8)), np.float64)
+    voted = table.vote_space
+    votable = "the FERPlus expressions" if voted == FERPLUS8 else ", ".join(voted.labels)
+    total = np.zeros((len(table), len(voted)), np.float64)
     for number, teacher in enumerate(teachers):
-        positions = FERPLUS8.encode([int(expression) for expression in teacher.label_space.expressions])
+        positions = np.array([voted.find(label) for label in teacher.label_space.labels])
         if (positions < 0).any():
-            raise DatasetError(
-                f"a teacher knows {', '.join(teacher.label_space.labels)}; take one of the FERPlus expressions"
-            )
+            raise DatasetError(f"a teacher knows {', '.join(teacher.label_space.labels)}; take one of {votable}")
 
         def told(done: int, rows: int, number: int = number) -> None:
             if progress is not None:
@@ -87,7 +87,7 @@ def taught(
             said = np.load(path)
         except (OSError, ValueError) as error:
             raise DatasetError(f"{path}: not readable ({error}); delete it to ask the teachers again") from error
-        if said.shape != (len(table), len(FERPLUS8)):
+        if said.shape != (len(table), len(table.vote_space)):
             raise DatasetError(f"{path}: is of other faces; delete it to ask the teachers again")
     else:
         said = answers(teachers, table, progress)

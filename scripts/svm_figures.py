@@ -50,7 +50,7 @@ def expression_figures(
 
     space, settings = model.label_space, model.config.svm_settings
     train, valid = train.labelled(space), valid.labelled(space)
-    classes, true = space.encode(train["expression"]), space.encode(valid["expression"])
+    classes, true = train.encoded(space), valid.encoded(space)
     fresh = type(model)(model.config)
     features = {
         "dcgan": ("the DCGAN feature", model.features),
@@ -115,8 +115,8 @@ def transfer_figures(
         network = zoo.load(runs / run)
         called, *tables = parts[asked["fitted"]]
         train, test = (table.labelled(space) for table in tables)
-        machine = fit_expression_svm(network.features(train), space.encode(train["expression"]), len(space), settings)
-        report = Report.of(space.encode(test["expression"]), machine.classify(network.features(test)), space)
+        machine = fit_expression_svm(network.features(train), train.encoded(space), len(space), settings)
+        report = Report.of(test.encoded(space), machine.classify(network.features(test)), space)
         what = (
             f"DCGAN on {asked['learnt']} without labels, RBF SVM fitted on {len(train)} faces of {called}: "
             f"{report.n} others of it, 8 classes"

@@ -121,7 +121,7 @@ def write_csv(root: Path) -> None:
     assert set(with_everything) == set(COLUMNS)
     rows = [
         with_everything,
-        {"path": "faces/b.png", "expression": "4", "split": "val"},
+        {"path": "faces/b.png", "expression": "Angry", "split": "val"},
         {"path": "faces/c.png", "split": "test"},
     ]
     (root / "faces").mkdir(parents=True, exist_ok=True)

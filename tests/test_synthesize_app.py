@@ -246,7 +246,7 @@ def driven(tmp_path_factory):
 
     model = G2FER(G2FERConfig.tiny())
     faces = align_table(datasets.load("synthetic", count=120, identities=8, size=48), model.image_spec.size)
-    labels = np.eye(8, dtype=np.float32)[model.label_space.encode(faces["expression"])]
+    labels = np.eye(8, dtype=np.float32)[faces.encoded(model.label_space)]
     model.survey({"landmarks": faces["landmarks"], "label": labels})
     return model, str(zoo.save(model, tmp_path_factory.mktemp("zoo") / "driven"))
 

@@ -14,13 +14,12 @@ import numpy as np
 
 from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, open_source, text_of
 from kerasfer.datasets.reading import Problems, check_choice, check_split, table_of_rows
-from kerasfer.expressions import BASIC7, FERPLUS8, Expression
+from kerasfer.expressions import BASIC7, FERPLUS8, LABEL_CODES, Expression
 from kerasfer.images import IMAGE_SUFFIXES
 
 __all__ = ["CLASSES", "EXPRESSIONS", "HEADER", "NO_EXPRESSION", "read"]
 
-_E = Expression
-EXPRESSIONS = (_E.NEUTRAL, _E.HAPPINESS, _E.SADNESS, _E.SURPRISE, _E.FEAR, _E.DISGUST, _E.ANGER, _E.CONTEMPT)
+EXPRESSIONS = tuple(LABEL_CODES["affectnet"].values())
 """The expressions in the order of the set's codes 0 to 7."""
 
 NO_EXPRESSION = {8: "none", 9: "uncertain", 10: "no face"}

@@ -8,13 +8,13 @@ import os
 import weakref
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
 
 import numpy as np
 
-from kerasfer.expressions import UNKNOWN, Expression, LabelSpace
+from kerasfer.expressions import FERPLUS8, KNOWN_CLASSES, UNKNOWN, LabelSpace
 
 __all__ = [
     "COLUMNS",
@@ -267,8 +267,8 @@ def open_source(root: str | Path, marker: str | None = None) -> ImageSource:
 
 COLUMNS: dict[str, str] = {
     "path": "str: where the source finds the image",
-    "expression": "int8: code of the Expression, -1 where it is not known",
-    "votes": "float32 (8,): annotators' votes for the FERPlus expressions, in their order",
+    "expression": "int16: number of the table's class, for known expressions their code; -1 where it is not known",
+    "votes": "float32 (K,): annotators' votes for the table's vote_space, by default the eight FERPlus expressions",
     "identity": "str: the person; empty where not known",
     "box": "float32 (4,): left, top, right, bottom of the face in pixels; NaN for the whole image",
     "pose": "float32 (3,): yaw, pitch, roll in degrees as in HeadPose; NaN where not known",
@@ -281,8 +281,8 @@ COLUMNS: dict[str, str] = {
 }
 """The columns of a table: name -> type and meaning. Only `path` and `expression` are always there."""
 
-_SHAPES: dict[str, tuple[int, ...]] = {"votes": (8,), "box": (4,), "pose": (3,), "landmarks": (68, 2), "aus": (14,)}
-_DTYPES: dict[str, Any] = {"expression": np.int8, "fold": np.int16, "frame": np.int32}
+_SHAPES: dict[str, tuple[int, ...]] = {"box": (4,), "pose": (3,), "landmarks": (68, 2), "aus": (14,)}
+_DTYPES: dict[str, Any] = {"expression": np.int16, "fold": np.int16, "frame": np.int32}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,11 +300,15 @@ class FaceTable:
         name: the data set's name.
         source: where the images are read from.
         columns: name -> values, for names in `COLUMNS`. `path` is needed; a missing `expression` counts as unknown.
-        label_space: the expressions that the set distinguishes.
+            `expression` may hold names of classes, "" for unknown, in place of numbers.
+        label_space: the classes that the set distinguishes.
         rejected: files that were left out while reading, with reasons.
+        classes: names of the classes that `expression` counts. They begin with the known expressions, whose numbers
+            are their codes; classes of the set's own follow. By default those are the label space's.
+        vote_space: the classes that `votes` has a number for.
 
     Raises:
-        DatasetError: an unknown column, unequal lengths, or a shape or code that `COLUMNS` does not allow.
+        DatasetError: an unknown column, unequal lengths, or a shape, name or code that `COLUMNS` does not allow.
     """
 
     def __init__(
@@ -314,24 +318,36 @@ class FaceTable:
         columns: dict[str, Any],
         label_space: LabelSpace,
         rejected: Sequence[Rejected] = (),
+        classes: Sequence[str] | None = None,
+        vote_space: LabelSpace = FERPLUS8,
     ) -> None:
         self.name = name
         self.source = source
         self.label_space = label_space
         self.rejected = tuple(rejected)
+        self.classes = _with_known(label_space.labels if classes is None else classes)
+        self.vote_space = vote_space
         unknown = set(columns) - set(COLUMNS)
         if unknown or "path" not in columns:
             raise DatasetError(
                 f"{name}: a table has a path column, others of {', '.join(COLUMNS)}; not {', '.join(sorted(unknown))}"
             )
         size = len(columns["path"])
-        columns = {"expression": np.full(size, UNKNOWN, np.int8), **columns}
+        columns = {"expression": np.full(size, UNKNOWN, np.int16), **columns}
+        columns["expression"] = self._numbers(columns["expression"])
+        shapes = {**_SHAPES, "votes": (len(vote_space),)}
         self.columns: dict[str, np.ndarray] = {}
         for column in COLUMNS:
             if column not in columns:
                 continue
-            if column in _SHAPES:
-                values = np.asarray(columns[column], np.float32).reshape(-1, *_SHAPES[column])
+            if column in shapes:
+                values = np.asarray(columns[column], np.float32)
+                if column == "votes" and len(values) and values.shape[1:] != shapes[column]:
+                    raise DatasetError(
+                        f"{name}: votes are for {', '.join(vote_space.labels)}: {len(vote_space)} numbers a face, "
+                        f"got an array of shape {values.shape}"
+                    )
+                values = values.reshape(-1, *shapes[column])
             elif column in _DTYPES:
                 values = np.asarray(columns[column]).astype(_DTYPES[column]).reshape(-1)
             else:
@@ -340,9 +356,38 @@ class FaceTable:
                 raise DatasetError(f"{name}: column {column!r} has {len(values)} values for {size} paths")
             values.setflags(write=False)
             self.columns[column] = values
-        codes = self.columns["expression"]
-        if size and (codes.min() < UNKNOWN or codes.max() > max(Expression)):
-            raise DatasetError(f"{name}: expression codes must be those of Expression or {UNKNOWN}")
+
+    def _numbers(self, classes: Any) -> np.ndarray:
+        """The numbers of classes that are given by number or by name, checked."""
+        values = np.asarray(classes)
+        if values.dtype.kind in "US":
+            numbers = {name: number for number, name in enumerate(self.classes)} | {"": UNKNOWN}
+            strange = sorted(set(values.tolist()) - set(numbers))
+            if strange:
+                raise DatasetError(
+                    f"{self.name}: class {strange[0]!r} is not among those of the label space: "
+                    f"{', '.join(self.label_space.labels)}"
+                )
+            values = np.array([numbers[name] for name in values.tolist()], np.int16)
+        if values.size and (values.min() < UNKNOWN or values.max() >= len(self.classes)):
+            raise DatasetError(
+                f"{self.name}: expression codes must be those of Expression, then of the set's own classes, "
+                f"or {UNKNOWN}; there are {len(self.classes)}"
+            )
+        return values
+
+    def replace(self, **changes: Any) -> FaceTable:
+        """A table with other arguments than this one's, such as `source`, `columns` or `rejected`."""
+        mine = {
+            "name": self.name,
+            "source": self.source,
+            "columns": self.columns,
+            "label_space": self.label_space,
+            "rejected": self.rejected,
+            "classes": self.classes,
+            "vote_space": self.vote_space,
+        }
+        return FaceTable(**{**mine, **changes})
 
     def __len__(self) -> int:
         return len(self.columns["path"])
@@ -365,48 +410,121 @@ class FaceTable:
         rows = np.asarray(rows)
         if rows.size == 0:
             rows = rows.astype(np.int64)
-        columns = {name: values[rows] for name, values in self.columns.items()}
-        return FaceTable(self.name, self.source, columns, self.label_space, self.rejected)
+        return self.replace(columns={name: values[rows] for name, values in self.columns.items()})
 
     def where(self, **equal: Any) -> FaceTable:
         """The rows where each named column equals the value given, e.g. `where(split="train")`.
 
-        An expression may be given by name.
+        An expression may be given by name; "happy" means a class of that name, and happiness.
         """
         mask = np.ones(len(self), bool)
         for column, value in equal.items():
             if column == "expression" and isinstance(value, str):
-                value = LabelSpace.of([value]).expressions[0]
-            mask &= self[column] == value
+                mask &= self.encoded(self._one_class(value)) >= 0
+            else:
+                mask &= self[column] == value
         return self.select(mask)
+
+    def _one_class(self, name: str) -> LabelSpace:
+        if LabelSpace("classes", self.classes).find(name) == UNKNOWN:
+            raise DatasetError(f"{self.name}: no class {name!r}; classes are {', '.join(self.classes)}")
+        return LabelSpace(name, (name,))
+
+    def encoded(self, space: LabelSpace | None = None) -> np.ndarray:
+        """The class number of each row in a label space (by default the table's), int32 (n,).
+
+        A class of the table is the class of that name, or else the one that means the same expression, as
+        `LabelSpace.find` tells; -1 where there is none, or the row's class is not known.
+        """
+        return (self.label_space if space is None else space).encode(self["expression"], self.classes)
 
     def labelled(self, space: LabelSpace | None = None) -> FaceTable:
         """The rows whose expression is in the space (by default: is known)."""
+        return self.select(self["expression"] != UNKNOWN if space is None else self.encoded(space) >= 0)
+
+    def outside(self, space: LabelSpace) -> dict[str, int]:
+        """Classes of rows that a label space has no class for -> their number of rows."""
         codes = self["expression"]
-        return self.select(codes != UNKNOWN if space is None else space.encode(codes) >= 0)
+        codes, numbers = np.unique(codes[(codes != UNKNOWN) & (self.encoded(space) == UNKNOWN)], return_counts=True)
+        return {self.classes[code]: int(number) for code, number in zip(codes, numbers)}
+
+    def class_names(self) -> np.ndarray:
+        """The name of each row's class, str (n,); "" where it is not known."""
+        return np.array([*self.classes, ""], np.str_)[self["expression"]]
+
+    def votes_for(self, space: LabelSpace) -> np.ndarray:
+        """The votes for the classes of a label space, float32 (n, K); those that fell on other classes are left out.
+
+        Raises:
+            DatasetError: the table has no votes, or none for one of the classes.
+        """
+        votes = np.nan_to_num(self["votes"])
+        belongs = np.array([space.find(label) for label in self.vote_space.labels])
+        if lacking := [label for number, label in enumerate(space.labels) if number not in belongs]:
+            raise DatasetError(
+                f"{self.name}: no one votes on {', '.join(lacking)}, only on {', '.join(self.vote_space.labels)}; "
+                "use majority labels"
+            )
+        return votes @ np.float32(belongs[:, None] == np.arange(len(space)))
 
     def with_columns(self, **columns: Any) -> FaceTable:
         """A table with columns added or replaced."""
-        return FaceTable(self.name, self.source, {**self.columns, **columns}, self.label_space, self.rejected)
+        return self.replace(columns={**self.columns, **columns})
+
+    def mapped(self, classes: Mapping[str, str]) -> FaceTable:
+        """A table with other classes, e.g. `mapped({"happiness": "happy", "sadness": "sad", "neutral": "other"})`.
+
+        Votes are added up by class. Rows of a class that is not named count as unknown.
+
+        Args:
+            classes: class of this table -> name of the new class; the label space has the new ones as they come.
+
+        Raises:
+            DatasetError: a class that the table does not have, or names that cannot be classes.
+        """
+        try:
+            space = LabelSpace("custom", tuple(dict.fromkeys(classes.values())))
+            mine = LabelSpace("classes", self.classes)
+            new = {mine.index(name): space.index(target) for name, target in classes.items()}
+            columns: dict[str, Any] = dict(self.columns)
+            lookup = np.array([new.get(code, UNKNOWN) for code in (*range(len(self.classes)), UNKNOWN)])
+            columns["expression"] = np.array([*space.labels, ""], np.str_)[lookup[self["expression"]]]
+            if "votes" in self:
+                belongs = [new.get(mine.find(label), UNKNOWN) for label in self.vote_space.labels]
+                columns["votes"] = self["votes"] @ np.float32(np.array(belongs)[:, None] == np.arange(len(space)))
+        except ValueError as error:
+            raise DatasetError(f"{self.name}: {error}") from error
+        return self.replace(columns=columns, label_space=space, classes=None, vote_space=space)
 
     @classmethod
     def concatenate(cls, name: str, tables: Sequence[FaceTable]) -> FaceTable:
-        """One table of several; it keeps the columns that all of them have."""
+        """One table of several; it keeps the columns that all of them have. Classes of one name become one class."""
         if not tables:
             raise DatasetError(f"{name}: nothing to put together")
         shared = [column for column in COLUMNS if all(column in table for table in tables)]
+        votes = _united([table.vote_space for table in tables])
         columns: dict[str, Any] = {
-            column: np.concatenate([table[column] for table in tables]) for column in shared if column != "path"
+            column: np.concatenate([table[column] for table in tables])
+            for column in shared
+            if column not in ("path", "expression", "votes")
         }
         columns["path"] = [f"{number}/{path}" for number, table in enumerate(tables) for path in table["path"]]
-        present = {code for table in tables for code in table.label_space.expressions}
-        space = LabelSpace.of(sorted(present))
-        source = ChainSource([table.source for table in tables])
-        return cls(name, source, columns, space, [entry for table in tables for entry in table.rejected])
+        columns["expression"] = np.concatenate([table.class_names() for table in tables])
+        if "votes" in shared:
+            columns["votes"] = np.concatenate([_placed(table["votes"], table.vote_space, votes) for table in tables])
+        return cls(
+            name,
+            ChainSource([table.source for table in tables]),
+            columns,
+            _united([table.label_space for table in tables]),
+            [entry for table in tables for entry in table.rejected],
+            [own for table in tables for own in table.classes],
+            votes,
+        )
 
     def counts(self) -> dict[str, int]:
-        """Number of faces of each expression of the label space, in its order."""
-        encoded = self.label_space.encode(self["expression"])
+        """Number of faces of each class of the label space, in its order."""
+        encoded = self.encoded()
         numbers = np.bincount(encoded[encoded >= 0], minlength=len(self.label_space))
         return dict(zip(self.label_space.labels, map(int, numbers)))
 
@@ -417,6 +535,26 @@ class FaceTable:
     def map_images(self, function: Callable[[bytes | np.ndarray], Any], rows: Sequence[int] | None = None) -> list:
         """Applies a function to each image in turn, in row order."""
         return [function(self.read(row)) for row in (range(len(self)) if rows is None else rows)]
+
+
+def _with_known(classes: Sequence[str]) -> tuple[str, ...]:
+    """The known expressions' names, then those of the classes that are no known expression's."""
+    return tuple(dict.fromkeys((*KNOWN_CLASSES, *classes)))
+
+
+def _united(spaces: Sequence[LabelSpace]) -> LabelSpace:
+    """The classes of all spaces, each once: known expressions in their order, then others as they come."""
+    if all(space == spaces[0] for space in spaces):
+        return spaces[0]
+    labels = [label for space in spaces for label in space.labels]
+    return LabelSpace.of(label for label in _with_known(labels) if label in labels)
+
+
+def _placed(votes: np.ndarray, own: LabelSpace, space: LabelSpace) -> np.ndarray:
+    """Votes for the classes of one space among the columns of one that holds them all."""
+    placed = np.zeros((len(votes), len(space)), np.float32)
+    placed[:, [space.labels.index(label) for label in own.labels]] = votes
+    return placed
 
 
 def text_of(source: ImageSource, path: str) -> TextIO:

@@ -242,10 +242,11 @@ def contact_sheet(table: FaceTable, columns: int = 12, seed: int = 0) -> np.ndar
         raise DatasetError(f"{table.name}: no faces to show")
     spec = ImageSpec(_TILE, 3)
     generator = np.random.default_rng(seed)
-    codes = [code for code in (*table.label_space.expressions, -1) if (table["expression"] == code).any()]
+    classes = table.encoded()
+    codes = [code for code in (*range(len(table.label_space)), -1) if (classes == code).any()]
     sheet = np.full((len(codes) * _TILE, columns * _TILE, 3), 128, np.uint8)
     for line, code in enumerate(codes):
-        rows = np.flatnonzero(table["expression"] == code)
+        rows = np.flatnonzero(classes == code)
         for place, row in enumerate(sorted(generator.permutation(rows)[:columns].tolist())):
             try:
                 pixels = images.prepare_uint8(read_face(table, row), spec)

@@ -14,20 +14,11 @@ from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, open_so
 from kerasfer.datasets.generic import is_hidden
 from kerasfer.datasets.reading import Problems, action_unit_vector, check_choice, check_split, table_of_rows
 from kerasfer.datasets.sequences import FrameRule
-from kerasfer.expressions import BASIC6, BASIC7, CK_PLUS7, FERPLUS8, UNKNOWN, Expression
+from kerasfer.expressions import BASIC6, BASIC7, CK_PLUS7, FERPLUS8, LABEL_CODES, UNKNOWN, Expression
 
 __all__ = ["CODES", "FILE_NAME", "SELECTIONS", "Selection", "intensity_of_grade", "read"]
 
-CODES = {
-    0: Expression.NEUTRAL,
-    1: Expression.ANGER,
-    2: Expression.CONTEMPT,
-    3: Expression.DISGUST,
-    4: Expression.FEAR,
-    5: Expression.HAPPINESS,
-    6: Expression.SADNESS,
-    7: Expression.SURPRISE,
-}
+CODES = LABEL_CODES["ck_plus"]
 """Numbers in the files of `Emotion/` -> expressions."""
 
 FILE_NAME = re.compile(

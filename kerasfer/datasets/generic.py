@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,7 +13,19 @@ import numpy as np
 
 from kerasfer.datasets.base import COLUMNS, DatasetError, FaceTable, ImageSource, open_source, text_of
 from kerasfer.datasets.reading import SPLITS, Problems, check_images, check_split, words
-from kerasfer.expressions import ACTION_UNITS, FERPLUS8, UNKNOWN, Expression, LabelSpace, parse_expression
+from kerasfer.expressions import (
+    ACTION_UNITS,
+    ALIASES,
+    FERPLUS8,
+    KNOWN_CLASSES,
+    LABEL_CODES,
+    LABEL_SPACES,
+    UNKNOWN,
+    LabelSpace,
+    class_name,
+    known_expression,
+    label_codes,
+)
 from kerasfer.images import IMAGE_SUFFIXES
 
 __all__ = ["class_folders", "find_images", "is_hidden", "read_csv", "read_folder"]
@@ -30,7 +44,7 @@ _SPLIT_ALIASES = {
 _ABOUT_FOLDERS = {"set", "split", "data", "image", "images", "face", "faces", "aligned", "fer2013"}
 """Words that may stand beside a part's name in a folder's."""
 
-_VECTORS = {"votes": len(FERPLUS8), "box": 4, "pose": 3, "landmarks": 136, "aus": len(ACTION_UNITS)}
+_VECTORS = {"box": 4, "pose": 3, "landmarks": 136, "aus": len(ACTION_UNITS)}
 
 
 def is_hidden(name: str) -> bool:
@@ -86,32 +100,46 @@ def read_folder(
     strict: bool = True,
     *,
     classes: str | Mapping[str, str] = "expression",
+    expressions: Sequence[str] | LabelSpace | None = None,
+    labels_of: str | None = None,
     verify: bool = False,
 ) -> FaceTable:
     """Reads `<class>/<image>` or `<split>/<class>/<image>`, with other folders around and between them or not.
+
+    Folders that all bear names of known expressions ("happiness", "Happy") become these; else every folder is a class
+    of its own name, whatever that is.
 
     Args:
         root: the folder or zip; a zip may hold one folder with everything in it.
         split: read only the folder train, valid (or val, validation, PublicTest) or test (or PrivateTest), also called
             "val_set" or "Test images"; None reads all.
-        strict: raise on damaged files and folders that name no expression; False leaves them out.
-        classes: "expression" if the class folders bear the names of expressions ("happiness", "Happy"), "identity" if
-            they are people; or a mapping from the folders' names to expressions, for example {"1": "surprise"}.
+        strict: raise on damaged files and folders that are no class; False leaves them out.
+        classes: "expression" if the class folders bear the names of classes, "identity" if they are people; or a
+            mapping from the folders' names to those of classes, for example {"1": "surprise"}.
+        expressions: the classes there are, in order, if folders of other names are a mistake; by default all that
+            are found, known expressions in their order, others by name.
+        labels_of: whose numbers the folders bear, if they are numbers: "raf_db" or another of `LABEL_CODES`; "names"
+            if the numbers are to be names of classes.
         verify: decode every image, instead of a check of its checksums or its first and last bytes.
 
     Returns:
         Columns path, expression (or identity), and split where there are folders of splits.
 
     Raises:
-        DatasetError: there are no such folders, or, if strict, files or classes are bad.
+        DatasetError: there are no such folders, folders are numbers and no one said whose, or, if strict, files or
+            classes are bad.
     """
     check_split("folder", split)
+    naming = _Naming("folder", classes, expressions, labels_of)
     if isinstance(classes, str) and classes not in ("expression", "identity"):
         raise DatasetError(f"folder: classes must be expression, identity or a mapping, not {classes!r}")
     source, found = find_images("folder", root)
     problems = Problems("folder", strict)
     paths, labels, splits = [], [], []
-    expressions: dict[str, int] = {}
+    folders = [PurePosixPath(path).parent.name for path in found] if classes != "identity" else []
+    numbers = naming.settle(folders)
+    if numbers:
+        raise DatasetError(f"{root}: unknown expression {numbers[0]!r}: {naming.question('folders', numbers)}")
     for path in found:
         *parents, _ = PurePosixPath(path).parts
         if not parents:
@@ -121,13 +149,9 @@ def read_folder(
         part = next(filter(None, map(_part_of_folder, reversed(parents[:-1]))), "")
         if split not in (None, part):
             continue
-        if classes != "identity" and folder not in expressions:
-            try:
-                expressions[folder] = parse_expression(folder if isinstance(classes, str) else classes[folder])
-            except (ValueError, KeyError) as error:
-                reason = str(error) if isinstance(error, ValueError) else f"class {folder!r} is not in the mapping"
-                problems.add(source.describe(path), reason)
-                continue
+        if classes != "identity" and (reason := naming.wrong.get(folder)):
+            problems.add(source.describe(path), reason)
+            continue
         paths.append(path)
         labels.append(folder)
         splits.append(part)
@@ -139,22 +163,128 @@ def read_folder(
     if classes == "identity":
         columns["identity"] = names
     else:
-        columns["expression"] = [expressions[name] for name in names]
+        columns["expression"] = [naming.names[name] for name in names]
     if any(splits):
         columns["split"] = np.array(splits, np.str_)[good]
     rejected = problems.close()
-    return FaceTable("folder", source, columns, _space(columns.get("expression", ())), rejected)
+    return FaceTable("folder", source, columns, naming.space(columns.get("expression", ())), rejected)
 
 
-def _space(codes: Any) -> LabelSpace:
-    """The space of the expressions that occur; FER+'s eight where none does."""
-    present = sorted({int(code) for code in codes} - {UNKNOWN})
-    return LabelSpace.of([Expression(code) for code in present]) if present else FERPLUS8
+_NUMBER = re.compile(r"\d+(?:\.0*)?")
+_NAMES = "names"
+"""Value of `labels_of` that takes numbers for names."""
+
+_MISSPELLED = 0.85
+"""How much of two words is equal if one is the other misspelled: "surprize" is "surprise", "content" no "contempt"."""
 
 
-def _expression(cell: str) -> int:
-    cell = cell.strip()
-    return parse_expression(int(cell) if cell.isdecimal() else cell) if cell not in ("", str(UNKNOWN)) else UNKNOWN
+class _Naming:
+    """Which class each folder or cell names.
+
+    Args:
+        reader: the data set's name, for messages.
+        classes, expressions, labels_of: the reader's options.
+
+    Attributes:
+        names: what is written -> name of its class, once `settle` has seen all that is written.
+        wrong: what is written and names no class -> why.
+    """
+
+    def __init__(
+        self,
+        reader: str,
+        classes: str | Mapping[str, str],
+        expressions: Sequence[str] | LabelSpace | None,
+        labels_of: str | None,
+    ) -> None:
+        if isinstance(classes, str) and classes == "identity" and (expressions or labels_of):
+            raise DatasetError(f"{reader}: people have no expressions: leave expressions and labels_of out")
+        self._mapping = None if isinstance(classes, str) else classes
+        self._labels_of = labels_of
+        try:
+            self.codes = None if labels_of in (None, _NAMES) else label_codes(labels_of)
+            if isinstance(expressions, str) and expressions not in LABEL_SPACES:
+                expressions = expressions.split(",")
+            self.expressions = None if expressions is None else LabelSpace.of(expressions)
+        except ValueError as error:
+            raise DatasetError(f"{reader}: {error}") from error
+        self.names: dict[str, str] = {}
+        self.wrong: dict[str, str] = {}
+        self._own: LabelSpace | None = None
+
+    def settle(self, written: Iterable[str]) -> list[str]:
+        """Takes all that is written, and gives what is a number that no option explains."""
+        numbers, names = [], {}
+        for text in sorted(set(written)):
+            try:
+                name = self._name(text)
+            except ValueError as error:
+                self.wrong[text] = str(error)
+                continue
+            if name is None:
+                numbers.append(text)
+            else:
+                names[text] = name
+        self._call(names)
+        return numbers
+
+    def _name(self, text: str) -> str | None:
+        """The name that is meant, None for a number; `ValueError` if it is none."""
+        if self._mapping is not None:
+            if text not in self._mapping:
+                raise ValueError(f"class {text!r} is not in the mapping")
+            return class_name(self._mapping[text])
+        name = class_name(text)
+        listed = self.expressions is not None and self.expressions.find(name) != UNKNOWN
+        if not _NUMBER.fullmatch(name) or listed or self._labels_of == _NAMES:
+            return name
+        if self.codes is None:
+            return None
+        if int(float(name)) not in self.codes:
+            raise ValueError(f"{name} is no code of {self._labels_of}, which has {', '.join(map(str, self.codes))}")
+        return self.codes[int(float(name))].label
+
+    def _call(self, names: Mapping[str, str]) -> None:
+        """Decides what the classes are called in the table."""
+        if self.expressions is not None:
+            for text, name in names.items():
+                if (number := self.expressions.find(name)) == UNKNOWN:
+                    self.wrong[text] = f"class {name!r} is not one of {', '.join(self.expressions.labels)}"
+                else:
+                    self.names[text] = self.expressions.labels[number]
+            return
+        meant = {text: known_expression(name) for text, name in names.items()}
+        unknown = [text for text, expression in meant.items() if expression is None]
+        near = {text: difflib.get_close_matches(names[text].lower(), _SPELLED, 1, _MISSPELLED) for text in unknown}
+        if not names or len(unknown) < len(names) and all(near[text] and names[text].isalpha() for text in unknown):
+            for text in unknown:
+                self.wrong[text] = (
+                    f"unknown expression {names[text]!r}, which looks like {near[text][0]!r}; if it is a class of "
+                    "your own, name all classes: expressions=(...)"
+                )
+            self.names = {text: expression.label for text, expression in meant.items() if expression is not None}
+            return
+        spelled: dict[str, str] = {}
+        self.names = {text: spelled.setdefault(name.casefold(), name) for text, name in names.items()}
+        self._own = LabelSpace.of(sorted(spelled.values(), key=str.casefold))
+
+    def question(self, what: str, numbers: Sequence[str]) -> str:
+        """What to ask where there are numbers."""
+        shown = ", ".join(numbers[:10]) + (", ..." if len(numbers) > 10 else "")
+        return (
+            f"{what} hold numbers ({shown}), which mean other expressions in every data set; say whose they are with "
+            f"labels_of= (--labels-of): {', '.join(LABEL_CODES)}; or {_NAMES}, if they are names of classes"
+        )
+
+    def space(self, names: Iterable[str]) -> LabelSpace:
+        """The label space of a table with these classes: all that are known of, or the expressions that occur."""
+        if self.expressions is not None or self._own is not None:
+            return self.expressions or self._own
+        present = [label for label in KNOWN_CLASSES if label in set(names)]
+        return LabelSpace.of(present) if present else FERPLUS8
+
+
+_SPELLED = tuple({*KNOWN_CLASSES, *ALIASES})
 
 
 def _vector(length: int, empty: float) -> Callable[[str], np.ndarray]:
@@ -170,11 +300,11 @@ def _vector(length: int, empty: float) -> Callable[[str], np.ndarray]:
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "expression": _expression,
+    "expression": lambda cell: "" if cell.strip() == str(UNKNOWN) else cell.strip(),
     "split": lambda cell: _SPLIT_ALIASES.get(cell.strip().lower(), cell.strip().lower()),
     "fold": lambda cell: int(cell) if cell.strip() else -1,
     "frame": lambda cell: int(cell) if cell.strip() else -1,
-    **{name: _vector(length, 0.0 if name == "votes" else np.nan) for name, length in _VECTORS.items()},
+    **{name: _vector(length, np.nan) for name, length in _VECTORS.items()},
 }
 
 
@@ -184,27 +314,42 @@ def read_csv(
     strict: bool = True,
     *,
     file: str = "labels.csv",
+    classes: str | Mapping[str, str] = "expression",
+    expressions: Sequence[str] | LabelSpace | None = None,
+    labels_of: str | None = None,
     verify: bool = False,
 ) -> FaceTable:
     """Reads a CSV file whose columns are any of the table's (`kerasfer.datasets.base.COLUMNS`); `path` is needed.
 
-    A cell of `expression` is a name or a code of Expression. A cell of votes, box, pose, landmarks or aus holds its
-    8, 4, 3, 136 (x y x y ...) or 14 numbers with blanks between them. An empty cell is an unknown value.
+    A cell of `expression` is the name of a class: where all are names of known expressions ("happiness", "Happy") they
+    become these, else each is a class of its own name. A number is a class only with `labels_of`. A cell of votes, box,
+    pose, landmarks or aus holds its 8, 4, 3, 136 (x y x y ...) or 14 numbers with blanks between them; votes are for
+    the FERPlus expressions, or for the classes of `expressions`, one number each. An empty cell is an unknown value.
 
     Args:
         root: the CSV file, or a folder or zip that holds it. Paths in it are relative to the folder it stands in.
         split: read only the rows of this split; None reads all.
         strict: raise on missing or damaged files and bad cells; False leaves those rows out.
         file: the CSV file's name in the folder or zip.
+        classes: "expression", or a mapping from what the cells hold to names of classes.
+        expressions: the classes there are, in order, if other names are a mistake; by default all that are found.
+        labels_of: whose numbers the cells hold, if they are numbers: "fer2013" or another of `LABEL_CODES`; "names" if
+            the numbers are to be names of classes.
         verify: decode every image, instead of a check of its checksums or its first and last bytes.
 
     Returns:
         The columns that the file has.
 
     Raises:
-        DatasetError: there is no such file or column, or, if strict, files or cells are bad.
+        DatasetError: there is no such file or column, expressions are numbers and no one said whose, or, if strict,
+            files or cells are bad.
     """
     check_split("csv", split)
+    if isinstance(classes, str) and classes != "expression":
+        raise DatasetError(f"csv: classes must be expression or a mapping, not {classes!r}")
+    naming = _Naming("csv", classes, expressions, labels_of)
+    voted = naming.expressions or FERPLUS8
+    parsers = {**_PARSERS, "votes": _vector(len(voted), 0.0)}
     root = Path(root)
     if root.is_file() and root.suffix.lower() != ".zip":
         root, file = root.parent, root.name
@@ -220,23 +365,37 @@ def read_csv(
         raise DatasetError(f"{origin}: has no column split, so {split!r} cannot be read from it")
     rows.fieldnames = header
     problems = Problems("csv", strict)
-    columns: dict[str, list] = {name: [] for name in header}
+    lines: list[tuple[int, dict[str, Any]]] = []
     for number, row in enumerate(rows, start=2):
         values = {}
         for name in header:
             try:
                 if row[name] is None or None in row:
                     raise ValueError(f"{sum(value is not None for value in row.values())} cells, not {len(header)}")
-                values[name] = _PARSERS.get(name, str.strip)(row[name])
+                values[name] = parsers.get(name, str.strip)(row[name])
                 if name == "split" and values[name] not in ("", *SPLITS):
                     raise ValueError(f"split {row[name]!r} is not {', '.join(SPLITS)}")
             except ValueError as error:
                 problems.add(f"{origin} line {number}", f"column {name}: {error}")
                 break
         else:
-            if split in (None, values.get("split")):
-                for name in header:
-                    columns[name].append(values[name])
-    good = np.flatnonzero(check_images(source, columns["path"], problems, verify))
-    kept = {name: [values[row] for row in good] for name, values in columns.items()}
-    return FaceTable("csv", source, kept, _space(kept.get("expression", ())), problems.close())
+            lines.append((number, values))
+    if "expression" in header:
+        numbers = naming.settle(values["expression"] for _, values in lines if values["expression"])
+        if numbers:
+            line = next(number for number, values in lines if values["expression"] == numbers[0])
+            raise DatasetError(
+                f"{origin} line {line}: unknown expression {numbers[0]}: {naming.question('cells', numbers)}"
+            )
+    kept: list[dict[str, Any]] = []
+    for number, values in lines:
+        written = values.get("expression", "")
+        if written in naming.wrong:
+            problems.add(f"{origin} line {number}", f"column expression: {naming.wrong[written]}")
+        elif split in (None, values.get("split")):
+            kept.append({**values, "expression": naming.names.get(written, "")} if written else values)
+    good = np.flatnonzero(check_images(source, [values["path"] for values in kept], problems, verify))
+    columns = {name: [kept[row][name] for row in good] for name in header}
+    return FaceTable(
+        "csv", source, columns, naming.space(columns.get("expression", ())), problems.close(), vote_space=voted
+    )

@@ -12,19 +12,11 @@ import numpy as np
 from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, text_of
 from kerasfer.datasets.generic import find_images
 from kerasfer.datasets.reading import Problems, check_choice, check_split, table_of_rows
-from kerasfer.expressions import BASIC7, Expression
+from kerasfer.expressions import BASIC7, LABEL_CODES
 
 __all__ = ["CODES", "IMAGES", "read"]
 
-CODES = {
-    "1": Expression.SURPRISE,
-    "2": Expression.FEAR,
-    "3": Expression.DISGUST,
-    "4": Expression.HAPPINESS,
-    "5": Expression.SADNESS,
-    "6": Expression.ANGER,
-    "7": Expression.NEUTRAL,
-}
+CODES = {str(code): expression for code, expression in LABEL_CODES["raf_db"].items()}
 """Numbers in the label list, and names of the redistributed set's folders -> expressions."""
 
 IMAGES = ("aligned", "original")

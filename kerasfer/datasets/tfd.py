@@ -12,19 +12,11 @@ import numpy as np
 
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable, FolderSource, ImageSource, open_source
 from kerasfer.datasets.reading import SPLITS, Problems, check_choice, check_split
-from kerasfer.expressions import BASIC7, UNKNOWN, Expression
+from kerasfer.expressions import BASIC7, LABEL_CODES, UNKNOWN
 
 __all__ = ["CODES", "FOLDS", "SIZES", "read"]
 
-CODES = {
-    1: Expression.ANGER,
-    2: Expression.DISGUST,
-    3: Expression.FEAR,
-    4: Expression.HAPPINESS,
-    5: Expression.SADNESS,
-    6: Expression.SURPRISE,
-    7: Expression.NEUTRAL,
-}
+CODES = LABEL_CODES["tfd"]
 """Values of `labs_ex` -> expressions; -1 is an unlabelled image."""
 
 FOLDS = (1, 2, 3, 4, 5)

@@ -169,7 +169,7 @@ def landmarked(
         for path in table["path"][~found]
     ]
     kept = table.select(found)
-    return FaceTable(kept.name, kept.source, kept.columns, kept.label_space, (*kept.rejected, *left_out))
+    return kept.replace(rejected=(*kept.rejected, *left_out))
 
 
 def _pose_of(face: DetectedFace) -> tuple[float, ...] | None:
@@ -312,7 +312,7 @@ def _assemble(table: FaceTable, arrays: dict[str, np.ndarray], missing: str) -> 
     columns["landmarks"] = arrays["landmarks"][kept]
     columns["pose"] = arrays["pose"][kept]
     source = ArraySource(arrays["faces"][kept], f"{table.name} aligned")
-    return FaceTable(table.name, source, columns, table.label_space, (*table.rejected, *rejected))
+    return table.replace(source=source, columns=columns, rejected=(*table.rejected, *rejected))
 
 
 def _digest(table: FaceTable, settings: tuple) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.datasets.reading import prepare_faces
-from kerasfer.expressions import FERPLUS8, UNKNOWN, LabelSpace
+from kerasfer.expressions import UNKNOWN, LabelSpace
 from kerasfer.faces import ImageSpec
 from kerasfer.files import write_aside
 from kerasfer.graphs import in_graph
@@ -45,6 +45,7 @@ class Report:
         protocol: how it was tested.
         model: name of the model.
         left_out: faces of the table whose expression is unknown or not among the classes.
+        outside: of those, the number of each class that is not among the model's.
     """
 
     labels: tuple[str, ...]
@@ -54,6 +55,7 @@ class Report:
     protocol: str = ""
     model: str = ""
     left_out: int = 0
+    outside: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         confusion = np.asarray(self.confusion, np.int64)
@@ -112,6 +114,7 @@ class Report:
             "protocol": self.protocol,
             "n": self.n,
             "left_out": self.left_out,
+            **({"outside": dict(self.outside)} if self.outside else {}),
             "accuracy": _rounded(self.accuracy),
             "balanced_accuracy": _rounded(self.balanced_accuracy),
             "per_class": {
@@ -150,7 +153,11 @@ class Report:
         lines = [title] if title else []
         lines.append(f"accuracy {self.accuracy:.2%}, mean per class {self.balanced_accuracy:.2%}, n = {self.n}")
         if self.left_out:
-            lines.append(f"{self.left_out} faces left out: their expression is unknown or not one of the model's")
+            classes = ", ".join(f"{name} ({count})" for name, count in self.outside.items())
+            lines.append(
+                f"{self.left_out} faces left out: their expression is unknown or not one of the model's"
+                + (f": {classes}" if classes else "")
+            )
         cells = "".join(f"{label[:7]:>8}" for label in self.labels)
         lines.append(f"{'expression':<{width}}{'n':>7}{'recall':>9}{'precis.':>9}{'F1':>9}   recognised as{cells}")
         for index, label in enumerate(self.labels):
@@ -177,14 +184,13 @@ def true_classes(table: FaceTable, space: LabelSpace, labels: str = "majority") 
         labels: "majority" for `expression`, "votes" for the class with the most votes (the first one where equal).
 
     Raises:
-        DatasetError: another value of `labels`, or votes for classes that have none.
+        DatasetError: another value of `labels`, or classes that the table has no votes for.
     """
     if labels == "majority":
-        return space.encode(table["expression"])
-    positions = FERPLUS8.encode([int(expression) for expression in space.expressions])
-    if labels != "votes" or (positions < 0).any():
-        raise DatasetError(f"labels must be majority, or votes for classes of FER+; got {labels!r}, {space.name}")
-    votes = np.nan_to_num(table["votes"][:, positions])
+        return table.encoded(space)
+    if labels != "votes":
+        raise DatasetError(f"labels must be majority or votes, not {labels!r}")
+    votes = table.votes_for(space)
     return np.where(votes.sum(1) > 0, votes.argmax(1), UNKNOWN).astype(np.int32)
 
 
@@ -258,7 +264,10 @@ def evaluate(
     true = true_classes(table, space, labels)
     rows = np.flatnonzero(true >= 0)
     if not len(rows):
-        raise DatasetError(f"{table.name}: no face has one of the model's expressions: {', '.join(space.labels)}")
+        theirs = ", ".join(name for name, count in table.counts().items() if count) or "not known"
+        raise DatasetError(
+            f"{table.name}: no face has one of the model's expressions: {', '.join(space.labels)}; theirs are {theirs}"
+        )
     tested = table.select(rows)
     recognised = predict(model, tested, batch_size, flip, progress).argmax(1)
     parts = sorted(set(tested["split"].tolist()) - {""}) if "split" in tested else []
@@ -272,4 +281,5 @@ def evaluate(
         protocol=protocol or ("flip" if flip else ""),
         model=name if isinstance(name, str) else "",
         left_out=len(table) - len(rows),
+        outside=table.outside(space) if labels == "majority" else {},
     )

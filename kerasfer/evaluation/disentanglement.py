@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kerasfer.datasets.base import DatasetError, FaceTable
-from kerasfer.expressions import Expression
 
 __all__ = ["Probe", "disentanglement", "linear_probe"]
 
@@ -126,7 +125,7 @@ def disentanglement(
     for number, count in enumerate(counts):
         rows = generator.permutation(np.flatnonzero(numbers == number))
         tested[rows[: min(max(round(test_part * count), 1), count - 1)]] = True
-    labels = {"identity": identities, "expression": np.array([Expression(code).label for code in expressions])}
+    labels = {"identity": identities, "expression": table.class_names()}
     probes = []
     for code, features in codes.items():
         if len(features) != len(table):

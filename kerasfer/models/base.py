@@ -101,7 +101,7 @@ class ModelConfig:
         image_size: height and width of the faces in pixels.
         channels: 1 (grey) or 3 (RGB).
         pixel_range: a key of `kerasfer.faces.PIXEL_RANGES`.
-        expressions: names of the classes, in order.
+        expressions: names of the classes, in order: two or more, any names, each once.
         precision: a Keras dtype policy: float32 or mixed_bfloat16.
         seed: of the initial weights and of every random draw while training.
         batch_size: images a step, over all replicas.
@@ -135,9 +135,12 @@ class ModelConfig:
                 object.__setattr__(self, field.name, tuple(value))
         try:
             ImageSpec(self.image_size, self.channels, self.pixel_range)
-            LabelSpace.of(self.expressions)
+            object.__setattr__(self, "expressions", LabelSpace.of(self.expressions).labels)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+        self._demand(
+            len(self.expressions) > 1, f"expressions name two classes or more, got {', '.join(self.expressions)}"
+        )
         self._demand(self.precision in PRECISIONS, f"precision is one of {', '.join(PRECISIONS)}")
         self._demand(self.schedule in SCHEDULES, f"schedule is one of {', '.join(SCHEDULES)}")
         self._demand(self.batch_size >= 1 and self.epochs >= 0, "batch_size is at least 1, epochs at least 0")

@@ -44,7 +44,7 @@ import tensorflow as tf
 from kerasfer.backbones.resnet import BatchNormalization
 from kerasfer.datasets.base import FaceTable
 from kerasfer.datasets.reading import prepare_faces
-from kerasfer.expressions import ACTION_UNITS, EXPRESSION_ACTION_UNITS
+from kerasfer.expressions import ACTION_UNITS, EXPRESSION_ACTION_UNITS, LabelSpace
 from kerasfer.graphs import in_graph
 from kerasfer.losses import minimax_discriminator_loss, minimax_generator_loss, non_saturating_generator_loss
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
@@ -191,6 +191,9 @@ class DCGANFERConfig(ModelConfig):
         )
 
 
+_WITH_UNITS = LabelSpace.of(EXPRESSION_ACTION_UNITS)
+
+
 def unit_labels(table: FaceTable) -> np.ndarray:
     """Intensities of the fourteen action units of each face, float32 (n, 14).
 
@@ -199,8 +202,9 @@ def unit_labels(table: FaceTable) -> np.ndarray:
     """
     by_rule = np.full((len(table), len(ACTION_UNITS)), np.nan, np.float32)
     if "expression" in table:
-        for expression, units in EXPRESSION_ACTION_UNITS.items():
-            by_rule[table["expression"] == int(expression)] = [float(unit in units) for unit in ACTION_UNITS]
+        codes = table.encoded(_WITH_UNITS)
+        for number, units in enumerate(EXPRESSION_ACTION_UNITS.values()):
+            by_rule[codes == number] = [float(unit in units) for unit in ACTION_UNITS]
     if "aus" not in table:
         return by_rule
     own = table["aus"]
@@ -456,7 +460,7 @@ class DCGANFER(FERModel):
         if classes is None:
             if not isinstance(faces, FaceTable):
                 raise SVMError("class numbers are missing: give them with the faces, or a table that has expressions")
-            classes = self.label_space.encode(faces["expression"])
+            classes = faces.encoded(self.label_space)
         machine = fit_expression_svm(
             self.features(faces), np.asarray(classes), len(self.label_space), self.config.svm_settings, seed
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasfer import datasets
 from kerasfer.datasets.base import FaceTable
-from kerasfer.expressions import Expression, LabelSpace
+from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import ImageSpec
 from kerasfer.protocols.schema import Data
 from kerasfer.splits import restricted
@@ -78,7 +78,7 @@ class SyntheticData:
     def load(self, data: Data, spec: ImageSpec) -> FaceTable:
         """Faces in the place of a set."""
         space = LabelSpace.of(data.classes or "basic7")
-        drawn = LabelSpace.of(space if space.expressions[-1] in range(8) else [Expression(code) for code in range(6)])
+        drawn = LabelSpace.of(space if space.labels[-1] in FERPLUS8.labels else FERPLUS8.labels[:6])
         views = {"multi_pie": (37.0, 0.0), "bu3dfe": (50.0, 30.0)}.get(data.name, (45.0, 10.0))
         people = max(self.people, data.options.get("identities", 0))
         table = datasets.load(
@@ -93,7 +93,7 @@ class SyntheticData:
             pitch=views[1],
         )
         person = np.unique(table["identity"], return_inverse=True)[1]
-        codes = np.asarray(space.expressions)[drawn.encode(table["expression"])]
+        codes = np.asarray(space.expressions)[table.encoded(drawn)]
         frames = np.zeros(len(table), np.int32)
         for key in set(zip(person.tolist(), codes.tolist())):
             rows = np.flatnonzero((person == key[0]) & (codes == key[1]))

@@ -149,7 +149,7 @@ class Experiment:
         if setting.test is None or not setting.test.classes:
             return space
         other = LabelSpace.of(setting.test.classes)
-        return LabelSpace.of([code for code in space.expressions if code in other.expressions])
+        return LabelSpace.of(space.shared(other).labels)
 
     def run(self) -> Outcome:
         """Does what is left to do of the chosen settings and folds, and gathers all that is done.
@@ -356,7 +356,7 @@ class Experiment:
 
     def _learnt(self, model: Any, table: FaceTable) -> tuple[np.ndarray, np.ndarray]:
         faces = model.image_spec.scale(prepare_faces(table, model.image_spec))
-        return faces, model.label_space.encode(table["expression"])
+        return faces, table.encoded(model.label_space)
 
     # -- measuring -----------------------------------------------------------------------------------------------------
 
@@ -390,10 +390,10 @@ class Experiment:
         if not len(test):
             raise DatasetError(f"{test.name}: no face of {', '.join(tested.labels)} to test")
         recognizes = trained.recognizes if not self.protocol.fits else model
-        columns = [learnt.expressions.index(code) for code in tested.expressions]
+        columns = [learnt.index(label) for label in tested.labels]
         scores = predict(recognizes, test)[:, columns]
         poses = test["pose"][:, :2] if metric in _BY_POSE else None
-        return self._scored(tested.labels, tested.encode(test["expression"]), scores, poses)
+        return self._scored(tested.labels, test.encoded(tested), scores, poses)
 
     def _scored(
         self, labels: Sequence[str], true: np.ndarray, scores: np.ndarray, poses: np.ndarray | None

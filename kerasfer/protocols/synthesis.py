@@ -34,9 +34,7 @@ def _reconstruction(model: Any, test: FaceTable, seed: int) -> dict[str, Any]:
     from kerasfer.evaluation.synthesis import peak_signal_to_noise_ratio, structural_similarity
 
     faces, sources, targets = _pairs(model, test)
-    changed = np.asarray(
-        model.change_expression(faces[sources], model.label_space.encode(test["expression"][targets]), seed=seed)
-    )
+    changed = np.asarray(model.change_expression(faces[sources], test.encoded(model.label_space)[targets], seed=seed))
     pixels = model.image_spec.pixel_range
     ratios = peak_signal_to_noise_ratio(faces[targets], changed, pixels)
     cells = {
@@ -52,9 +50,7 @@ def _verification(model: Any, test: FaceTable, seed: int) -> dict[str, Any]:
     The threshold on the cosine is the one that tells most pairs right.
     """
     faces, sources, targets = _pairs(model, test)
-    changed = np.asarray(
-        model.change_expression(faces[sources], model.label_space.encode(test["expression"][targets]), seed=seed)
-    )
+    changed = np.asarray(model.change_expression(faces[sources], test.encoded(model.label_space)[targets], seed=seed))
     codes = [np.asarray(model.identity_codes(images), np.float64) for images in (faces, changed)]
     real, made = (code / np.maximum(np.linalg.norm(code, axis=1, keepdims=True), 1e-12) for code in codes)
     people = test["identity"]

@@ -21,7 +21,7 @@ class BestEpoch:
 
     def __init__(self, folder: Path, table: FaceTable, recognizes: Any) -> None:
         self.folder = folder
-        self.true = recognizes.label_space.encode(table["expression"])
+        self.true = table.encoded(recognizes.label_space)
         self.table = table
         self.recognizes = recognizes
 
