@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from kerasfer.missing import explained
 from kerasfer.version import __version__
 
 _PUBLIC = {
@@ -47,12 +48,13 @@ __all__ = ["__version__", *_PUBLIC, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(importlib.import_module(_PUBLIC[name]), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"kerasfer.{name}")
-    else:
+    if name not in _PUBLIC and name not in _MODULES:
         raise AttributeError(f"module 'kerasfer' has no attribute {name!r}; it has: {', '.join(sorted(__all__))}")
+    try:
+        module = importlib.import_module(_PUBLIC.get(name, f"kerasfer.{name}"))
+    except ModuleNotFoundError as error:
+        raise explained(error) from None
+    value = getattr(module, name) if name in _PUBLIC else module
     globals()[name] = value
     return value
 

@@ -19,6 +19,7 @@ FLOORS = {
     "kerasfer.files": 0,
     "kerasfer.graphs": 0,
     "kerasfer.interpreter": 0,
+    "kerasfer.missing": 0,
     "kerasfer.sample": 0,
     "kerasfer.version": 0,
     "kerasfer.weights": 0,

@@ -182,6 +182,33 @@ print(json.dumps([kerasfer.__file__, kerasfer.__version__, answers]))
         assert sums == pytest.approx([1, 1], abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    "use", ["kerasfer.load('edge')", "kerasfer.create('tdgan')", "kerasfer.training.fit", "k.export"]
+)
+def test_without_tensorflow_one_line_says_what_to_install(use):
+    code = f"""
+import sys
+for module in ("tensorflow", "keras", "cv2", "scipy", "sklearn", "safetensors", "matplotlib", "tqdm"):
+    sys.modules[module] = None
+import kerasfer, kerasfer as k, kerasfer.lite
+try:
+    {use}
+except ImportError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    (line,) = result.stdout.splitlines()
+    assert re.match(r"\w+ is not installed: pip install 'kerasfer\[train\]' .*kerasfer.lite", line)
+
+
+def test_another_missing_module_is_named_as_it_is():
+    from kerasfer.missing import explained
+
+    error = ModuleNotFoundError("No module named 'kerasfer.nowhere'", name="kerasfer.nowhere")
+    assert explained(error) is error
+
+
 # The scripts, with a Python that a stub stands for.
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from kerasfer.missing import explained
+
 __all__ = ["DEFAULT_RECOGNIZER", "MODELS", "model_class"]
 
 MODELS: dict[str, tuple[str, str]] = {
@@ -21,8 +23,16 @@ DEFAULT_RECOGNIZER = "ipdfer"
 
 
 def model_class(name: str) -> type:
-    """Returns the model class of a name; `ValueError`, listing the names, for an unknown one."""
+    """Returns the model class of a name.
+
+    Raises:
+        ValueError: there is no such model; the message lists the names.
+        ImportError: TensorFlow or Keras is not installed; the message says what to install.
+    """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; known are: {', '.join(sorted(MODELS))}")
     module, attribute = MODELS[name]
-    return getattr(importlib.import_module(module), attribute)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise explained(error) from None
