@@ -223,7 +223,7 @@ def _interpreter(content: bytes, origin: str, threads: int) -> Any:
 class Pipeline:
     """Finds the faces in photos and recognises their expressions.
 
-    MediaPipe's detector and face mesh are run by LiteRT, from the files in mediapipe's wheel, which is not imported.
+    MediaPipe's detector and face mesh come with kerasfer and are run by LiteRT.
     (A bundle of `apps/export.py --bundle` brings its own.) The answers are those of `kerasfer.recognize` with the same
     file and detector. Safe to call from several threads.
 
