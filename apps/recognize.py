@@ -31,14 +31,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import run_app
-from tables import Journal, Row, add_options, columns, demand_writable, face_row, write_tables
+from common import run_app, say, undisturbed
+from tables import Journal, Row, Tables, add_options, columns, demand_writable, face_row
 
 from kerasfer import images
 from kerasfer.detection import DETECTORS
-from kerasfer.faces import Prediction
+from kerasfer.files import printable
 from kerasfer.models import DEFAULT_RECOGNIZER
-from kerasfer.recognition import PhotoResult, annotate, find_photos, recognize_each
+from kerasfer.recognition import FaceClassifier, PhotoResult, annotate, find_photos, recognize_each
 from kerasfer.version import __version__
 from kerasfer.video import (
     VIDEO_SUFFIXES,
@@ -53,6 +53,9 @@ from kerasfer.video import (
 )
 
 PICTURES = (".png", ".jpg", ".jpeg")
+
+TOGETHER = 8
+"""Faces that go through the model at once; twice as many photos are lost, at most, if the program is killed."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -106,16 +109,10 @@ def _recognize_photos(options: argparse.Namespace) -> int:
     photos = [os.fspath(photo) for photo in find_photos(options.photos)]
     photos = [photo for photo in photos if not _is_marked(photo, options.output)] or photos
     targets = _targets(photos, options.output)
-    found = recognize_each(
-        photos,
-        options.model,
-        options.detector or "mediapipe",
-        32,
-        options.minimum_score,
-        action_units=options.action_units,
-        flip=options.flip,
-    )
-    journal, known, bad = Journal(None, {}), None, []
+    classifier = FaceClassifier(options.model, TOGETHER, options.action_units, options.flip)
+    found = recognize_each(photos, classifier, options.detector or "mediapipe", minimum_score=options.minimum_score)
+    names = [*columns(["path", "face"], classifier.labels, classifier.units), "error"]
+    journal, tables, bad = Journal(None, {}), Tables(options, names), []
     with contextlib.closing(journal):
         try:
             for result in _shown(found, photos):
@@ -124,20 +121,20 @@ def _recognize_photos(options: argparse.Namespace) -> int:
                 target = targets.get(journal.count)
                 if target is not None and result.error is None:
                     images.write(target, annotate(images.read(result.path), result.predictions))
-                known = known or next(iter(result.predictions), None)
                 bad += [result.error] if result.error is not None else []
                 faces = [{**face.to_json(), "row": face_row(face)} for face in result.predictions]
-                journal.append({"path": result.path, "error": result.error, "faces": faces})
+                entry = {"path": result.path, "error": result.error, "faces": faces}
+                with undisturbed():
+                    journal.append(entry)
+                    tables.add(_photo_rows([entry]), _without_rows(entry))
                 _say(_described(result, target))
         finally:
-            if journal.count:
-                names = [*columns(["path", "face"], known), "error"]
-                write_tables(options, names, lambda: _photo_rows(journal), lambda: _without_rows(journal))
+            tables.close(lambda: _photo_rows(journal), lambda: map(_without_rows, journal))
         count = journal.count
     if bad:
         print(f"{len(bad)} of {count} photos could not be read:", file=sys.stderr)
         for error in bad:
-            print(f"  {error}", file=sys.stderr)
+            say(f"  {error}", sys.stderr)
     return 1 if bad else 0
 
 
@@ -171,33 +168,34 @@ def _recognize_video(options: argparse.Namespace, source: str) -> int:
     if kept:
         print(f"going on after {kept} frames that are done")
     people: dict[int, collections.Counter[str]] = {}
-    known: Prediction | None = None
+    tables = Tables(options, columns(["frame", "time", "person"], recognizer.labels, recognizer.units))
     began, done, last = time.monotonic(), False, 0.0
     with open_video(source, kept) as video:
         writer = VideoWriter(target, video.rate) if target else None
         try:
-            for result in _all_frames(source, video, recognizer, journal, writer, options.seconds):
+            for result in _frames(journal):
+                tables.add(_video_rows([result]), _video_entry(result))
+            for result in _all_frames(source, video, recognizer, journal, tables, writer, options.seconds):
                 last = result.time
                 for face in result.faces:
                     people.setdefault(face.person, collections.Counter())[face.prediction.expression] += 1
-                    known = known or face.prediction
             done = True
         finally:
-            if writer is not None:
-                writer.close()
             count = journal.count
-            names = columns(["frame", "time", "person"], known)
-            write_tables(options, names, lambda: _video_rows(journal), lambda: _video_entries(journal))
-            journal.close(remove=done)
+            with contextlib.ExitStack() as stack:
+                stack.callback(journal.close, remove=done)
+                stack.callback(tables.close, lambda: _video_rows(_frames(journal)), lambda: _entries(journal))
+                if writer is not None:
+                    stack.callback(writer.close)
     rate = (count - kept) / max(time.monotonic() - began, 1e-6)
     marked = f", marked in {target}" if target and count else ""
     crowd = "1 person" if len(people) == 1 else f"{len(people)} people"
-    print(f"{video.name}: {count} frames, {last:.1f} s, {crowd}, {rate:.1f} frames/s{marked}")
+    say(f"{video.name}: {count} frames, {last:.1f} s, {crowd}, {rate:.1f} frames/s{marked}")
     for number, counts in sorted(people.items()):
         shares = ", ".join(f"{label} {share / counts.total():.0%}" for label, share in counts.most_common(3))
         print(f"  {number}. in {counts.total()} frames: {shares}")
     if done and video.problem is not None and (options.seconds is None or last < options.seconds - 1):
-        print(f"error: {video.problem}", file=sys.stderr)
+        say(f"error: {video.problem}", sys.stderr)
         return 1
     return 0
 
@@ -233,6 +231,7 @@ def _all_frames(
     video: Video,
     recognizer: VideoRecognizer,
     journal: Journal,
+    tables: Tables,
     writer: VideoWriter | None,
     seconds: float | None,
 ) -> Iterator[FrameResult]:
@@ -256,28 +255,39 @@ def _all_frames(
         for result in shown:
             if seconds is not None and result.time >= seconds:
                 return
-            journal.append(result.to_json())
+            with undisturbed():
+                journal.append(result.to_json())
+                tables.add(_video_rows([result]), _video_entry(result))
             if writer is not None:
                 writer.write(mark(result.image, result.faces))
             yield result
 
 
-def _video_rows(journal: Journal) -> Iterator[Row]:
-    """A row for each face in each frame."""
-    for result in map(FrameResult.from_json, journal):
-        for face in result.faces:
-            known = {"frame": result.number, "time": round(result.time, 4), "person": face.person}
-            yield {**known, **face_row(face.prediction)}
+def _frames(journal: Journal) -> Iterator[FrameResult]:
+    return map(FrameResult.from_json, journal)
 
 
-def _video_entries(journal: Journal) -> Iterator[dict[str, Any]]:
-    for result in map(FrameResult.from_json, journal):
-        faces = []
+def _video_rows(results: Iterable[FrameResult]) -> Iterator[Row]:
+    """A row for each face in each frame, and for each frame without one: that of person 0."""
+    for result in results:
+        known = {"frame": result.number, "time": round(result.time, 4)}
         for face in result.faces:
-            plain = face.prediction.to_json()
-            plain.pop("landmarks")
-            faces.append({"person": face.person, **plain})
-        yield {"frame": result.number, "time": round(result.time, 4), "faces": faces}
+            yield {**known, "person": face.person, **face_row(face.prediction)}
+        if not result.faces:
+            yield {**known, "person": 0}
+
+
+def _video_entry(result: FrameResult) -> dict[str, Any]:
+    faces = []
+    for face in result.faces:
+        plain = face.prediction.to_json()
+        plain.pop("landmarks")
+        faces.append({"person": face.person, **plain})
+    return {"frame": result.number, "time": round(result.time, 4), "faces": faces}
+
+
+def _entries(journal: Journal) -> Iterator[dict[str, Any]]:
+    return map(_video_entry, _frames(journal))
 
 
 # -- photos ------------------------------------------------------------------------------------------------------------
@@ -328,10 +338,10 @@ def _say(text: str) -> None:
 
 def _described(result: PhotoResult, target: Path | None) -> str:
     if result.error is not None:
-        return f"{result.path}: could not be read"
+        return f"{printable(result.path)}: could not be read"
     count = len(result.predictions)
     faces = "no face found" if count == 0 else "1 face" if count == 1 else f"{count} faces"
-    lines = [f"{result.path}: {faces}" + (f", marked in {target}" if target else "")]
+    lines = [printable(f"{result.path}: {faces}" + (f", marked in {target}" if target else ""))]
     for number, prediction in enumerate(result.predictions, 1):
         box = prediction.box
         place = f"({box.left:.0f}, {box.top:.0f}) to ({box.right:.0f}, {box.bottom:.0f})"
@@ -352,9 +362,8 @@ def _photo_rows(entries: Iterable[dict[str, Any]]) -> Iterator[Row]:
             yield known if entry["error"] else {**known, "face": 0}
 
 
-def _without_rows(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for entry in entries:
-        yield {**entry, "faces": [{key: face[key] for key in face if key != "row"} for face in entry["faces"]]}
+def _without_rows(entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, "faces": [{key: face[key] for key in face if key != "row"} for face in entry["faces"]]}
 
 
 if __name__ == "__main__":

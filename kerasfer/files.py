@@ -1,4 +1,4 @@
-"""Files that appear when they are complete and not before.
+"""Files that appear when they are complete and not before, and what their names look like.
 
 Everything that kerasfer writes under a name that somebody gave goes through this module: the content goes to a file or
 folder beside its place, is brought to the disk, and takes its place in one step. Whatever fails before that, a full
@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 import threading
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +22,11 @@ __all__ = [
     "aside_of",
     "entries_written_aside",
     "folder_written_aside",
+    "is_stream",
+    "name_of_text",
+    "printable",
     "put_in_place",
+    "text_of_name",
     "unwritable",
     "write_aside",
     "written_aside",
@@ -92,7 +98,7 @@ def aside_of(path: str | os.PathLike[str]) -> Path:
         OSError: a folder cannot be made.
     """
     path = _own_place(Path(path))
-    if _is_stream(path):
+    if is_stream(path):
         folder = Path(tempfile.gettempdir())
     else:
         folder = path.parent
@@ -225,10 +231,10 @@ def _is_about(named: Path, path: Path) -> bool:
 
 def _own_place(path: Path) -> Path:
     """Where a link leads to, or the path itself."""
-    return Path(os.path.realpath(path)) if path.is_symlink() and not _is_stream(path) else path
+    return Path(os.path.realpath(path)) if path.is_symlink() and not is_stream(path) else path
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Whether a device, a pipe, a socket or an open file of this process, such as /dev/stdout, is there."""
     return path.exists() and (
         path.absolute().parts[:2] in (("/", "dev"), ("/", "proc")) or not (path.is_file() or path.is_dir())
@@ -241,7 +247,7 @@ def _short(stem: str) -> str:
 
 def _put_in_place(aside: Path, path: Path) -> None:
     place = _own_place(path)
-    if _is_stream(place):
+    if is_stream(place):
         with aside.open("rb") as content, place.open("wb") as stream:
             shutil.copyfileobj(content, stream)
         return
@@ -273,3 +279,49 @@ def _sync_tree(path: Path) -> None:
         for file in files:
             _sync_file(Path(folder, file))
         _sync_folder(Path(folder))
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+_LEFT_ALONE = "\u200c\u200d"
+"""Characters without a shape that words of some scripts, and some emoji, are joined by."""
+
+_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
+_SURROGATE = re.compile("[\udc80-\udcff]")
+_ESCAPED = re.compile(rf"\\\\|{_BYTE.pattern}")
+
+
+def printable(name: object) -> str:
+    """A name, or a line of text with names in it, as a terminal may show it: without anything that it would obey.
+
+    Control characters, line breaks among them, those that turn the direction of writing, and bytes that are no text
+    become escapes, such as \\x1b.
+    """
+    text = os.fsdecode(name) if isinstance(name, (bytes, os.PathLike)) else str(name)
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    if character.isprintable() or character in _LEFT_ALONE or unicodedata.category(character) == "Zs":
+        return character
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def text_of_name(name: str) -> str:
+    """A file's name as valid Unicode, for formats that hold nothing else; `name_of_text` gives it back.
+
+    Names are themselves but for those with bytes that are no UTF-8, which Python holds as surrogates: in these each
+    such byte becomes \\xe9 or the like, and a backslash two. So do backslashes of names that look like that already.
+    """
+    if not (_BYTE.search(name) or _SURROGATE.search(name)):
+        return name
+    return _SURROGATE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", name.replace("\\", "\\\\"))
+
+
+def name_of_text(text: str) -> str:
+    """The name that `text_of_name` made a text of."""
+    if not _BYTE.search(text):
+        return text
+    return _ESCAPED.sub(lambda found: chr(0xDC00 + int(found[1], 16)) if found[1] else "\\", text)

@@ -116,7 +116,7 @@ def recognize(
 
 def recognize_each(
     photos: Photo | Sequence[Photo],
-    model: str | os.PathLike[str] | RecognitionModel = DEFAULT_RECOGNIZER,
+    model: str | os.PathLike[str] | RecognitionModel | FaceClassifier = DEFAULT_RECOGNIZER,
     detector: str | Detector = "mediapipe",
     batch_size: int = 32,
     minimum_score: float = 0.5,
@@ -128,7 +128,8 @@ def recognize_each(
     """Like `recognize`, one `PhotoResult` after the other as they are ready, in order; for one photo too.
 
     Args:
-        photos, model, detector, batch_size, minimum_score, action_units, flip, blendshapes: as for `recognize`.
+        photos, model, detector, batch_size, minimum_score, action_units, flip, blendshapes: as for `recognize`. The
+            model may be a `FaceClassifier`, which has a batch_size, action_units and flip of its own.
         workers: number of threads that decode photos and look for faces.
 
     Raises:
@@ -138,8 +139,9 @@ def recognize_each(
         raise RecognitionError(f"batch_size and workers must be at least 1, got {batch_size} and {workers}")
     find_detector(detector)
     found = find_photos(photos)
-    classifier = FaceClassifier(model, batch_size, action_units, flip)
-    return _results(found, classifier, detector, minimum_score, workers, blendshapes)
+    if not isinstance(model, FaceClassifier):
+        model = FaceClassifier(model, batch_size, action_units, flip)
+    return _results(found, model, detector, minimum_score, workers, blendshapes)
 
 
 def find_photos(photos: Photo | Sequence[Photo]) -> list[Photo]:
@@ -392,7 +394,7 @@ def _results(
         waiting: list[_Found] = []
         for found in _ahead(executor, look, enumerate(photos), 4 * workers):
             waiting.append(found)
-            if sum(len(entry.faces) for entry in waiting) >= batch_size or len(waiting) >= 8 * batch_size:
+            if sum(len(entry.faces) for entry in waiting) >= batch_size or len(waiting) >= 2 * batch_size:
                 yield from _classified(waiting, classifier)
                 waiting = []
         yield from _classified(waiting, classifier)
