@@ -20,6 +20,7 @@ FLOORS = {
     "kerasfer.graphs": 0,
     "kerasfer.interpreter": 0,
     "kerasfer.missing": 0,
+    "kerasfer.priors": 0,
     "kerasfer.sample": 0,
     "kerasfer.version": 0,
     "kerasfer.weights": 0,

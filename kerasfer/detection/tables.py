@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -230,34 +230,39 @@ def _align_rows(
     landmarks = np.full((rows, 68, 2), np.nan, np.float32)
     pose = np.full((rows, 3), np.nan, np.float32)
     notes = np.full(rows, "", dtype="<U200")
-    for row in _counted(rows, f"aligning {table.name}", progress):
+
+    def align_row(row: int) -> None:
         try:
             image = _image(table, row)
         except ValueError as error:
             notes[row] = f"!{error}"
-            continue
+            return
         face = _face_of(table, row, image, detector)
         if face is None:
             notes[row] = "no face found"
             face = _frame(table, row, image)
             matrix = _frame_matrix(face, size)
             faces[row] = _coloured(images.warp(image, inverted(matrix), size), channels)
-            continue
+            return
         faces[row] = _coloured(align(image, face, size, template, zoom), channels)
         if face.landmarks is not None:
             matrix = alignment_matrix(face, size, template, zoom)
             landmarks[row] = transform(face.landmarks.points, matrix)
         if face.pose is not None:
             pose[row] = dataclasses.astuple(face.pose)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in _counted(pool.map(align_row, range(rows)), rows, f"aligning {table.name}", progress):
+            pass
     return {"faces": faces, "landmarks": landmarks, "pose": pose, "notes": notes}
 
 
-def _counted(rows: int, title: str, progress: bool):
+def _counted(items: Iterable[Any], count: int, title: str, progress: bool) -> Iterable[Any]:
     if not progress:
-        return range(rows)
+        return items
     from tqdm import tqdm
 
-    return tqdm(range(rows), desc=title, unit="face")
+    return tqdm(items, total=count, desc=title, unit="face")
 
 
 def _image(table: FaceTable, row: int) -> np.ndarray:

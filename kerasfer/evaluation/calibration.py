@@ -6,7 +6,14 @@ import dataclasses
 
 import numpy as np
 
-__all__ = ["Calibration", "calibrate", "expected_calibration_error", "negative_log_likelihood", "tempered"]
+__all__ = [
+    "Calibration",
+    "calibrate",
+    "calibration_bins",
+    "expected_calibration_error",
+    "negative_log_likelihood",
+    "tempered",
+]
 
 _SMALLEST = 1e-12
 
@@ -53,13 +60,22 @@ def expected_calibration_error(probabilities: np.ndarray, true: np.ndarray, bins
     Raises:
         ValueError: no rows, or shapes that do not fit.
     """
+    members, gaps = calibration_bins(probabilities, true, bins)
+    return float(np.abs(gaps.sum(0)).sum() / members.sum())
+
+
+def calibration_bins(probabilities: np.ndarray, true: np.ndarray, bins: int = 15) -> tuple[np.ndarray, np.ndarray]:
+    """What each face adds to the bins of the expected calibration error; arguments as above.
+
+    Returns:
+        float64 (n, bins): 1 in the bin of the face's confidence; and confidence less 1 if it is right, less 0 if not,
+        in the same place.
+    """
     probabilities, true = _checked(probabilities, true)
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == true
-    number = np.minimum((confidence * bins).astype(int), bins - 1)
-    counts = np.bincount(number, minlength=bins)
-    gaps = np.bincount(number, confidence - right, minlength=bins)
-    return float(np.abs(gaps).sum() / counts.sum())
+    members = np.eye(bins)[np.minimum((confidence * bins).astype(int), bins - 1)]
+    return members, members * (confidence - right)[:, None]
 
 
 def negative_log_likelihood(probabilities: np.ndarray, true: np.ndarray) -> float:

@@ -17,6 +17,7 @@ from kerasfer.expressions import UNKNOWN, LabelSpace
 from kerasfer.faces import ImageSpec
 from kerasfer.files import write_aside
 from kerasfer.graphs import in_graph
+from kerasfer.priors import Prior, adjusted, prior_weights
 
 __all__ = ["Recognizes", "Report", "evaluate", "predict", "true_classes"]
 
@@ -200,6 +201,7 @@ def predict(
     batch_size: int = 64,
     flip: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    prior: Prior | None = None,
 ) -> np.ndarray:
     """Probabilities of each face of a table.
 
@@ -209,14 +211,17 @@ def predict(
         batch_size: faces at a time.
         flip: take the mean of each face's and its mirror image's probabilities.
         progress: called with the number of faces done and of all.
+        prior: how frequent the classes are to count as, as for `kerasfer.recognize`; None: as in training.
 
     Returns:
         float32 (n, K), in the order of the model's label space.
 
     Raises:
         DatasetError: images that do not decode; the message names them.
+        PriorError: the prior is not known or not of the model's classes.
     """
     spec = model.image_spec
+    weights = prior_weights(prior, model.label_space.labels, getattr(model, "training_prior", None))
     recognise = in_graph(model.recognizer())
     probabilities = np.empty((len(table), len(model.label_space)), np.float32)
     for start in range(0, len(table), _CHUNK):
@@ -226,7 +231,7 @@ def predict(
             outcome = np.asarray(recognise(faces))
             if flip:
                 outcome = (outcome + np.asarray(recognise(np.ascontiguousarray(faces[:, :, ::-1])))) / 2
-            probabilities[start + low : start + low + len(faces)] = outcome
+            probabilities[start + low : start + low + len(faces)] = adjusted(outcome, weights)
             if progress:
                 progress(start + low + len(faces), len(table))
     return probabilities
@@ -242,6 +247,7 @@ def evaluate(
     protocol: str = "",
     model_name: str = "",
     progress: Callable[[int, int], None] | None = None,
+    prior: Prior | None = None,
 ) -> Report:
     """Tests a model on a table.
 
@@ -256,6 +262,7 @@ def evaluate(
         protocol: how the table was made, for the report.
         model_name: for the report; by default the model's own `name`, if it has one.
         progress: called with the number of faces done and of all.
+        prior: as in `predict`.
 
     Raises:
         DatasetError: no face to test, or images that do not decode.
@@ -269,7 +276,7 @@ def evaluate(
             f"{table.name}: no face has one of the model's expressions: {', '.join(space.labels)}; theirs are {theirs}"
         )
     tested = table.select(rows)
-    recognised = predict(model, tested, batch_size, flip, progress).argmax(1)
+    recognised = predict(model, tested, batch_size, flip, progress, prior).argmax(1)
     parts = sorted(set(tested["split"].tolist()) - {""}) if "split" in tested else []
     name = model_name or getattr(model, "name", "")
     return Report.of(
