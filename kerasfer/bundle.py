@@ -37,6 +37,7 @@ MODULES = (
     "detection/pose.py",
     "faces.py",
     "files.py",
+    "forks.py",
     "images.py",
     "interpreter.py",
     "lite.py",

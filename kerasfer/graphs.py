@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from kerasfer.forks import use_tensorflow
+
 __all__ = ["in_graph"]
 
 _graphs: weakref.WeakKeyDictionary[Any, Callable[[Any], Any]] = weakref.WeakKeyDictionary()
@@ -20,11 +22,15 @@ def in_graph(network: Callable[[Any], Any]) -> Callable[[Any], Any]:
     Args:
         network: a functional Keras model of one input, or any other function.
 
+    Raises:
+        ForkError: in a process made by os.fork(), where TensorFlow cannot compute any more; the returned function too.
+
     Returns:
         A function of float32 (n, *shape of the input), without dropout and the like; any other function as it is.
     """
     if not hasattr(network, "trainable_weights"):
         return network
+    use_tensorflow()
     if network not in _graphs:
         import tensorflow as tf
 
@@ -36,4 +42,5 @@ def in_graph(network: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _answer(network: Any, graph: Callable[[Any], Any], inputs: Any) -> Any:
     """The graph's answer. It knows its network weakly, or else neither would ever go; so the network is held here."""
+    use_tensorflow()
     return graph(inputs)

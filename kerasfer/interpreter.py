@@ -11,6 +11,9 @@ from typing import Any
 __all__ = ["open_interpreter"]
 
 _opening = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    # A child made while a file is being opened would have the lock taken and its stderr silenced for good.
+    os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_opening.release)
 
 
 def open_interpreter(content: bytes, threads: int = 1, shape: tuple[int, ...] | None = None) -> Any:

@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer.faces import DetectedFace, ImageSpec, Prediction
+from kerasfer.faces import PIXEL_RANGES, DetectedFace, ImageSpec, Prediction
+from kerasfer.forks import renew_in_child
 from kerasfer.interpreter import open_interpreter
 
 __all__ = [
@@ -55,8 +56,60 @@ class LiteError(ValueError):
     """A model file cannot be used, or an image has another type or shape; the message says what to do."""
 
 
-class Recognizer:
-    """Runs an exported recogniser. Safe to call from several threads, one of which runs it at a time.
+class _File:
+    """A .tflite file of kerasfer's and its interpreter, which a process made by os.fork() opens anew.
+
+    Attributes:
+        labels: names of the expressions.
+        image_spec: format of the images.
+        metadata: all that the file says of itself.
+    """
+
+    def __init__(self, path: Path, part: str, threads: int) -> None:
+        try:
+            self._content = path.read_bytes()
+        except OSError as error:
+            raise LiteError(f"{path}: cannot be read ({error.strerror}); name a .tflite file") from error
+        self.metadata: dict[str, Any] = read_metadata(self._content, str(path))
+        if self.metadata.get("part") != part:
+            wanted = {"recognizer": "recogniser"}.get(part, part)
+            raise LiteError(f"{path}: is a {self.metadata.get('part')}, not a {wanted}; name another file")
+        image = self.metadata["image"]
+        self.labels: tuple[str, ...] = tuple(self.metadata["labels"])
+        self.image_spec = ImageSpec(image["size"], image["channels"], image["pixel_range"])
+        self._path, self._threads = path, threads
+        self._lock = threading.Lock()
+        self._interpreter = self._opened()
+        renew_in_child(self)
+
+    def _opened(self) -> Any:
+        try:
+            return open_interpreter(self._content, self._threads)
+        except ImportError as error:
+            raise LiteError("the LiteRT interpreter is missing: pip install ai-edge-litert") from error
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise LiteError(f"{self._path}: cannot be run ({reason}); copy or export it again") from error
+
+    def _renew(self) -> None:
+        # The parent's interpreter is kept: it would wait, when it goes, for threads that are not in this process.
+        _left_behind.append(self._interpreter)
+        self._interpreter = None
+        self._lock = threading.Lock()
+
+    def _ready(self) -> Any:
+        """The interpreter; whoever asks holds the lock."""
+        if self._interpreter is None:
+            self._interpreter = self._opened()
+        return self._interpreter
+
+
+_left_behind: list[Any] = []
+"""Interpreters of the process that this one was forked from."""
+
+
+class Recognizer(_File):
+    """Runs an exported recogniser. Safe to call after os.fork(), and from several threads, which take turns.
 
     Args:
         path: a .tflite file written by `kerasfer.export`, of any format.
@@ -73,11 +126,8 @@ class Recognizer:
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
-        self.metadata, self._interpreter = _opened(Path(path), "recognizer", threads)
-        self.labels: tuple[str, ...] = tuple(self.metadata["labels"])
-        self.image_spec = _image_spec(self.metadata)
+        super().__init__(Path(path), "recognizer", threads)
         self.image_size: int = self.image_spec.size
-        self._lock = threading.Lock()
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]
         shapes = (tuple(self._input["shape"]), tuple(self._output["shape"]))
@@ -112,7 +162,20 @@ class Recognizer:
 
         Returns:
             float32 (n, K), in the order of `labels`; each row adds up to 1.
+
+        Raises:
+            LiteError: another shape, or values that are not finite or far out of the range: bytes, most likely.
         """
+        faces = np.asarray(faces)
+        low, high = PIXEL_RANGES[self.image_spec.pixel_range]
+        if faces.shape[1:] != self.image_spec.shape:
+            raise LiteError(f"faces have shape (n, {', '.join(map(str, self.image_spec.shape))}), got {faces.shape}")
+        # What a resize overshoots is let pass.
+        if len(faces) and not (low - 0.5 <= faces.min() and faces.max() <= high + 0.5):
+            raise LiteError(
+                f"faces have values in [{low:g}, {high:g}], got {faces.min():g} to {faces.max():g}; scale them with "
+                "image_spec.scale, or give bytes to recognize"
+            )
         answers = [self._run_one(face) for face in faces]
         return np.stack(answers) if answers else np.zeros((0, len(self.labels)), np.float32)
 
@@ -126,9 +189,10 @@ class Recognizer:
             limits = np.iinfo(self._input["dtype"])
             values = np.clip(np.rint(values / scale + zero), limits.min, limits.max).astype(self._input["dtype"])
         with self._lock:
-            self._interpreter.set_tensor(self._input["index"], values)
-            self._interpreter.invoke()
-            answer = self._interpreter.get_tensor(self._output["index"])[0]
+            interpreter = self._ready()
+            interpreter.set_tensor(self._input["index"], values)
+            interpreter.invoke()
+            answer = interpreter.get_tensor(self._output["index"])[0]
         if answer.dtype == np.float32:
             return answer
         scale, zero = self._output["quantization"]
@@ -136,8 +200,8 @@ class Recognizer:
         return probabilities / probabilities.sum()
 
 
-class Generator:
-    """Runs an exported generator.
+class Generator(_File):
+    """Runs an exported generator. Safe to call after os.fork(), and from several threads, which take turns.
 
     Args:
         path: a .tflite file written by `kerasfer.export.export_generator`.
@@ -154,13 +218,10 @@ class Generator:
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
-        self.metadata, interpreter = _opened(Path(path), "generator", threads)
-        self.labels: tuple[str, ...] = tuple(self.metadata["labels"])
-        self.image_spec = _image_spec(self.metadata)
+        super().__init__(Path(path), "generator", threads)
         self.inputs: dict[str, tuple[int, ...]] = {
             name: tuple(shape) for name, shape in self.metadata["inputs"].items()
         }
-        self._run = interpreter.get_signature_runner()
 
     def generate(self, **inputs: np.ndarray) -> np.ndarray:
         """Images of n rows of every input.
@@ -183,38 +244,13 @@ class Generator:
         counts = {len(values) for values in rows.values()}
         if len(counts) != 1:
             raise LiteError(f"the inputs have one number of rows, got {', '.join(map(str, sorted(counts)))}")
-        images = [
-            self._run(**{name: values[row : row + 1] for name, values in rows.items()})["image"][0]
-            for row in range(counts.pop())
-        ]
+        with self._lock:
+            run = self._ready().get_signature_runner()
+            images = [
+                run(**{name: values[row : row + 1] for name, values in rows.items()})["image"][0]
+                for row in range(counts.pop())
+            ]
         return np.stack(images) if images else np.zeros((0, *self.image_spec.shape), np.float32)
-
-
-def _opened(path: Path, part: str, threads: int) -> tuple[dict[str, Any], Any]:
-    """Metadata and interpreter of a file that holds this part of a model."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise LiteError(f"{path}: cannot be read ({error.strerror}); name a .tflite file") from error
-    metadata = read_metadata(content, str(path))
-    if metadata.get("part") != part:
-        wanted = {"recognizer": "recogniser"}.get(part, part)
-        raise LiteError(f"{path}: is a {metadata.get('part')}, not a {wanted}; name another file")
-    return metadata, _interpreter(content, str(path), threads)
-
-
-def _image_spec(metadata: dict[str, Any]) -> ImageSpec:
-    image = metadata["image"]
-    return ImageSpec(image["size"], image["channels"], image["pixel_range"])
-
-
-def _interpreter(content: bytes, origin: str, threads: int) -> Any:
-    try:
-        return open_interpreter(content, threads)
-    except ImportError as error:
-        raise LiteError("the LiteRT interpreter is missing: pip install ai-edge-litert") from error
-    except (ValueError, RuntimeError) as error:
-        raise LiteError(f"{origin}: cannot be run ({' '.join(str(error).split())}); copy or export it again") from error
 
 
 # -- photos ------------------------------------------------------------------------------------------------------------
@@ -225,7 +261,7 @@ class Pipeline:
 
     MediaPipe's detector and face mesh come with kerasfer and are run by LiteRT.
     (A bundle of `apps/export.py --bundle` brings its own.) The answers are those of `kerasfer.recognize` with the same
-    file and detector. Safe to call from several threads.
+    file and detector. Safe to call from several threads, and in processes made by os.fork().
 
     Args:
         model: name of a bundled model; a .tflite file written by `kerasfer.export`; or a folder with one: of several
@@ -266,7 +302,12 @@ class Pipeline:
         self._detector = find_detector(detector)
         self._landmarks = landmarks
         self._minimum_score = minimum_score
-        self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._threads = threads
+        self._renew()
+        renew_in_child(self)
+
+    def _renew(self) -> None:
+        self._executor = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
 
     def recognize(self, photo: str | os.PathLike[str] | np.ndarray) -> list[Prediction]:
         """The expression of every face in a photo.

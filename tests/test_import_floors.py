@@ -17,6 +17,7 @@ FLOORS = {
     "kerasfer.expressions": 0,
     "kerasfer.faces": 0,
     "kerasfer.files": 0,
+    "kerasfer.forks": 0,
     "kerasfer.graphs": 0,
     "kerasfer.interpreter": 0,
     "kerasfer.missing": 0,

@@ -16,6 +16,7 @@ from kerasfer.detection.blazeface import Candidate
 from kerasfer.detection.graphs import DetectionError
 from kerasfer.detection.pose import head_pose
 from kerasfer.faces import Box, DetectedFace
+from kerasfer.forks import use_tensorflow
 
 __all__ = ["DETECTORS", "Detector", "detect", "find_detector"]
 
@@ -96,6 +97,7 @@ def find_detector(detector: str | Detector) -> Detector:
 
 def _mtcnn(image: np.ndarray, minimum_score: float) -> list[Candidate]:
     """Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", 2016."""
+    use_tensorflow()
     network, lock = _mtcnn_network()
     smaller, scale = _shrunk(image)
     with lock:

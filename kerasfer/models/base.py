@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import ImageSpec
+from kerasfer.forks import use_tensorflow
 from kerasfer.optimizers import FusedAdam, WarmAverage
 
 __all__ = [
@@ -321,6 +322,7 @@ class FERModel(keras.Model):
     frozen: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: ModelConfig) -> None:
+        use_tensorflow()
         super().__init__(name=type(self).__name__.lower())
         if not isinstance(config, self.Config):
             raise ConfigError(f"{type(self).__name__} takes a {self.Config.__name__}, got {type(config).__name__}")
