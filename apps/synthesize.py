@@ -259,7 +259,7 @@ def inputs(
             names.append(name)
     else:
         for photo in find_photos(paths):
-            image = images.read(photo)
+            image, _ = images.read_reduced(photo)
             if not options.aligned:
                 detected = detect(image, options.detector, pose=False)
                 if not detected:

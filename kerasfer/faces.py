@@ -94,6 +94,10 @@ class Box:
     def center(self) -> tuple[float, float]:
         return ((self.left + self.right) / 2, (self.top + self.bottom) / 2)
 
+    def scaled(self, factor: float) -> Box:
+        """The box in an image whose sides are so many times as long."""
+        return Box(self.left * factor, self.top * factor, self.right * factor, self.bottom * factor)
+
     def intersection_over_union(self, other: Box) -> float:
         """Overlap of two boxes in [0, 1]."""
         width = min(self.right, other.right) - max(self.left, other.left)
@@ -272,6 +276,11 @@ class Prediction:
             action_units=action_units,
             blendshapes=face.blendshapes,
         )
+
+    def scaled(self, factor: float) -> Prediction:
+        """The same of a photo whose sides are so many times as long."""
+        landmarks = None if self.landmarks is None else Landmarks(self.landmarks.points * factor)
+        return dataclasses.replace(self, box=self.box.scaled(factor), landmarks=landmarks)
 
     @property
     def confidence(self) -> float:

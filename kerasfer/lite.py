@@ -313,7 +313,8 @@ class Pipeline:
         """The expression of every face in a photo.
 
         Args:
-            photo: path of an image that Pillow reads; or uint8 RGB (height, width, 3), grey (height, width) or RGBA.
+            photo: as for `kerasfer.images.read`: a path, the content of an image file, a Pillow image; or uint8 RGB
+                (height, width, 3), grey (height, width) or RGBA.
 
         Returns:
             One `Prediction` for each face, the largest first; [] if there is none. Landmarks and pose are None where
@@ -325,8 +326,8 @@ class Pipeline:
         """
         from kerasfer import images
 
-        image = images.read(photo)
-        return self.classify(image, self.detect(image))
+        image, reduced = images.read_reduced(photo)
+        return [face.scaled(reduced) for face in self.classify(image, self.detect(image))]
 
     def detect(self, image: np.ndarray) -> list[DetectedFace]:
         """The faces in an image, uint8 RGB (height, width, 3), the largest first."""

@@ -7,16 +7,17 @@ import dataclasses
 import functools
 import glob
 import itertools
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from kerasfer import detection, images, lite
+from kerasfer import detection, folders, images, lite
 from kerasfer.detection import DetectionError, Detector, align, detect, find_detector
 from kerasfer.expressions import ACTION_UNITS, LabelSpace
 from kerasfer.faces import Box, DetectedFace, ImageSpec, Prediction
@@ -36,8 +37,10 @@ __all__ = [
     "recognize_each",
 ]
 
-Photo = str | os.PathLike[str] | np.ndarray
-"""A path of an image, or an array as `images.read` takes it."""
+Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
+"""A photo as `images.read` takes it: a path, the content of an image file, a Pillow image, an array or a tensor."""
+
+_log = logging.getLogger(__name__)
 
 
 class RecognitionError(ValueError):
@@ -59,7 +62,7 @@ class PhotoResult:
     """What was recognised in one of several photos.
 
     Attributes:
-        path: the photo's path, or "array <number>".
+        path: the photo's path, or what it is and its number, such as "array 0".
         predictions: one for each face, the largest face first; [] if there is none or the photo is bad.
         error: why the photo could not be read, or None.
     """
@@ -78,12 +81,14 @@ def recognize(
     action_units: bool = False,
     flip: bool = False,
     blendshapes: bool = False,
-) -> list[Prediction] | list[PhotoResult]:
+) -> list[Prediction] | list[list[Prediction]] | list[PhotoResult]:
     """Recognises the expression of every face in one photo or in many.
 
     Args:
-        photos: one photo: the path of an image, or a uint8 RGB array (height, width, 3). Many: a folder (searched with
-            all below it), a pattern such as "holiday/*.jpg", or a list of any of these.
+        photos: one photo: the path of an image; the content of an image file, as bytes, an open binary file or a data:
+            URL; a Pillow image; or an RGB array or tensor (height, width, 3), uint8, or another type with values from 0
+            to 255, or floats from 0 to 1. A batch: an array or a tensor (n, height, width, 3) of these. Many: a folder
+            (searched with all below it), a pattern such as "holiday/*.jpg", or a list of any of these.
         model: a name of `kerasfer.list_models()`, a folder with a trained model, a recogniser's .tflite file (which
             runs without TensorFlow), or a model.
         detector: a key of `kerasfer.detection.DETECTORS`.
@@ -95,23 +100,27 @@ def recognize(
         blendshapes: also score the 52 movements of `kerasfer.detection.blendshapes`, whatever the model.
 
     Returns:
-        For one photo its faces' predictions, the largest face first; [] if there is no face. For many a `PhotoResult`
-        each, in order; one that cannot be read carries its error.
+        For one photo its faces' predictions, the largest face first; [] if there is no face. For a batch a list of
+        these, one for each image. For many a `PhotoResult` each, in order; one that cannot be read carries its error,
+        and so does a video in a folder. What a folder holds beside these is counted in a warning to the log.
 
     Raises:
-        ImageError: one photo was given and cannot be read.
+        ImageError: one photo was given and cannot be read, or values are in no range that images have.
         RecognitionError: the folder or the pattern holds no photos, or the model detects no action units.
         DetectionError: the detector is unknown.
         ValueError: the model is unknown or its weights are damaged.
     """
+    photos = _in_memory(photos)
     asked = {"action_units": action_units, "flip": flip, "blendshapes": blendshapes}
     results = recognize_each(photos, model, detector, batch_size, minimum_score, **asked)
     if _is_many(photos):
         return list(results)
-    (result,) = results
-    if result.error is not None:
-        raise images.ImageError(result.error)
-    return result.predictions
+    answers = []
+    for result in results:
+        if result.error is not None:
+            raise images.ImageError(result.error)
+        answers.append(result.predictions)
+    return answers if _is_batch(photos) else answers[0]
 
 
 def recognize_each(
@@ -145,33 +154,36 @@ def recognize_each(
 
 
 def find_photos(photos: Photo | Sequence[Photo]) -> list[Photo]:
-    """The photos that a path, folder, pattern, array or list of those means, in order.
+    """The photos that a path, folder, pattern, array, batch or list of those means, in order.
 
-    In a folder they are the files with an ending of `images.IMAGE_SUFFIXES`, sorted, hidden ones left out. A path that
-    does not exist stays in the list, so that whoever reads it reports it.
+    In a folder they are what `folders.walk` finds, videos after the photos. A path that does not exist stays in the
+    list, so that whoever reads it reports it.
 
     Raises:
-        RecognitionError: a folder or a pattern holds no photos, or the list is empty.
+        RecognitionError: a folder or a pattern holds no photos, the list is empty, or so is the path.
     """
-    if isinstance(photos, np.ndarray):
+    photos = _in_memory(photos)
+    if _is_batch(photos):
+        return list(images.floats_to_bytes(photos))
+    if isinstance(photos, np.ndarray) or _is_content(photos):
         return [photos]
     if not isinstance(photos, (str, os.PathLike)):
         if not isinstance(photos, Iterable):
-            raise RecognitionError(f"photos are paths, arrays or lists of those, not {type(photos).__name__}")
+            raise RecognitionError(f"photos are paths, images, arrays or lists of those, not {type(photos).__name__}")
         listed = [photo for entry in photos for photo in find_photos(entry)]
         if not listed:
             raise RecognitionError("the list of photos is empty")
         return listed
-    path = Path(photos)
-    if path.is_dir():
-        files = sorted(
-            file
-            for file in path.rglob("*")
-            if file.suffix.lower() in images.IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
-        )
-        if not files:
-            raise RecognitionError(f"{path}: holds no images ({', '.join(images.IMAGE_SUFFIXES)})")
-        return list(files)
+    if not os.fspath(photos):
+        raise RecognitionError("the path of the photo is empty; name an image file, or '.' for the current folder")
+    if os.path.isdir(photos):
+        found = folders.walk(photos)
+        if found.left_out:
+            _log.warning("%s: %s", os.fspath(photos), found.remark())
+        if not found.photos and not found.videos:
+            remark = f"; {found.remark()}" if found.left_out else ""
+            raise RecognitionError(f"{photos}: holds no images ({', '.join(images.IMAGE_SUFFIXES)}){remark}")
+        return [*found.photos, *found.videos]
     if _is_pattern(photos):
         matches = sorted(match for match in glob.glob(os.fspath(photos), recursive=True) if os.path.isfile(match))
         if not matches:
@@ -180,14 +192,48 @@ def find_photos(photos: Photo | Sequence[Photo]) -> list[Photo]:
     return [photos]
 
 
+def _in_memory(photos: Any) -> Any:
+    """Tensors, and whatever else turns into an array, as arrays; anything else as it is."""
+    if isinstance(photos, (str, os.PathLike, np.ndarray)) or _is_content(photos) or not hasattr(photos, "__array__"):
+        return photos
+    try:
+        photos = np.asarray(photos)
+    except Exception as error:
+        raise RecognitionError(f"this {type(photos).__name__} has no values ({error}); give an array") from error
+    return photos.item() if photos.ndim == 0 and isinstance(photos.item(), bytes) else photos
+
+
+def _is_content(photo: Any) -> bool:
+    """Whether this is one photo in memory or in an open file, and no array."""
+    return (
+        isinstance(photo, (bytes, bytearray, memoryview, Image.Image))
+        or images.is_data_url(photo)
+        or hasattr(photo, "read")
+    )
+
+
+def _is_batch(photos: Any) -> bool:
+    return isinstance(photos, np.ndarray) and photos.ndim == 4
+
+
 def _is_pattern(photo: str | os.PathLike[str]) -> bool:
     return glob.has_magic(os.fspath(photo)) and not os.path.lexists(photo)
 
 
 def _is_many(photos: Photo | Sequence[Photo]) -> bool:
-    if isinstance(photos, np.ndarray):
+    if isinstance(photos, np.ndarray) or _is_content(photos):
         return False
-    return not isinstance(photos, (str, os.PathLike)) or Path(photos).is_dir() or _is_pattern(photos)
+    return not isinstance(photos, (str, os.PathLike)) or os.path.isdir(photos) or _is_pattern(photos)
+
+
+def _name_of(photo: Photo, number: int) -> str:
+    """What a result calls a photo."""
+    if isinstance(photo, np.ndarray):
+        return f"array {number}"
+    if isinstance(photo, (str, os.PathLike)) and not images.is_data_url(photo):
+        return os.fsdecode(photo)
+    name = getattr(photo, "filename", None) or getattr(photo, "name", None)
+    return name if isinstance(name, str) and name else f"image {number}"
 
 
 def _model_of(model: str | os.PathLike[str] | RecognitionModel) -> RecognitionModel:
@@ -352,12 +398,17 @@ class FaceClassifier:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Found:
-    """A photo between detection and classification."""
+    """A photo between detection and classification.
+
+    Attributes:
+        reduced: by how much the image was smaller than the photo, whose faces these are.
+    """
 
     path: str
     faces: list[DetectedFace]
     aligned: list[np.ndarray]
     error: str | None = None
+    reduced: int = 1
 
 
 def _results(
@@ -372,22 +423,23 @@ def _results(
 
     def look(numbered: tuple[int, Photo]) -> _Found:
         number, photo = numbered
-        path = f"array {number}" if isinstance(photo, np.ndarray) else os.fspath(photo)
+        path = _name_of(photo, number)
         try:
-            image = images.read(photo)
+            photo = images.floats_to_bytes(photo) if isinstance(photo, np.ndarray) else photo
+            image, reduced = images.read_reduced(photo)
             faces = detect(image, detector, minimum_score=minimum_score)
             if blendshapes:
                 scores = detection.blendshapes(image, faces)
                 faces = [dataclasses.replace(face, blendshapes=shown) for face, shown in zip(faces, scores)]
-            return _Found(path, faces, [classifier.aligned(image, face) for face in faces])
+            return _Found(path, faces, [classifier.aligned(image, face) for face in faces], reduced=reduced)
         except DetectionError:
             raise
         except (ValueError, OSError, MemoryError) as error:
             return _Found(path, [], [], str(error) or type(error).__name__)
 
-    if len(photos) == 1:
+    if len(photos) <= 1:
         # In this thread, whose interpreters of the detector's networks are open from the last photo.
-        yield from _classified([look((0, photos[0]))], classifier)
+        yield from _classified([look(numbered) for numbered in enumerate(photos)], classifier)
         return
     executor = ThreadPoolExecutor(min(workers, len(photos)))
     try:
@@ -417,7 +469,8 @@ def _classified(waiting: Sequence[_Found], classifier: FaceClassifier) -> Iterat
     faces = [face for found in waiting for face in found.faces]
     predictions = iter(classifier(faces, [face for found in waiting for face in found.aligned]))
     for found in waiting:
-        yield PhotoResult(found.path, list(itertools.islice(predictions, len(found.faces))), found.error)
+        shown = itertools.islice(predictions, len(found.faces))
+        yield PhotoResult(found.path, [prediction.scaled(found.reduced) for prediction in shown], found.error)
 
 
 COLORS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (110, 110, 110))

@@ -92,12 +92,12 @@ def _face(
     photo: str | os.PathLike[str] | np.ndarray, name: str, detector: str | Detector, minimum_score: float, size: int
 ) -> tuple[np.ndarray, Box]:
     """The largest face of a photo, aligned, and where it is."""
-    name = name if isinstance(photo, np.ndarray) else os.fspath(photo)
-    image = images.read(photo)
+    name = os.fsdecode(photo) if isinstance(photo, (str, os.PathLike)) and not images.is_data_url(photo) else name
+    image, reduced = images.read_reduced(photo)
     faces = detect(image, detector, pose=False, minimum_score=minimum_score)
     if not faces:
         raise VerificationError(f"{name}: no face found; use a photo that shows one, or lower minimum_score")
     face = faces[0]
     if face.landmarks is None:
         raise VerificationError(f"{name}: the face is turned too far away to be compared; use a photo from the front")
-    return align_identity(image, face.landmarks, size), face.box
+    return align_identity(image, face.landmarks, size), face.box.scaled(reduced)

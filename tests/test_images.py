@@ -1,8 +1,13 @@
 """Images of every kind come in as uint8 RGB, upright; bad ones raise one clear error."""
 
+import base64
 import io
 import os
+import subprocess
+import sys
 import threading
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from PIL import Image
 from kerasfer import images
 from kerasfer.faces import Box, ImageSpec
 
+CASES = Path(__file__).parent / "cases"
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 GREY = RGB[:, :, 0]
 
@@ -58,6 +64,88 @@ def test_exif_orientation(orientation):
 def test_damaged_exif_is_ignored():
     content = encoded(RGB, "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff broken")
     assert images.decode(content).shape == RGB.shape
+
+
+@pytest.mark.parametrize(("file", "difference"), [("a.avif", 3), ("a.heic", 5), ("a.jfif", 4)])
+def test_photos_of_phones(file, difference):
+    """The public-domain astronaut, as phones and browsers store pictures."""
+    if file == "a.heic":
+        pytest.importorskip("pillow_heif")
+    skimage = pytest.importorskip("skimage.data")
+    assert np.abs(images.read(CASES / file).astype(int) - skimage.astronaut()).mean() < difference
+
+
+def test_orientation_in_avif_and_heif():
+    """A quarter turn that the camera noted is undone, once."""
+    upright = np.full((64, 96, 3), 128, np.uint8)
+    upright[:32, :32], upright[:32, 64:] = (255, 0, 0), (0, 0, 255)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for kind, package in (("AVIF", None), ("HEIF", "pillow_heif"), ("WEBP", None)):
+        if package:
+            pytest.importorskip(package)
+        if kind not in images._readable():
+            continue
+        stored = encoded(np.ascontiguousarray(np.rot90(upright, 1)), kind, exif=exif.tobytes(), quality=90)
+        decoded = images.decode(stored).astype(int)
+        assert decoded.shape == upright.shape, kind
+        assert np.abs(decoded[8:24, 8:24] - [255, 0, 0]).max() < 40, kind
+        assert np.abs(decoded[8:24, 72:88] - [0, 0, 255]).max() < 40, kind
+
+
+@pytest.mark.parametrize("suffix", sorted(set(images.IMAGE_SUFFIXES) - {".dib"}))
+def test_every_ending_has_its_decoder(suffix, tmp_path):
+    """What a folder's walk takes for a photo, is read."""
+    names = {".avifs": "AVIF", ".hif": "HEIF", ".jpc": "JPEG2000", ".j2c": "JPEG2000", ".jpf": "JPEG2000"}
+    kind = names.get(suffix) or next(name for name, suffixes in images.FORMATS.items() if suffix in suffixes)
+    if kind not in images._readable():
+        pytest.skip(f"no decoder of {kind} here")
+    path = tmp_path / f"a{suffix}"
+    smooth = np.repeat(np.repeat(RGB[:4, :6], 16, 0), 16, 1)
+    if kind == "SUN":
+        head = np.array([0x59A66A95, 96, 64, 24, smooth.size, 1, 0, 0], ">u4").tobytes()
+        path.write_bytes(head + np.ascontiguousarray(smooth[:, :, ::-1]).tobytes())
+    elif kind == "QOI":
+        red, green, blue = (int(value) for value in smooth[0, 0])
+        head = b"qoif" + np.array([96, 64], ">u4").tobytes() + bytes([3, 0])
+        path.write_bytes(head + bytes([0xFE, red, green, blue]) + bytes([0xC0]) * (96 * 64 - 1) + bytes([0] * 7 + [1]))
+        smooth = np.broadcast_to(smooth[0, 0], smooth.shape)
+    elif suffix == ".pbm":
+        Image.new("1", (96, 64), 1).save(path)
+        smooth = np.full_like(smooth, 255)
+    elif suffix == ".pgm":
+        Image.fromarray(smooth).convert("L").save(path)
+        smooth = as_rgb(images.to_grey(smooth))
+    elif suffix == ".mpo":
+        Image.fromarray(smooth).save(path, "MPO", save_all=True, append_images=[Image.fromarray(smooth[::-1])])
+        assert Image.open(path).format == "MPO"
+    else:
+        Image.fromarray(smooth).save(path, kind)
+    decoded = images.read(path)
+    assert decoded.shape == smooth.shape and np.abs(decoded.astype(int) - smooth).mean() < 12
+
+
+def test_no_program_is_started_for_a_photo(tmp_path, monkeypatch):
+    """PostScript named like a photo: Pillow would run Ghostscript on it."""
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 30 20\n%%EndComments\nshowpage\n"
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))
+    monkeypatch.setattr(subprocess, "check_call", lambda *_, **__: pytest.fail("a program was started"))
+    for name in ("a.jpg", "a.eps"):
+        (tmp_path / name).write_bytes(postscript)
+        with pytest.raises(images.ImageError, match=f"{name}: not an image of a known format; convert it"):
+            images.read(tmp_path / name)
+
+
+def test_a_missing_decoder_is_named(monkeypatch):
+    monkeypatch.setattr(images, "_readable", lambda: ("JPEG", "PNG"))
+    with pytest.raises(
+        images.ImageError, match="x.heic: a HEIC photo, which needs pillow-heif; pip install pillow-heif"
+    ):
+        images.decode((CASES / "a.heic").read_bytes(), "x.heic")
+    with pytest.raises(images.ImageError, match="AVIF image, which needs Pillow 11.3"):
+        images.decode((CASES / "a.avif").read_bytes(), "x.avif")
+    with pytest.raises(images.ImageError, match="x.jpg: a video"):
+        images.decode((CASES / "noface.mp4").read_bytes(), "x.jpg")
 
 
 def test_grey_becomes_rgb():
@@ -122,6 +210,86 @@ def test_fifty_megapixels():
     assert images.resize(decoded, (62, 82)).tolist() == np.full((62, 82, 3), 77).tolist()
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "I;16", "F", "CMYK"])
+def test_large_photos_may_come_smaller(mode, monkeypatch, tmp_path):
+    """The sides are divided by a whole number, of any mode and turned or not."""
+    picture = np.repeat(np.repeat(RGB[:4, :6], 24, 0), 24, 1)
+    monkeypatch.setattr(images, "LARGE", 96 * 144 // 4)
+    monkeypatch.setattr(images, "_STRIP", 700)
+    image = Image.fromarray(picture)
+    if mode in ("I;16", "F"):
+        image = Image.fromarray(images.to_grey(picture).astype(np.uint16 if mode == "I;16" else np.float32))
+    image = image if image.mode == mode else image.convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.tiff", exif=exif)
+    whole, (half, factor) = images.read(tmp_path / "a.tiff"), images.read_reduced(tmp_path / "a.tiff")
+    assert whole.shape == (144, 96, 3) and half.shape == (72, 48, 3) and factor == 2
+    assert np.abs(half.astype(int) - images.resize(whole, (72, 48))).max() <= 1
+    assert images.read_reduced(RGB)[1] == 1
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_large_jpegs_are_decoded_smaller(progressive, monkeypatch):
+    picture = np.repeat(np.repeat(RGB[:4, :6], 25, 0), 25, 1)[:99, :149]
+    content = encoded(picture, "JPEG", quality=95, subsampling=0, progressive=progressive)
+    for most, factor in ((99 * 149, 1), (99 * 149 - 1, 2), (50 * 75, 2), (50 * 75 - 1, 4), (10, 8)):
+        monkeypatch.setattr(images, "LARGE", most)
+        reduced, by = images.read_reduced(content)
+        assert by == factor and reduced.shape[:2] == (-(-99 // factor), -(-149 // factor))
+        close = images.resize(picture, reduced.shape[:2]).astype(int)
+        assert np.abs(reduced - close).mean() < 12
+
+
+def tall_jpeg(band, copies):
+    """A JPEG of a picture repeated downwards; its height is a multiple of 128, its coded rows are spliced."""
+    content = encoded(band, "JPEG", quality=80, restart_marker_rows=1)
+    frame = content.index(b"\xff\xc0")
+    scan = content.index(b"\xff\xda")
+    start = scan + 2 + int.from_bytes(content[scan + 2 : scan + 4], "big")
+    head = bytearray(content[:start])
+    head[frame + 5 : frame + 7] = (band.shape[0] * copies).to_bytes(2, "big")
+    return bytes(head) + b"\xff\xd7".join([content[start:-2]] * copies) + b"\xff\xd9"
+
+
+def test_two_hundred_megapixels_in_a_gigabyte(tmp_path):
+    """A phone's largest photos: six faces, one below the other, each where it is in the whole photo."""
+    skimage = pytest.importorskip("skimage.data")
+    band = np.full((2048, 16320, 3), 90, np.uint8)
+    band[:, 1000:3048] = np.array(Image.fromarray(skimage.astronaut()).resize((2048, 2048)))
+    (tmp_path / "phone.jpg").write_bytes(tall_jpeg(band, 6))
+    code = """
+import sys
+from kerasfer.lite import Pipeline
+faces = Pipeline("edge", detector="mediapipe").recognize(sys.argv[1])
+for face in faces:
+    print(*face.box.center, face.landmarks.points[30, 1])
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "phone.jpg")]
+    *lines, memory = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    places = sorted(tuple(map(float, line.split()))[1:] for line in lines)
+    assert len(places) == 6
+    for row, (center, nose) in enumerate(places):
+        assert abs(center - (430 + 2048 * row)) < 150 and abs(nose - center) < 150
+    assert all(abs(float(line.split()[0]) - 1890) < 150 for line in lines)
+    assert int(memory) < 1_000_000
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("color", [2, 4, 6])
+def test_bombs_are_told_before_they_go_off(color):
+    """Below Pillow's limit, but with more than a gigabyte to decode; little more than the head of the file is there."""
+
+    def chunk(name, data):
+        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+    head = (12000).to_bytes(4, "big") * 2 + bytes([8, color, 0, 0, 0])
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    with pytest.raises(images.ImageError, match="bomb: has more pixels .*12000 x 12000, 1.0 GB of memory.; shrink it"):
+        images.decode(content, "bomb")
+
+
 def test_too_many_pixels(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(images.ImageError, match=r"bomb\.png.*more pixels.*shrink"):
@@ -181,6 +349,43 @@ def test_read_arrays():
     for bad in (RGB.astype(np.float32), RGB[:, :, :2], RGB[0, 0], RGB[:0]):
         with pytest.raises(images.ImageError, match="uint8"):
             images.read(bad)
+
+
+def test_read_what_is_in_memory(tmp_path):
+    content = encoded(RGB)
+    address = "data:image/png;base64," + base64.b64encode(content).decode()
+    escaped = "data:image/png," + "".join(f"%{byte:02X}" for byte in content)
+    (tmp_path / "a").write_bytes(content)
+    with (tmp_path / "a").open("rb") as file:
+        for photo in (content, bytearray(content), memoryview(content), io.BytesIO(content), file, address, escaped):
+            np.testing.assert_array_equal(images.read(photo), RGB)
+    np.testing.assert_array_equal(images.read(Image.fromarray(RGB)), RGB)
+    np.testing.assert_array_equal(images.read(Image.open(tmp_path / "a")), RGB)
+    turned = Image.fromarray(RGB)
+    turned.getexif()[0x0112] = 3
+    np.testing.assert_array_equal(images.read(turned), RGB[::-1, ::-1])
+    for photo, message in (
+        (b"", "the file is empty"),
+        (content[:99], "image: the image is damaged"),
+        ("data:image/png;base64,####", "data URL: is not base64"),
+        (io.StringIO("text"), "gives text, not bytes"),
+        ("https://example.org/a.jpg", "https://example.org/a.jpg: an address, not a path; download the image"),
+        ("", "path of the image is empty"),
+        (7, "not int"),
+    ):
+        with pytest.raises(images.ImageError, match=message):
+            images.read(photo)
+
+
+def test_floats_whose_range_can_be_told():
+    expected = np.array([[[0, 51, 255]]], np.uint8)
+    for values in ([[[0, 0.2, 1]]], [[[0, 51.2, 255]]]):
+        np.testing.assert_array_equal(images.floats_to_bytes(np.array(values)), expected)
+    np.testing.assert_array_equal(images.floats_to_bytes(expected.astype(np.int64)), expected)
+    assert images.floats_to_bytes(expected) is expected
+    for bad in ([[[-1, 0, 1.0]]], [[[0, 256.0, 3]]], [[[np.nan, 0, 1]]], [[[0, np.inf, 1]]], [[[-1, 0, 1]]]):
+        with pytest.raises(images.ImageError, match="go from 0 to 255.*, not from .*; scale it"):
+            images.floats_to_bytes(np.array(bad))
 
 
 def test_grey_is_bt601_luma():

@@ -25,6 +25,7 @@ FLOORS = {
     "kerasfer.sample": 0,
     "kerasfer.version": 0,
     "kerasfer.weights": 0,
+    "kerasfer.folders": 1,
     "kerasfer.images": 1,
     "kerasfer.layers": 1,
     "kerasfer.losses": 1,

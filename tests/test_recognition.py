@@ -1,7 +1,10 @@
 """From photos to predictions, with a model whose answer is known."""
 
+import base64
 import csv
+import dataclasses
 import importlib.util
+import io
 import json
 import os
 import sys
@@ -10,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 
 from kerasfer import images, recognition
 from kerasfer.detection import DetectionError, detect
@@ -181,6 +185,75 @@ def test_pattern_and_list(folder):
     assert [len(result.predictions) for result in results] == [1, 1, 0, 0]
     assert "no such file" in results[2].error and "uint8" in results[3].error
     assert len(recognize([ASTRONAUT], model)) == 1, "a list of one is a list"
+
+
+def test_one_photo_in_memory(folder, tmp_path):
+    """The content of a file, a Pillow image, a tensor: the same answer, and one photo each."""
+    import tensorflow as tf
+
+    path = folder / "a.png"
+    content = path.read_bytes()
+    expected = recognize(path, BrightnessModel())[0]
+    with path.open("rb") as file:
+        for photo in (
+            content,
+            bytearray(content),
+            io.BytesIO(content),
+            file,
+            "data:image/png;base64," + base64.b64encode(content).decode(),
+            Image.open(path),
+            tf.io.read_file(str(path)),
+            tf.constant(ASTRONAUT),
+            tf.image.convert_image_dtype(tf.constant(ASTRONAUT), tf.float32),
+            ASTRONAUT.astype(np.float32),
+            ASTRONAUT.astype(np.int64),
+        ):
+            (prediction,) = recognize(photo, BrightnessModel())
+            assert prediction.box == expected.box, type(photo)
+            assert prediction.probabilities == pytest.approx(expected.probabilities, abs=1e-3)
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, np.uint8(255)])
+def test_a_batch_gives_a_list_of_lists(white):
+    import tensorflow as tf
+
+    batch = np.stack([ASTRONAUT, np.full_like(ASTRONAUT, 5), ASTRONAUT // 4])
+    batch = batch if isinstance(white, np.uint8) else (batch / 255.0 * white).astype(np.float32)
+    for photos in (batch, tf.constant(batch)):
+        answers = recognize(photos, BrightnessModel())
+        assert [[face.expression for face in faces] for faces in answers] == [["happiness"], [], ["sadness"]]
+    assert recognize(batch[:0], BrightnessModel()) == []
+    with pytest.raises(images.ImageError, match=r"uint8 .*, 2\)"):
+        recognize(np.zeros((3, 32, 32, 2), np.uint8), BrightnessModel())
+
+
+def test_what_no_photo_can_be_is_one_clear_error(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    model = BrightnessModel()
+    for photo, message in (
+        ("", "the path of the photo is empty"),
+        ("https://example.org/a.jpg", "https://example.org/a.jpg: an address, not a path; download the image"),
+        (ASTRONAUT.astype(np.float32) / 127.5 - 1, "float32 values go from 0 to 255 or to 1, not from -1 to 1; scale"),
+        (ASTRONAUT.astype(np.float32) * 300, "not from 0 to 7.65e.04; scale it"),
+        (np.full((2, 8, 8, 3), np.nan, np.float32), "not from nan to nan"),
+        (np.transpose(ASTRONAUT, (2, 0, 1)), r"uint8 \(height, width.*got uint8 \(3, 512, 512\)"),
+        (b"no photo", "image: not an image of a known format"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            recognize(photo, model)
+    results = recognize([ASTRONAUT / -1.0, ASTRONAUT, "https://example.org/a.jpg", b"x"], model)
+    assert [len(result.predictions) for result in results] == [0, 1, 0, 0], "one bad photo stops no others"
+    assert [result.path for result in results] == ["array 0", "array 1", "https://example.org/a.jpg", "image 3"]
+
+
+def test_boxes_are_those_of_the_whole_photo(folder, monkeypatch):
+    """Of a photo that is decoded smaller than it is."""
+    images.write(folder / "large.jpg", images.resize(ASTRONAUT, 1024))
+    (whole,) = recognize(folder / "large.jpg", BrightnessModel())
+    monkeypatch.setattr(images, "LARGE", 512 * 512)
+    (reduced,) = recognize(folder / "large.jpg", BrightnessModel())
+    assert np.abs(np.subtract(dataclasses.astuple(whole.box), dataclasses.astuple(reduced.box))).max() < 12
+    assert np.abs(whole.landmarks.points - reduced.landmarks.points).max() < 12
 
 
 def test_a_photo_whose_name_looks_like_a_pattern(folder):

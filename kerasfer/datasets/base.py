@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TextIO
 import numpy as np
 
 from kerasfer.expressions import FERPLUS8, KNOWN_CLASSES, UNKNOWN, LabelSpace
+from kerasfer.folders import files_below
 
 __all__ = [
     "COLUMNS",
@@ -51,10 +52,16 @@ class ImageSource(Protocol):
 
 
 class FolderSource:
-    """Files under a folder."""
+    """Files under a folder; hidden ones, and those in folders that systems make, are not among its `names`.
+
+    Attributes:
+        root: the folder.
+        left_out: reason -> how many files `names` left out when it was last called.
+    """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self.left_out: dict[str, int] = {}
         if not self.root.is_dir():
             raise DatasetError(f"{self.root}: no such folder")
 
@@ -68,9 +75,8 @@ class FolderSource:
         return (self.root / path).is_file()
 
     def names(self) -> list[str]:
-        start = len(os.path.join(self.root, ""))
-        found = (os.path.join(folder, file)[start:] for folder, _, files in os.walk(self.root) for file in files)
-        return sorted(path.replace(os.sep, "/") for path in found)
+        names, self.left_out = files_below(self.root)
+        return names
 
     def describe(self, path: str) -> str:
         return str(self.root / path)

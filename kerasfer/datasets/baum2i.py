@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, text_of
-from kerasfer.datasets.generic import find_images, is_hidden
+from kerasfer.datasets.generic import find_images
 from kerasfer.datasets.named import checked_codes, identity_of_path, read_named
 from kerasfer.datasets.reading import Problems, check_split, table_of_rows
 from kerasfer.expressions import BASIC7, FERPLUS8, Expression, parse_expression
+from kerasfer.folders import is_system
 
 __all__ = ["CODES", "read"]
 
@@ -103,7 +104,7 @@ def _find_list(source: ImageSource, annotations: str | None) -> str | None:
     """Path of the CSV list of expressions, if there is one."""
     if annotations is not None and not source.exists(annotations):
         raise DatasetError(f"{source.describe(annotations)}: no such file")
-    tables = (path for path in source.names() if path.lower().endswith(".csv") and not is_hidden(path))
+    tables = (path for path in source.names() if path.lower().endswith(".csv") and not is_system(path))
     candidates = [annotations] if annotations else list(tables)
     for path in candidates:
         header = next(_lines(source, path), [])

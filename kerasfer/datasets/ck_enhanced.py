@@ -13,9 +13,10 @@ import numpy as np
 
 from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, text_of
 from kerasfer.datasets.ck_plus import FILE_NAME, intensity_of_grade
-from kerasfer.datasets.generic import find_images, is_hidden
+from kerasfer.datasets.generic import find_images
 from kerasfer.datasets.reading import Problems, check_split, table_of_rows
 from kerasfer.expressions import ACTION_UNITS, FERPLUS8
+from kerasfer.folders import is_system
 
 __all__ = ["read"]
 
@@ -67,7 +68,7 @@ def read(root: str | Path, split: str | None = None, strict: bool = True, *, ver
     labels = [
         label
         for path in source.names()
-        if PurePosixPath(path).suffix.lower() in _LABEL_SUFFIXES and not is_hidden(path)
+        if PurePosixPath(path).suffix.lower() in _LABEL_SUFFIXES and not is_system(path)
         for label in _labels(source, path, images, problems)
     ]
     if not labels and not problems.entries:

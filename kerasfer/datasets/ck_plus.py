@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, open_source, text_of
-from kerasfer.datasets.generic import is_hidden
 from kerasfer.datasets.reading import Problems, action_unit_vector, check_choice, check_split, table_of_rows
 from kerasfer.datasets.sequences import FrameRule
 from kerasfer.expressions import BASIC6, BASIC7, CK_PLUS7, FERPLUS8, LABEL_CODES, UNKNOWN, Expression
+from kerasfer.folders import is_system
 
 __all__ = ["CODES", "FILE_NAME", "SELECTIONS", "Selection", "intensity_of_grade", "read"]
 
@@ -135,7 +135,7 @@ def _find_sequences(source: ImageSource) -> dict[str, _Sequence]:
     for name in names:
         path = PurePosixPath(name)
         match = FILE_NAME.fullmatch(path.name)
-        if not match or is_hidden(name):
+        if not match or is_system(name):
             continue
         sequence = sequences.setdefault(f"{match['subject'].upper()}_{match['sequence']}", _Sequence())
         number = int(match["frame"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import difflib
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -26,9 +28,12 @@ from kerasfer.expressions import (
     known_expression,
     label_codes,
 )
+from kerasfer.folders import sorted_out
 from kerasfer.images import IMAGE_SUFFIXES
 
-__all__ = ["class_folders", "find_images", "is_hidden", "read_csv", "read_folder"]
+__all__ = ["class_folders", "find_images", "read_csv", "read_folder"]
+
+_log = logging.getLogger(__name__)
 
 _SPLIT_ALIASES = {
     "training": "train",
@@ -47,22 +52,20 @@ _ABOUT_FOLDERS = {"set", "split", "data", "image", "images", "face", "faces", "a
 _VECTORS = {"box": 4, "pose": 3, "landmarks": 136, "aus": len(ACTION_UNITS)}
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a path is of a file that a system put there, such as ._a.txt or __MACOSX/a.txt."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
-
-
-def _is_image(name: str) -> bool:
-    return not is_hidden(name) and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-
-
 def find_images(name: str, root: str | Path) -> tuple[ImageSource, list[str]]:
     """A source and its images' paths, without the folders that all of them stand in."""
     source = open_source(root)
-    found = [path for path in source.names() if _is_image(path)]
-    if not found:
-        raise DatasetError(f"{root}: holds no images ({', '.join(IMAGE_SUFFIXES)}), which {name} is made of")
+    found, _ = _sorted_out(name, root, source)
     return source, found
+
+
+def _sorted_out(name: str, root: str | Path, source: ImageSource) -> tuple[list[str], str]:
+    """The images' paths, and what is said of the files beside them."""
+    listing = sorted_out(source.names(), lambda path: bytes(source.read(path)), getattr(source, "left_out", None))
+    if not listing.photos:
+        raise DatasetError(f"{root}: holds no images ({', '.join(IMAGE_SUFFIXES)}), which {name} is made of")
+    left_out = {**listing.left_out, **({"of video": len(listing.videos)} if listing.videos else {})}
+    return list(listing.photos), dataclasses.replace(listing, left_out=left_out).remark()
 
 
 def _part_of_folder(name: str) -> str:
@@ -133,7 +136,10 @@ def read_folder(
     naming = _Naming("folder", classes, expressions, labels_of)
     if isinstance(classes, str) and classes not in ("expression", "identity"):
         raise DatasetError(f"folder: classes must be expression, identity or a mapping, not {classes!r}")
-    source, found = find_images("folder", root)
+    source = open_source(root)
+    found, remark = _sorted_out("folder", root, source)
+    if remark:
+        _log.warning("%s: %s", root, remark)
     problems = Problems("folder", strict)
     paths, labels, splits = [], [], []
     folders = [PurePosixPath(path).parent.name for path in found] if classes != "identity" else []
