@@ -13,8 +13,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from kerasfer import registration
 from kerasfer.missing import explained
 from kerasfer.version import __version__
+
+registration.announce()
 
 _PUBLIC = {
     "create": "kerasfer.zoo",

@@ -242,7 +242,7 @@ def _variables(model: FERModel, group: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for network in model.weight_groups()[group]:
         for variable in model.networks[network].weights:
-            key = f"{network}/{variable.path}"
+            key = f"{network}/{model.weight_name(network, variable)}"
             if key in found:
                 raise ZooError(f"{key}: two weights have this name; give the layers of {network} names of their own")
             found[key] = variable

@@ -301,7 +301,7 @@ def test_two_averaged_networks_become_integers(tmp_path):
     """The converter may fold the mean's factor into a layer whose bias then stays a float, which does not run."""
     settings = {"variant": "baseline", "expression_networks": ("identity", "fine"), "fine_width": 8, "temperature": 0.7}
     model = zoo.create("ipdfer", "small", **settings, encoder_size=71, precision="float32")
-    for network, layer in (("fine_encoder", "vector"), ("expression_classifier", "fc")):
+    for network, layer in (("fine_encoder", "fine_encoder_vector"), ("expression_classifier", "fc")):
         bias = model.networks[network].get_layer(layer).bias
         bias.assign(np.linspace(-1, 1, bias.shape[0]))
     faces = datasets.load("synthetic", count=24, size=48)

@@ -99,12 +99,13 @@ def test_table_2_row_by_row():
     config = FESRConfig.paper().replace(identity="untrained")
     trunk = build_trunk(config)
     assert trunk.output_shape == (None, 16, 16, 192) and not trunk.trainable_variables
-    extractor = build_extractor(config, trunk.output_shape[1:])
-    assert outputs_of(extractor, "conv1", "conv2", "fc1", "fc2", "dropout") == [
+    extractor = build_extractor(config, trunk.output)
+    names = [f"extractor_{name}" for name in ("conv1", "conv2", "fc1", "fc2", "dropout")]
+    assert outputs_of(extractor, *names) == [
         (8, 8, 256), (4, 4, 512), (2048,), (512,), (512,)
     ]  # fmt: skip
-    assert extractor.get_layer("dropout").rate == 0.5
-    assert build_classifier(config).output_shape == (None, 8)
+    assert extractor.get_layer("extractor_dropout").rate == 0.5
+    assert build_classifier(config, extractor.output).output_shape == (None, 8)
 
 
 def test_the_papers_values():
@@ -289,7 +290,7 @@ def test_the_gradient_of_the_network_against_finite_differences(stepped, guided)
     model, batch, _ = stepped
     original = model.config
     object.__setattr__(model, "config", original.replace(variant="fesr_jl" if guided else "fesr_jl_rdbp"))
-    weight = model.networks["extractor"].get_layer("fc2").kernel
+    weight = model.networks["extractor"].get_layer("extractor_fc2").kernel
     maps = [model.networks["trunk"](part) for part in (batch["image"], batch["positive_image"], batch["image"][::-1])]
     features = [model.networks["extractor"](part) for part in maps]
     constant = features[0]
@@ -383,7 +384,7 @@ def test_g_learns_from_r_in_the_second_stage_only(stepped):
     classes = tf.argmax(batch["label"], -1, tf.int32)
     with tf.GradientTape() as tape:
         drawn = model.decode_codes(model.random_codes(4), model.continuous(classes, 4), True)
-        logits = model.networks["classifier"](model.features(drawn))
+        logits = model.networks["classifier"](model.extract(drawn))
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits))
     for first, second, alone in zip(
         found[(False,)], found[(True,)], tape.gradient(loss, model.networks["decoder"].trainable_variables)

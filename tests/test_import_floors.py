@@ -23,6 +23,7 @@ FLOORS = {
     "kerasfer.missing": 0,
     "kerasfer.priors": 0,
     "kerasfer.sample": 0,
+    "kerasfer.registration": 0,
     "kerasfer.version": 0,
     "kerasfer.weights": 0,
     "kerasfer.folders": 1,

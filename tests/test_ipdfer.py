@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -80,7 +81,7 @@ def test_the_default_encoder_is_the_zoos_identity_network():
 
 
 def test_classifiers_are_one_layer():
-    classifier = build_classifier(512, 8, "expression_classifier")
+    classifier = build_classifier(keras.Input((512,)), 8, "expression_classifier")
     assert [tuple(weight.shape) for weight in classifier.weights] == [(512, 8), (8,)]
 
 
@@ -380,7 +381,10 @@ def test_the_fine_network_sees_every_pixel():
     assert encoder.output_shape == (None, 128)
 
 
-FINE_MAPS = ("stem_relu", *(f"stage{stage}_block{block}_relu2" for stage in (1, 2, 3) for block in (1, 2)))
+FINE_MAPS = (
+    "fine_encoder_stem_relu",
+    *(f"fine_encoder_stage{stage}_block{block}_relu2" for stage in (1, 2, 3) for block in (1, 2)),
+)
 
 
 def test_two_networks_of_e_exp_are_averaged():
@@ -408,7 +412,7 @@ def test_a_fine_network_joins_and_the_classifier_says_the_mean_of_what_both_said
     for alone in (coarse, fine):  # classifiers with biases and vectors with offsets of their own
         for weight in alone.networks["expression_classifier"].weights:
             weight.assign_add(tf.random.stateless_normal(weight.shape, (alone.config.seed, 1)))
-    fine.networks["fine_encoder"].get_layer("vector").bias.assign(tf.linspace(-1.0, 1.0, 8))
+    fine.networks["fine_encoder"].get_layer("fine_encoder_vector").bias.assign(tf.linspace(-1.0, 1.0, 8))
     model = both(variant="baseline")
     model.start_from(coarse)
     model.start_from(fine)

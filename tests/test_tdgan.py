@@ -145,7 +145,7 @@ def test_figure_4_inception_block():
 
 @pytest.mark.parametrize("classes", [21, 8])
 def test_table_1_heads(classes):
-    network = build_head(TDGANConfig.paper(), classes, "head")
+    network = build_head(TDGANConfig.paper(), classes, "head", keras.Input((8, 8, 128), name="code"))
     assert rows_of(network) == {
         "code": ((8, 8, 128), 0),
         "flatten": ((8192,), 0),

@@ -178,7 +178,7 @@ def build_dlib_resnet(
         )
     if not _FEWEST_BLOCKS[features] <= blocks <= len(every):
         raise ValueError(f"blocks are {_FEWEST_BLOCKS[features]} to {len(every)} for {features} features, got {blocks}")
-    inputs = keras.Input(spec.shape, name="face")
+    inputs = keras.Input(spec.shape, name="image")
     x = FaceInput(internal_size, pixel_range, MEAN, DEVIATION, lift, name="normalize")(inputs)
     x = _convolution(x, "stem", 32, normalized, 7, stride=2, padding="valid", relu=True)
     x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)

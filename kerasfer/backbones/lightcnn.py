@@ -127,7 +127,7 @@ def build_lightcnn(
             "a Light CNN needs an internal_size that is a multiple of 16, a width that is a multiple of 3 and at least "
             f"one feature; got {internal_size}, {width} and {features}"
         )
-    inputs = keras.Input(spec.shape, name="face")
+    inputs = keras.Input(spec.shape, name="image")
     x = FaceInput(internal_size, pixel_range, (0, 0, 0), (255, 255, 255), name="normalize")(inputs)
     x = Luma(name="luma", dtype="float32")(x)
     x = _convolution(x, "conv1", width, 5)

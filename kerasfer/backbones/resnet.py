@@ -165,7 +165,7 @@ def build_resnet18(
         raise ValueError(f"style is {' or '.join(STYLES)}, got {style!r}")
     if style == "plain" and features != 8 * width:
         raise ValueError(f"a plain ResNet-18 of width {width} has {8 * width} features, not {features}")
-    inputs = keras.Input(input_shape, name="face")
+    inputs = keras.Input(input_shape, name="image")
     x = _face_stem(inputs, width) if style == "face" else _plain_stem(inputs, width)
     for stage, count in enumerate(BLOCKS, 1):
         for block in range(1, count + 1):
@@ -208,7 +208,7 @@ def build_resnet50(
     """
     if stem not in STEMS or len(blocks) != 4 or min(blocks) < 1:
         raise ValueError(f"a ResNet-50 has a stem of {' or '.join(STEMS)} and four stages; got {stem!r}, {blocks}")
-    inputs = keras.Input(input_shape, name="face")
+    inputs = keras.Input(input_shape, name="image")
     if stem == "imagenet":
         x = _plain_stem(inputs, width, initializer)
     else:
@@ -227,6 +227,8 @@ def build_small_resnet(
     input_shape: tuple[int, int, int] = (48, 48, 1),
     width: int = 48,
     blocks: int = 2,
+    inputs: keras.KerasTensor | None = None,
+    prefix: str = "",
 ) -> keras.Model:
     """Builds a ResNet for small images (after He et al. 2016, Section 4.2) up to the mean over its last map.
 
@@ -235,6 +237,8 @@ def build_small_resnet(
         input_shape: (height, width, channels) of the images.
         width: filters of the first stage, doubled in each of the two after it; the stem has two thirds of them.
         blocks: of each stage; the first of them halves the map.
+        inputs: what it is built on, the input of another model; by default one of its own.
+        prefix: before the name of every layer.
 
     Returns:
         A functional model with random weights, under the dtype policy in force: float (n, *input_shape) to float32
@@ -245,13 +249,13 @@ def build_small_resnet(
     """
     if width < 2 or blocks < 1:
         raise ValueError(f"a small ResNet has a width of 2 or more and at least one block, got {width} and {blocks}")
-    inputs = keras.Input(input_shape, name="face")
-    x = BatchNormalization(name="stem_norm")(_convolution(inputs, "stem", 2 * width // 3, 3))
-    x = keras.layers.ReLU(name="stem_relu")(x)
+    inputs = keras.Input(input_shape, name="image") if inputs is None else inputs
+    x = BatchNormalization(name=f"{prefix}stem_norm")(_convolution(inputs, f"{prefix}stem", 2 * width // 3, 3))
+    x = keras.layers.ReLU(name=f"{prefix}stem_relu")(x)
     for stage in range(3):
         for block in range(blocks):
-            x = _plain_block(x, f"stage{stage + 1}_block{block + 1}", width << stage, 1 if block else 2)
-    x = keras.layers.GlobalAveragePooling2D(name="pooled", dtype="float32")(x)
+            x = _plain_block(x, f"{prefix}stage{stage + 1}_block{block + 1}", width << stage, 1 if block else 2)
+    x = keras.layers.GlobalAveragePooling2D(name=f"{prefix}pooled", dtype="float32")(x)
     return keras.Model(inputs, x, name=name)
 
 

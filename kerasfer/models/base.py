@@ -10,6 +10,7 @@ import abc
 import contextlib
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ import tensorflow as tf
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import ImageSpec
 from kerasfer.forks import use_tensorflow
+from kerasfer.models.recognizer import Probabilities, Recognizer, refuse_hdf5
 from kerasfer.optimizers import FusedAdam, WarmAverage
 
 __all__ = [
@@ -363,7 +365,24 @@ class FERModel(keras.Model):
 
     @abc.abstractmethod
     def recognizer(self) -> keras.Model:
-        """Aligned faces in the model's range, float32 (n, h, w, c), to probabilities, float32 (n, K)."""
+        """Aligned faces in the model's range, float32 (n, h, w, c), to probabilities, float32 (n, K).
+
+        One flat functional model, a `Recognizer`; it shares its layers with the networks.
+        """
+
+    def features(self, faces: np.ndarray) -> np.ndarray:
+        """What the recognizer makes of faces before it names their expressions.
+
+        The last layer but one of each: dcganfer's feature of D's last maps (8,192 numbers at the bundled size), edge's
+        mean over the last map (128), fesr's R_ext (256), g2fer's fc1 (512), ipdfer's E_exp (128), tdgan's fc2 (512).
+
+        Args:
+            faces: float32 (n, h, w, c) in the model's range.
+
+        Returns:
+            float32 (n, d).
+        """
+        return self.recognizer().features(faces)
 
     def generator(self) -> keras.Model | None:
         """What generates images, as one network to export; None if the model or the variant generates none.
@@ -384,6 +403,30 @@ class FERModel(keras.Model):
             Name of the input -> float32 (n, ...).
         """
         raise NotImplementedError(f"{type(self).__name__} has no generator")
+
+    def get_config(self) -> dict[str, Any]:
+        """What a .keras file says of the model, beside its weights."""
+        return {"config": self.portable_config().to_dict()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> FERModel:
+        """The model of `get_config`, with the weights that its config starts with."""
+        return cls(cls.Config.from_dict(config["config"]))
+
+    def save(self, filepath: str | os.PathLike[str], *arguments: Any, **options: Any) -> None:
+        """Saves the whole model as a .keras file, as `keras.Model.save` does; `kerasfer.save` writes a folder.
+
+        Raises:
+            ValueError: the path is that of an HDF5 file, or the model was saved without some of its weights.
+        """
+        refuse_hdf5(filepath)
+        missing = [name for name, network in self.networks.items() if not isinstance(network, keras.Model)]
+        if missing:
+            raise ValueError(
+                f"{os.fspath(filepath)}: the model has no {', '.join(missing)}, which a .keras file must hold; save it "
+                "with kerasfer.save(model, folder), or model.recognizer() alone as .keras"
+            )
+        super().save(filepath, *arguments, **options)
 
     @abc.abstractmethod
     def weight_groups(self) -> dict[str, tuple[str, ...]]:
@@ -575,11 +618,29 @@ class FERModel(keras.Model):
         for name, gradients, moved in zip(names, tape.gradient(loss, variables), variables):
             self.optimizers[name].apply(gradients, moved)
 
-    def softmax(self, logits: tf.Tensor) -> tf.Tensor:
-        """The recogniser's probabilities, float32 (n, K), of its logits: a Keras tensor in, a Keras tensor out."""
-        if self.config.temperature != 1.0:
-            logits = keras.layers.Rescaling(1.0 / self.config.temperature, dtype="float32", name="temperature")(logits)
-        return keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
+    def recognizer_of(self, image: keras.KerasTensor, logits: keras.KerasTensor, feature_layer: str) -> Recognizer:
+        """The recognizer from its input to its logits, Keras tensors of the networks' own graph.
+
+        Args:
+            image: the input.
+            logits: what the softmax is taken of.
+            feature_layer: name of the layer whose output the logits are made from.
+        """
+        config = self.config
+        if config.temperature != 1.0:
+            logits = keras.layers.Rescaling(1.0 / config.temperature, dtype="float32", name="temperature")(logits)
+        end = Probabilities(
+            self.label_space.labels, config.pixel_range, feature_layer, config.precision, name="probabilities"
+        )
+        return Recognizer(image, end(logits), name="recognizer")
+
+    def weight_name(self, network: str, variable: keras.Variable) -> str:
+        """What files call a weight of a network: its path.
+
+        Layers whose names would meet another network's in the recognizer have their network's before their own; files
+        do without.
+        """
+        return variable.path.removeprefix(f"{network}_")
 
     def report(self, **terms: tf.Tensor) -> None:
         """Adds values, as `mean_over_batch` gives them, to the running means of the loss terms."""
@@ -635,7 +696,7 @@ class FERModel(keras.Model):
         seeds = _seed_paths([variable.path for part in in_networks.values() for variable in part])
         for network, part in in_networks.items():
             for index, variable in enumerate(part):
-                path = seeds.get(variable.path, variable.path)
+                path = seeds.get(variable.path) or self.weight_name(network, variable)
                 variables[f"network/{network}/{index:03d}/{path}"] = variable
         for name, optimizer in self.optimizers.items():
             for index, variable in enumerate(optimizer.variables):

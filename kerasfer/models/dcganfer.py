@@ -45,9 +45,9 @@ from kerasfer.backbones.resnet import BatchNormalization
 from kerasfer.datasets.base import FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.expressions import ACTION_UNITS, EXPRESSION_ACTION_UNITS, LabelSpace
-from kerasfer.graphs import in_graph
 from kerasfer.losses import minimax_discriminator_loss, minimax_generator_loss, non_saturating_generator_loss
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
+from kerasfer.models.recognizer import Recognizer
 from kerasfer.models.svm import (
     ABSENT,
     ExpressionSVM,
@@ -272,10 +272,25 @@ def build_head(shape: tuple[int, int, int]) -> keras.Model:
     return keras.Model(features, logit, name="discriminator_head")
 
 
-def build_expression_svm(config: DCGANFERConfig, width: int) -> keras.Model:
-    """The RBF machine: feature float32 (n, d) to decisions (n, K (K - 1) / 2) and logits (n, K)."""
+def build_feature_network(config: DCGANFERConfig, discriminator: keras.Model) -> keras.Model:
+    """D's last maps, pooled to one size: image (h, w, c) to the feature, float32 (n, d)."""
+    side = discriminator.output_shape[1]
+    count = len(config.discriminator_channels)
+    parts = []
+    for number in range(count - config.feature_layers + 1, count + 1):
+        features = discriminator.get_layer(f"leaky{number}").output
+        window = features.shape[1] // side
+        if window > 1:
+            features = keras.layers.MaxPooling2D(window, name=f"pool{number}")(features)
+        parts.append(keras.layers.Flatten(name=f"flatten{number}")(features))
+    feature = parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="concatenate")(parts)
+    feature = keras.layers.Activation("linear", dtype="float32", name="feature")(feature)
+    return keras.Model(discriminator.input, feature, name="feature")
+
+
+def build_expression_svm(config: DCGANFERConfig, feature: keras.KerasTensor) -> keras.Model:
+    """The RBF machine, on a feature: feature float32 (n, d) to decisions (n, K (K - 1) / 2) and logits (n, K)."""
     classes = len(config.expressions)
-    feature = keras.Input((width,), name="feature")
     scaled = ScaledFeatures(config.components, name="scaled")(feature)
     decisions = RBFDecision(max(config.support_vectors, 1), len(class_pairs(classes)), name="rbf")(scaled)
     network = keras.Model(feature, [decisions, VoteLogits(classes, name="votes")(decisions)], name="expression_svm")
@@ -283,14 +298,14 @@ def build_expression_svm(config: DCGANFERConfig, width: int) -> keras.Model:
     return network
 
 
-def build_unit_svms(width: int) -> keras.Model:
-    """The linear machines: feature float32 (n, d) to decisions and probabilities, (n, 14) each."""
-    feature = keras.Input((width,), name="feature")
+def build_unit_svms(feature: keras.KerasTensor) -> keras.Model:
+    """The linear machines, on a feature: feature float32 (n, d) to decisions and probabilities, (n, 14) each."""
     network = keras.Model(feature, LinearDecision(len(ACTION_UNITS), name="linear")(feature), name="unit_svms")
     network.trainable = False
     return network
 
 
+@keras.saving.register_keras_serializable("kerasfer")
 class DCGANFER(FERModel):
     """DCGAN-FER; see the module."""
 
@@ -303,13 +318,14 @@ class DCGANFER(FERModel):
 
     def build_networks(self) -> dict[str, keras.Model]:
         discriminator = build_discriminator(self.config)
-        width = self.feature_width
+        self._feature_network = build_feature_network(self.config, discriminator)
+        feature = self._feature_network.output
         return {
             "generator": build_generator(self.config),
             "discriminator": discriminator,
             "discriminator_head": build_head(discriminator.output_shape[1:]),
-            "expression_svm": build_expression_svm(self.config, width),
-            "unit_svms": build_unit_svms(width),
+            "expression_svm": build_expression_svm(self.config, feature),
+            "unit_svms": build_unit_svms(feature),
         }
 
     @property
@@ -391,37 +407,19 @@ class DCGANFER(FERModel):
 
     def feature_network(self) -> keras.Model:
         """Images (n, h, w, c) to the feature, float32 (n, d)."""
-        discriminator = self.networks["discriminator"]
-        side = discriminator.output_shape[1]
-        count = len(self.config.discriminator_channels)
-        parts = []
-        for number in range(count - self.config.feature_layers + 1, count + 1):
-            features = discriminator.get_layer(f"leaky{number}").output
-            window = features.shape[1] // side
-            if window > 1:
-                features = keras.layers.MaxPooling2D(window, name=f"pool{number}")(features)
-            parts.append(keras.layers.Flatten(name=f"flatten{number}")(features))
-        feature = parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="concatenate")(parts)
-        feature = keras.layers.Activation("linear", dtype="float32", name="feature")(feature)
-        return keras.Model(discriminator.input, feature, name="feature")
+        return self._feature_network
 
-    # Cached beside Keras, which would count their layers twice.
+    # Cached beside Keras, which would keep the machines that a fit has replaced.
 
     @functools.cached_property
-    def _feature_network(self) -> keras.Model:
-        return self.feature_network()
-
-    @functools.cached_property
-    def _recognizer(self) -> keras.Model:
-        features = self.feature_network()
-        _, logits = self.networks["expression_svm"](features.output)
-        return keras.Model(features.input, self.softmax(logits), name="recognizer")
+    def _recognizer(self) -> Recognizer:
+        logits = self.networks["expression_svm"].get_layer("votes").output
+        return self.recognizer_of(self._feature_network.input, logits, "feature")
 
     @functools.cached_property
     def _unit_detector(self) -> keras.Model:
-        features = self.feature_network()
-        _, probabilities = self.networks["unit_svms"](features.output)
-        return keras.Model(features.input, probabilities, name="unit_detector")
+        _, probabilities = self.networks["unit_svms"].get_layer("linear").output
+        return keras.Model(self._feature_network.input, probabilities, name="unit_detector")
 
     def features(self, faces: np.ndarray | FaceTable) -> np.ndarray:
         """The feature of each face, float32 (n, d).
@@ -429,13 +427,12 @@ class DCGANFER(FERModel):
         Args:
             faces: float32 (n, h, w, c) in the model's range, or a table.
         """
-        traced = in_graph(self._feature_network)
         if not isinstance(faces, FaceTable):
-            return in_batches(traced, self.checked(faces))
+            return super().features(self.checked(faces))
         parts = []
         for start in range(0, len(faces), _CHUNK):
             rows = np.arange(start, min(start + _CHUNK, len(faces)))
-            parts.append(in_batches(traced, self.image_spec.scale(prepare_faces(faces, self.image_spec, rows))))
+            parts.append(super().features(self.image_spec.scale(prepare_faces(faces, self.image_spec, rows))))
         return np.concatenate(parts)
 
     def codes(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -499,12 +496,12 @@ class DCGANFER(FERModel):
     def forget_classifier(self) -> None:
         """Makes both kinds of machine as they were before they were fitted."""
         self._rebuild(0)
-        self.networks["unit_svms"] = build_unit_svms(self.feature_width)
+        self.networks["unit_svms"] = build_unit_svms(self._feature_network.output)
         vars(self).pop("_unit_detector", None)
 
     def _rebuild(self, support_vectors: int) -> None:
         self.config = dataclasses.replace(self.config, support_vectors=support_vectors)
-        self.networks["expression_svm"] = build_expression_svm(self.config, self.feature_width)
+        self.networks["expression_svm"] = build_expression_svm(self.config, self._feature_network.output)
         vars(self).pop("_recognizer", None)
 
     def decide(self, faces: np.ndarray | FaceTable) -> np.ndarray:
@@ -512,7 +509,7 @@ class DCGANFER(FERModel):
         network = self.networks["expression_svm"]
         return in_batches(lambda features: network(features)[0], self.features(faces))
 
-    def recognizer(self) -> keras.Model:
+    def recognizer(self) -> Recognizer:
         return self._recognizer
 
     # -- action units --------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from kerasfer.backbones.dlib_resnet import (
 from kerasfer.losses import cross_entropy_from_logits, hits
 from kerasfer.models.base import ConfigError, FERModel, ModelConfig, OptimizerPlan, copy_layers, copy_weights
 from kerasfer.models.ipdfer import build_classifier
+from kerasfer.models.recognizer import Recognizer
 
 __all__ = ["Edge", "EdgeConfig"]
 
@@ -90,6 +91,7 @@ class EdgeConfig(ModelConfig):
         return dataclasses.replace(self, teacher_share=0.0)
 
 
+@keras.saving.register_keras_serializable("kerasfer")
 class Edge(FERModel):
     """The recogniser and, to learn from, its teacher.
 
@@ -104,9 +106,8 @@ class Edge(FERModel):
     def __init__(self, config: EdgeConfig) -> None:
         super().__init__(config)
         self.frozen = tuple(TEACHER.values()) if self.taught else ()
-        image = keras.Input(self.image_spec.shape, name="image")
-        logits = self.networks["head"](self.networks["body"](image))
-        self._recognizer = keras.Model(image, self.softmax(logits), name="recognizer")
+        body, head = self.networks["body"], self.networks["head"]
+        self._recognizer = self.recognizer_of(body.input, head.layers[-1].output, "pooled")
 
     @classmethod
     def batch_kind_of(cls, config: EdgeConfig) -> str:
@@ -120,14 +121,14 @@ class Edge(FERModel):
     def build_networks(self) -> dict[str, keras.Model]:
         config, classes = self.config, len(self.config.expressions)
         body = self._identity_network("body", config.internal_size, "pooled", config.blocks, config.norm)
-        networks = {"body": body, "head": build_classifier(body.output_shape[-1], classes, "head")}
+        networks = {"body": body, "head": build_classifier(body.output, classes, "head")}
         if self.taught:
             encoder = self._identity_network(
                 "teacher_encoder", config.teacher_size, "descriptor", config.teacher_blocks
             )
             networks |= {
                 "teacher_encoder": encoder,
-                "teacher_classifier": build_classifier(encoder.output_shape[-1], classes, "teacher_classifier"),
+                "teacher_classifier": build_classifier(encoder.output, classes, "teacher_classifier"),
             }
             for name in TEACHER.values():
                 networks[name].trainable = False
@@ -154,7 +155,7 @@ class Edge(FERModel):
     def loss_terms(self) -> tuple[str, ...]:
         return ("labels", *(("teacher", "agreement") if self.taught else ()), "accuracy")
 
-    def recognizer(self) -> keras.Model:
+    def recognizer(self) -> Recognizer:
         return self._recognizer
 
     def prepare(self, batch: dict[str, tf.Tensor]) -> None:

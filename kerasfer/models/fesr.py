@@ -71,6 +71,7 @@ from kerasfer.losses import (
     wasserstein_generator_loss,
 )
 from kerasfer.models.base import ConfigError, FERModel, ModelConfig, OptimizerPlan, copy_layers, in_batches
+from kerasfer.models.recognizer import Recognizer
 from kerasfer.optimizers import FusedAdam
 
 __all__ = ["FESR", "VARIANTS", "FESRConfig"]
@@ -360,26 +361,25 @@ def _spec(config: FESRConfig) -> ImageSpec:
     return ImageSpec(config.image_size, config.channels, config.pixel_range)
 
 
-def build_extractor(config: FESRConfig, shape: tuple[int, int, int]) -> keras.Model:
-    """The rest of R_ext (Table II): the trunk's map to features, float32 (n, 512)."""
-    features = keras.Input(shape, name="features")
+def build_extractor(config: FESRConfig, features: keras.KerasTensor) -> keras.Model:
+    """The rest of R_ext (Table II), on the trunk's map: map to features, float32 (n, 512)."""
     x = features
     for number, channels in enumerate(config.extractor_channels, 1):
-        x = keras.layers.Conv2D(channels, 3, 2, padding="same", activation="relu", name=f"conv{number}")(x)
-    x = keras.layers.Flatten(name="flatten")(x)
-    x = keras.layers.Dense(config.extractor_units[0], activation="relu", name="fc1")(x)
-    x = keras.layers.Dense(config.extractor_units[1], activation="relu", dtype="float32", name="fc2")(x)
-    x = keras.layers.Dropout(config.dropout, seed=config.seed + 1, dtype="float32", name="dropout")(x)
+        x = keras.layers.Conv2D(channels, 3, 2, padding="same", activation="relu", name=f"extractor_conv{number}")(x)
+    x = keras.layers.Flatten(name="extractor_flatten")(x)
+    x = keras.layers.Dense(config.extractor_units[0], activation="relu", name="extractor_fc1")(x)
+    x = keras.layers.Dense(config.extractor_units[1], activation="relu", dtype="float32", name="extractor_fc2")(x)
+    x = keras.layers.Dropout(config.dropout, seed=config.seed + 1, dtype="float32", name="extractor_dropout")(x)
     return keras.Model(features, x, name="extractor")
 
 
-def build_classifier(config: FESRConfig) -> keras.Model:
-    """R_cls (Table II): features (n, 512) to logits, float32 (n, K)."""
-    features = keras.Input((config.extractor_units[1],), name="features")
+def build_classifier(config: FESRConfig, features: keras.KerasTensor) -> keras.Model:
+    """R_cls (Table II), on features: features (n, 512) to logits, float32 (n, K)."""
     logits = keras.layers.Dense(len(config.expressions), dtype="float32", name="fc")(features)
     return keras.Model(features, logits, name="classifier")
 
 
+@keras.saving.register_keras_serializable("kerasfer")
 class FESR(FERModel):
     """FESR, FESGAN or their variants.
 
@@ -396,7 +396,8 @@ class FESR(FERModel):
         self.frozen = tuple(
             name for name in ("trunk", "identity") if name in self.networks and not self.networks[name].trainable
         )
-        self._recognizer = self._build_recognizer()
+        logits = self.networks["classifier"].layers[-1].output
+        self._recognizer = self.recognizer_of(self.networks["trunk"].input, logits, "extractor_fc2")
         self._teachers_say: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     @classmethod
@@ -426,10 +427,11 @@ class FESR(FERModel):
     def build_networks(self) -> dict[str, keras.Model]:
         config, variant = self.config, self.config.variant
         trunk = build_trunk(config)
+        extractor = build_extractor(config, trunk.output)
         networks = {
             "trunk": trunk,
-            "extractor": build_extractor(config, trunk.output_shape[1:]),
-            "classifier": build_classifier(config),
+            "extractor": extractor,
+            "classifier": build_classifier(config, extractor.layers[-1].output),
         }
         if not self.generates:
             return networks
@@ -512,12 +514,7 @@ class FESR(FERModel):
     def starts(self) -> tuple[int, ...]:
         return (self.config.pretrains,) if self.joins else ()
 
-    def _build_recognizer(self) -> keras.Model:
-        image = keras.Input(self.image_spec.shape, name="image")
-        features = self.networks["extractor"](self.networks["trunk"](image))
-        return keras.Model(image, self.softmax(self.networks["classifier"](features)), name="recognizer")
-
-    def recognizer(self) -> keras.Model:
+    def recognizer(self) -> Recognizer:
         return self._recognizer
 
     def generator(self) -> keras.Model | None:
@@ -576,7 +573,7 @@ class FESR(FERModel):
 
     # -- the networks put together -------------------------------------------------------------------------------------
 
-    def features(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def extract(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """R_ext: float32 (n, 512) of images (n, h, w, c)."""
         return self.networks["extractor"](self.networks["trunk"](images, training=training), training=training)
 
@@ -724,7 +721,7 @@ class FESR(FERModel):
             self._train_recognizer(batch["image"], batch["label"], positive, tf.stop_gradient(synthetic), classes)
         if not self.teaches:
             return tf.zeros([])
-        logits = self.networks["classifier"](self.features(synthetic))
+        logits = self.networks["classifier"](self.extract(synthetic))
         loss = self.config.lambda_expression * self.mean_over_batch(cross_entropy_from_logits(classes, logits))
         self.report(generator_recognizer=loss)
         return loss
@@ -740,7 +737,7 @@ class FESR(FERModel):
         """Equation 26, as far as its images are given: L^r_cls, with synthetic ones L^f_cls, with both L_intra."""
         faces = [part for part in (images, positive, synthetic) if part is not None]
         with tf.GradientTape() as tape:
-            features = tf.split(self.features(tf.concat(faces, 0), True), len(faces))
+            features = tf.split(self.extract(tf.concat(faces, 0), True), len(faces))
             logits = self.networks["classifier"](features[0], training=True)
             terms = {"recognizer_real": self.mean_over_batch(cross_entropy_from_logits(labels, logits))}
             if synthetic is not None:

@@ -63,6 +63,7 @@ from kerasfer.losses import (
     safe_norm,
 )
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
+from kerasfer.models.recognizer import Recognizer
 from kerasfer.optimizers import FusedAdam
 
 __all__ = ["G2FER", "VARIANTS", "YAWS", "G2FERConfig"]
@@ -412,6 +413,7 @@ def build_landmark_sets(config: G2FERConfig) -> keras.Model:
     return keras.Model(numbers, outputs, name="landmark_sets")
 
 
+@keras.saving.register_keras_serializable("kerasfer")
 class G2FER(FERModel):
     """G2-FER or a variant of it.
 
@@ -425,7 +427,8 @@ class G2FER(FERModel):
 
     def __init__(self, config: G2FERConfig) -> None:
         super().__init__(config)
-        self._recognizer = self._build_recognizer()
+        classifier = self.networks["classifier"]
+        self._recognizer = self.recognizer_of(classifier.input, classifier.output, "fc1")
 
     @classmethod
     def batch_kind_of(cls, config: G2FERConfig) -> str:
@@ -489,11 +492,7 @@ class G2FER(FERModel):
             "synthetic_accuracy",
         )
 
-    def _build_recognizer(self) -> keras.Model:
-        image = keras.Input(self.image_spec.shape, name="image")
-        return keras.Model(image, self.softmax(self.networks["classifier"](image)), name="recognizer")
-
-    def recognizer(self) -> keras.Model:
+    def recognizer(self) -> Recognizer:
         return self._recognizer
 
     def generator(self) -> keras.Model | None:

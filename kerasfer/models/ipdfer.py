@@ -36,6 +36,7 @@ from kerasfer.expressions import Expression
 from kerasfer.layers import InstanceNormalization, conv_norm_relu
 from kerasfer.losses import absolute_cosine, cross_entropy_from_logits, hits, l1_mean, l1_sum
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
+from kerasfer.models.recognizer import Recognizer
 from kerasfer.optimizers import FusedAdam
 
 __all__ = ["IPDFER", "IPDFERConfig"]
@@ -265,14 +266,15 @@ def code_width(config: IPDFERConfig) -> int:
     return DESCRIPTOR
 
 
-def build_fine_encoder(config: IPDFERConfig) -> keras.Model:
-    """The fine network of E_exp: image (h, w, c) to a vector, float32 (d,)."""
+def build_fine_encoder(config: IPDFERConfig, image: keras.KerasTensor | None = None) -> keras.Model:
+    """The fine network of E_exp, on an image if it is given: image (h, w, c) to a vector, float32 (d,)."""
     from kerasfer.backbones.resnet import build_small_resnet
 
     shape = (config.image_size, config.image_size, config.channels)
-    body = build_small_resnet("fine_encoder", shape, config.fine_width)
-    vector = keras.layers.Dense(code_width(config), name="vector", dtype="float32")(body.output)
-    return keras.Model(body.input, vector, name="fine_encoder")
+    name = EXPRESSION_NETWORKS["fine"]
+    body = build_small_resnet(name, shape, config.fine_width, inputs=image, prefix=f"{name}_")
+    vector = keras.layers.Dense(code_width(config), name=f"{name}_vector", dtype="float32")(body.output)
+    return keras.Model(body.input, vector, name=name)
 
 
 def _scaled(encoder: keras.Model, scale: float) -> keras.Model:
@@ -282,9 +284,8 @@ def _scaled(encoder: keras.Model, scale: float) -> keras.Model:
     return keras.Model(encoder.input, vector, name=encoder.name)
 
 
-def build_classifier(width: int, classes: int, name: str) -> keras.Model:
-    """C_exp, C_p and the end of D: a vector to logits, float32 (n, classes), by one fully-connected layer."""
-    vector = keras.Input((width,), name="features")
+def build_classifier(vector: keras.KerasTensor, classes: int, name: str) -> keras.Model:
+    """C_exp, C_p and the end of D, on a vector: that to logits, float32 (n, classes), by one fully-connected layer."""
     logits = keras.layers.Dense(classes, dtype="float32", name="fc")(vector)
     return keras.Model(vector, logits, name=name)
 
@@ -301,6 +302,7 @@ def build_decoder(config: IPDFERConfig, width: int) -> keras.Model:
     return keras.Model(vector, image, name="decoder")
 
 
+@keras.saving.register_keras_serializable("kerasfer")
 class IPDFER(FERModel):
     """IPD-FER, ID-FER or their baseline.
 
@@ -315,8 +317,9 @@ class IPDFER(FERModel):
     def __init__(self, config: IPDFERConfig) -> None:
         super().__init__(config)
         self.frozen = ("identity_encoder",) if self.generates else ()
-        self._expression_encoder = self._build_expression_encoder()
-        self._recognizer = self._build_recognizer()
+        encoder = self._expression_encoder
+        logits = self.networks["expression_classifier"].layers[-1].output
+        self._recognizer = self.recognizer_of(encoder.input, logits, encoder.layers[-1].name)
 
     @classmethod
     def batch_kind_of(cls, config: IPDFERConfig) -> str:
@@ -337,20 +340,19 @@ class IPDFER(FERModel):
         """Names of the networks that E_exp consists of."""
         return tuple(EXPRESSION_NETWORKS[name] for name in self.config.expression_networks)
 
-    def _build_expression_encoder(self) -> keras.Model:
-        """E_exp, of the networks' own layers: image to a vector."""
-        if len(self.expression_encoders) == 1:
-            return self.networks[self.expression_encoders[0]]
-        image = keras.Input(self.image_spec.shape, name="face")
+    def _whole_expression_encoder(self, encoders: list[keras.Model]) -> keras.Model:
+        """E_exp, of the layers of its networks, which share their input: image to a vector."""
+        if len(encoders) == 1:
+            return encoders[0]
         rows = [
-            keras.layers.Reshape((1, -1), dtype="float32", name=f"{name}_row")(self.networks[name](image))
-            for name in self.expression_encoders
+            keras.layers.Reshape((1, -1), dtype="float32", name=f"{encoder.name}_row")(encoder.output)
+            for encoder in encoders
         ]
         # Not keras.layers.Average: TFLite's converter would fold its factor into a layer before it, whose bias it then
         # leaves in floats among integers.
         stacked = keras.layers.Concatenate(1, dtype="float32", name="stack")(rows)
         mean = keras.layers.GlobalAveragePooling1D(dtype="float32", name="mean")(stacked)
-        return keras.Model(image, mean, name="expression")
+        return keras.Model(encoders[0].input, mean, name="expression")
 
     def _encoder(self, part: str) -> keras.Model:
         return self._expression_encoder if part == "expression" else self.networks[f"{part}_encoder"]
@@ -362,26 +364,31 @@ class IPDFER(FERModel):
 
     def build_networks(self) -> dict[str, keras.Model]:
         config = self.config
-        width, expressions = code_width(config), len(config.expressions)
+        expressions = len(config.expressions)
         networks = {}
         if "identity" in config.expression_networks:
             networks["expression_encoder"] = build_encoder(config, "expression_encoder")
         if "fine" in config.expression_networks:
-            networks["fine_encoder"] = build_fine_encoder(config)
-        networks["expression_classifier"] = build_classifier(width, expressions, "expression_classifier")
+            shared = networks["expression_encoder"].input if networks else None
+            networks["fine_encoder"] = build_fine_encoder(config, shared)
+        self._expression_encoder = self._whole_expression_encoder(list(networks.values()))
+        code = self._expression_encoder.output
+        networks["expression_classifier"] = build_classifier(code, expressions, "expression_classifier")
         if not self.generates:
             return networks
         if self.knows_pose:
-            networks["pose_encoder"] = build_encoder(config, "pose_encoder")
-            networks["pose_classifier"] = build_classifier(width, config.pose_classes, "pose_classifier")
+            pose = networks["pose_encoder"] = build_encoder(config, "pose_encoder")
+            networks["pose_classifier"] = build_classifier(pose.output, config.pose_classes, "pose_classifier")
         identity = build_encoder(config, "identity_encoder")
         identity.trainable = False
+        decoder = build_decoder(config, code_width(config))
+        judge = build_encoder(config, "discriminator_encoder")
         return {
             **networks,
             "identity_encoder": identity,
-            "decoder": build_decoder(config, width),
-            "discriminator_encoder": build_encoder(config, "discriminator_encoder"),
-            "discriminator_head": build_classifier(width, expressions, "discriminator_head"),
+            "decoder": decoder,
+            "discriminator_encoder": judge,
+            "discriminator_head": build_classifier(judge.output, expressions, "discriminator_head"),
         }
 
     def optimizer_plans(self) -> dict[str, OptimizerPlan]:
@@ -428,12 +435,7 @@ class IPDFER(FERModel):
             "accuracy",
         )
 
-    def _build_recognizer(self) -> keras.Model:
-        image = keras.Input(self.image_spec.shape, name="image")
-        logits = self.networks["expression_classifier"](self._expression_encoder(image))
-        return keras.Model(image, self.softmax(logits), name="recognizer")
-
-    def recognizer(self) -> keras.Model:
+    def recognizer(self) -> Recognizer:
         return self._recognizer
 
     def generator(self) -> keras.Model | None:
@@ -606,7 +608,7 @@ class IPDFER(FERModel):
             _read_by(
                 self.networks["expression_classifier"].get_layer("fc"),
                 other.networks["expression_classifier"].get_layer("fc"),
-                self.networks["fine_encoder"].get_layer("vector"),
+                self.networks["fine_encoder"].get_layer("fine_encoder_vector"),
             )
             return
         super().start_from(other)

@@ -25,6 +25,7 @@ import tensorflow as tf
 from kerasfer.layers import ConvUnit, GreyConvTranspose, InstanceNormalization, conv_norm_relu
 from kerasfer.losses import hits
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
+from kerasfer.models.recognizer import Recognizer
 
 __all__ = ["TDGAN", "TDGANConfig"]
 
@@ -242,10 +243,8 @@ def build_encoder(config: TDGANConfig, name: str) -> keras.Model:
     return keras.Model(image, x, name=name)
 
 
-def build_head(config: TDGANConfig, classes: int, name: str) -> keras.Model:
-    """The fully-connected part of D_f, D_e and M_ER (Table I): code to logits, float32 (n, classes)."""
-    side = config.image_size // 16
-    code = keras.Input((side, side, config.encoder_channels[3]), name="code")
+def build_head(config: TDGANConfig, classes: int, name: str, code: keras.KerasTensor) -> keras.Model:
+    """The fully-connected part of D_f, D_e and M_ER (Table I), on a code: code to logits, float32 (n, classes)."""
     x = keras.layers.Flatten(name="flatten")(code)
     for layer in (1, 2):
         x = keras.layers.Dropout(config.dropout, seed=config.seed + layer, name=f"dropout{layer}")(x)
@@ -283,6 +282,7 @@ def build_decoder(config: TDGANConfig) -> keras.Model:
     return keras.Model(fused, image, name="decoder")
 
 
+@keras.saving.register_keras_serializable("kerasfer")
 class TDGAN(FERModel):
     """The two-branch disentangled GAN, or its baseline CNN-Base.
 
@@ -296,7 +296,8 @@ class TDGAN(FERModel):
 
     def __init__(self, config: TDGANConfig) -> None:
         super().__init__(config)
-        self._recognizer = self._build_recognizer()
+        encoder, head = (self.networks[name] for name in self.weight_groups()["recognizer"])
+        self._recognizer = self.recognizer_of(encoder.input, head.layers[-1].output, "fc2")
 
     @classmethod
     def batch_kind_of(cls, config: TDGANConfig) -> str:
@@ -305,20 +306,30 @@ class TDGAN(FERModel):
     def build_networks(self) -> dict[str, keras.Model]:
         config = self.config
         expressions = len(config.expressions)
+        judge = build_encoder(config, "expression_discriminator_encoder")
         networks = {
-            "expression_discriminator_encoder": build_encoder(config, "expression_discriminator_encoder"),
-            "expression_discriminator_head": build_head(config, expressions, "expression_discriminator_head"),
+            "expression_discriminator_encoder": judge,
+            "expression_discriminator_head": build_head(
+                config, expressions, "expression_discriminator_head", judge.output
+            ),
         }
         if config.variant == "cnn_base":
             return networks
+        face_encoder = build_encoder(config, "face_encoder")
+        encoder = build_encoder(config, "expression_encoder")
+        embedding, decoder = build_embedding(config), build_decoder(config)
+        classifier = build_head(config, expressions, "expression_classifier", encoder.output)
+        face_judge = build_encoder(config, "face_discriminator_encoder")
         return {
-            "face_encoder": build_encoder(config, "face_encoder"),
-            "expression_encoder": build_encoder(config, "expression_encoder"),
-            "embedding": build_embedding(config),
-            "decoder": build_decoder(config),
-            "expression_classifier": build_head(config, expressions, "expression_classifier"),
-            "face_discriminator_encoder": build_encoder(config, "face_discriminator_encoder"),
-            "face_discriminator_head": build_head(config, config.identities + 1, "face_discriminator_head"),
+            "face_encoder": face_encoder,
+            "expression_encoder": encoder,
+            "embedding": embedding,
+            "decoder": decoder,
+            "expression_classifier": classifier,
+            "face_discriminator_encoder": face_judge,
+            "face_discriminator_head": build_head(
+                config, config.identities + 1, "face_discriminator_head", face_judge.output
+            ),
             **networks,
         }
 
@@ -361,13 +372,7 @@ class TDGAN(FERModel):
             return ()
         return (self.config.face_discriminator_every, self.config.expression_discriminator_every)
 
-    def _build_recognizer(self) -> keras.Model:
-        groups = self.weight_groups()["recognizer"]
-        encoder, head = (self.networks[name] for name in groups)
-        image = keras.Input(self.image_spec.shape, name="image")
-        return keras.Model(image, self.softmax(head(encoder(image))), name="recognizer")
-
-    def recognizer(self) -> keras.Model:
+    def recognizer(self) -> Recognizer:
         return self._recognizer
 
     def generator(self) -> keras.Model | None:
