@@ -45,16 +45,31 @@ class FusedAdam(WarmAverage, keras.optimizers.Adam):
 
     The same numbers as `keras.optimizers.Adam` up to rounding, but for running averages, which warm up (`WarmAverage`);
     with a tenth of the operations in the graph and one pass over the memory of weights and slots instead of ten. Takes
-    the arguments of `keras.optimizers.Adam`.
+    the arguments of `keras.optimizers.Adam`. Variables can be held at their values for the first updates.
 
     Raises:
         ValueError: when it is built with `amsgrad=True`, which it does not do.
     """
 
+    _held: frozenset[int] = frozenset()
+    _held_updates = 0
+
     def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.amsgrad:
             raise ValueError("FusedAdam has no AMSGrad; use keras.optimizers.Adam")
         super().build(variables)
+
+    def hold(self, variables: Sequence[keras.Variable], updates: int) -> None:
+        """Holds variables at their values, but for weight decay, in the first updates; call it before the first.
+
+        Their gradients count for the moments meanwhile, so that they then set out with steps of the usual length.
+
+        Args:
+            variables: some of those that the optimizer was built on.
+            updates: how many updates to hold them for.
+        """
+        self._held = frozenset(self._get_variable_index(variable) for variable in variables)
+        self._held_updates = updates
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
         """Updates the variables; the numbers that all updates share are computed once."""
@@ -67,16 +82,19 @@ class FusedAdam(WarmAverage, keras.optimizers.Adam):
             "beta2": beta2,
             "epsilon": tf.constant(self.epsilon),
         }
+        self._held_share = tf.where(steps > self._held_updates, 1.0, 0.0) if self._held else None
         try:
             super().apply(grads, trainable_variables)
         finally:
-            self._shared = {}
+            self._shared, self._held_share = {}, None
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: tf.Tensor) -> None:
         """Updates one variable, which is the replica's own part of it under `tf.distribute`."""
         index = self._get_variable_index(variable)
         variable = variable.value if isinstance(variable, keras.Variable) else variable
         dtype = variable.dtype.base_dtype
+        if index in self._held:
+            learning_rate = tf.cast(learning_rate, tf.float32) * self._held_share
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,

@@ -171,7 +171,8 @@ def load_state(model: FERModel, path: Path) -> None:
     except ZooError as error:
         raise TrainingError(str(error)) from error
     remedy = "train into an empty folder, or with the config.json beside it"
-    changed = _changed(config, model.config.to_dict()) if config else []
+    # Fields that came to the config after the run was written have the values that make no difference.
+    changed = _changed({**type(model.config).paper().to_dict(), **config}, model.config.to_dict()) if config else []
     if changed:
         raise TrainingError(f"{path}: is of a run with another {', '.join(changed)}; {remedy}")
     state = model.state()

@@ -46,7 +46,19 @@ if TYPE_CHECKING:
     from kerasfer.backbones.identity import IdentityNetwork
     from kerasfer.models.base import FERModel, ModelConfig
 
-__all__ = ["FORMAT", "SIZES", "STORAGES", "ZooError", "average", "create", "folder_of", "list_models", "load", "save"]
+__all__ = [
+    "FORMAT",
+    "SIZES",
+    "STORAGES",
+    "ZooError",
+    "average",
+    "create",
+    "folder_of",
+    "list_models",
+    "load",
+    "save",
+    "with_new_head",
+]
 
 FORMAT = 1
 """Number of the folder format that this version writes; it reads this one and all before it."""
@@ -298,16 +310,24 @@ def _deviations(config: ModelConfig) -> list[str]:
 
 
 def load(
-    source: str | os.PathLike[str], *, precision: str = "float32", recognizer_only: bool = False
+    source: str | os.PathLike[str],
+    *,
+    expressions: Sequence[str] | None = None,
+    precision: str = "float32",
+    recognizer_only: bool = False,
 ) -> FERModel | IdentityNetwork:
     """Loads a trained model.
 
     Weight groups other than "recognizer" may be absent; what needs them, such as `synthesize`, then raises.
 
+    With `expressions` other than its own the model gets a new head for these classes (`with_new_head`), untrained, and
+    is the recogniser alone, with the settings of `ModelConfig.fine_tuning`: train it before you ask it.
+
     Args:
         source: a name of `list_models(trained=True)`; or the path of a folder of `save`, of a training run (its newest
             checkpoint is taken, with the averaged weights if it keeps them), or of one checkpoint of a run. A string
             that is both a name and a path means the name; write "./tdgan" for the folder.
+        expressions: names of the classes, if they are to be others than those that the model was trained on.
         precision: the dtype policy that the model computes in. Models are trained in bfloat16 for speed and used in
             float32; give "mixed_bfloat16" for a model that is to be trained on.
         recognizer_only: leave out networks that recognising does not need, where the model can do without; it loads
@@ -318,8 +338,10 @@ def load(
 
     Raises:
         ZooError: there is no such model, or a file of it is missing, damaged or of another model.
-        ConfigError: an unknown precision.
+        ConfigError: an unknown precision, or names that cannot be classes.
     """
+    if expressions is not None:
+        return _load_for(source, expressions, precision)
     if isinstance(source, str) and source in bundled():
         return _load_saved(bundled()[source], precision, recognizer_only)
     path = Path(source)
@@ -337,6 +359,51 @@ def load(
         raise ZooError(f"{path}: not a saved model; name the folder that holds its config.json")
     hint = f"; kerasfer.create({str(source)!r}) makes an untrained one" if str(source) in MODELS else ""
     raise ZooError(f"{source}: neither a trained model nor a folder; {known}{hint}")
+
+
+def _load_for(source: str | os.PathLike[str], expressions: Sequence[str], precision: str) -> FERModel:
+    """The recogniser of a trained model with these classes, whether it has learnt them or not."""
+    from kerasfer.models.base import FERModel
+
+    model = load(source, precision=precision, recognizer_only=True)
+    if not isinstance(model, FERModel):
+        raise ZooError(f"{source}: recognises no expressions, so it has no head for classes; take one that does")
+    if model.config.with_classes(expressions).expressions == model.config.expressions:
+        return model
+    return with_new_head(model, expressions, model.config.recognizing().fine_tuning())
+
+
+def with_new_head(model: FERModel, expressions: Sequence[str], config: ModelConfig | None = None) -> FERModel:
+    """A model with a trained one's networks, but for the weights that depend on the classes, which are new.
+
+    Args:
+        model: the trained model.
+        expressions: names of the new classes.
+        config: of the new model but for its classes; by default the trained one's. It may lack some of the networks.
+
+    Returns:
+        A new model, whose `new_head` is true. DCGAN-FER's has no machine until `fit_classifier`.
+
+    Raises:
+        ConfigError: names that cannot be classes, or networks of another size.
+    """
+    from kerasfer.models.base import ConfigError
+
+    headed = type(model)((config or model.config).with_classes(expressions))
+    replaced = headed.class_weights()
+    for name, network in headed.networks.items():
+        if is_missing(model.networks[name]):
+            reason = f"it was not with the weights that {type(model).__name__} was loaded from"
+            headed.networks[name] = _MissingNetwork(name, reason)
+            continue
+        kept = set(range(len(network.weights))) - set(replaced.get(name, ()))
+        for place in sorted(kept):
+            mine, theirs = network.weights[place], model.networks[name].weights[place]
+            if mine.shape != theirs.shape:
+                raise ConfigError(f"network {name!r} has other shapes than the trained one's; use a config of its size")
+            mine.assign(theirs.numpy())
+    headed.new_head = True
+    return headed
 
 
 def _load_saved(folder: Path, precision: str, recognizer_only: bool) -> FERModel | IdentityNetwork:

@@ -480,10 +480,18 @@ def test_what_a_variant_cannot_do_is_said(stepped):
         model.synthesize(faces, faces[:1])
 
 
-def test_expressions_without_neutral_are_refused():
-    with pytest.raises(ConfigError, match="hold neutral"):
-        CONFIG.replace(expressions=("happiness", "anger"))
-    assert CONFIG.replace(expressions=("happiness", "anger"), variant="baseline").expressions == ("happiness", "anger")
+def test_without_a_neutral_class_its_loss_is_left_out_and_said():
+    config = CONFIG.replace(variant="id_fer", expressions=("happy", "sad", "other"))
+    model = IPDFER(config)
+    (line,) = model.omissions()
+    assert line.startswith("no class of happy, sad, other is neutral: L_neu (equation 9)")
+    assert model.neutral_class is None and "neutral_adversarial" not in model.loss_terms()
+    model.compile()
+    terms = model.train_step(next(iter(make_batches("images", config).epoch(0))))
+    assert tuple(terms) == model.loss_terms() and all(np.isfinite(float(value)) for value in terms.values())
+    assert IPDFER(config.replace(variant="baseline")).omissions() == ()
+    named = IPDFER(config.replace(expressions=("happy", "Neutral")))
+    assert named.neutral_class == 1 and named.omissions() == () and "neutral_adversarial" in named.loss_terms()
 
 
 @pytest.mark.parametrize(

@@ -82,10 +82,13 @@ def noise_table(count: int = 8, size: int = 36, people: int = 3) -> FaceTable:
 
 def make_batches(kind: str, config: ModelConfig, count: int = 8, people: int = 3) -> batches.Batches:
     """Batches of noise of some kind for a config."""
-    table = noise_table(count, people=people)
-    tables = [table, table] if kind == "expression_and_face" else [table]
     spec = ImageSpec(config.image_size, config.channels, config.pixel_range)
     space = LabelSpace.of(config.expressions)
+    table = noise_table(count, people=people)
+    if None in space.expressions:
+        names = [space.labels[row % len(space)] for row in range(count)]
+        table = table.replace(label_space=space, classes=space.labels, columns={**table.columns, "expression": names})
+    tables = [table, table] if kind == "expression_and_face" else [table]
     return batches.BATCH_MAKERS[kind](*tables, spec, space, config.batch_size, seed=config.seed)
 
 

@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -109,6 +109,8 @@ class ModelConfig:
         seed: of the initial weights and of every random draw while training.
         batch_size: images a step, over all replicas.
         epochs: passes over the training set.
+        freeze_epochs: how many of them, at the start, move only the layers that depend on the classes: for a new head
+            on weights that have learnt. The others are held at their values; batch normalisation follows its means.
         learning_rate: the optimizers' step size.
         schedule: "constant"; "cosine" (falls to zero at the end of the last epoch); or "steps" (a tenth after each
             third of the epochs).
@@ -125,6 +127,7 @@ class ModelConfig:
     seed: int = 0
     batch_size: int = 32
     epochs: int = 100
+    freeze_epochs: int = 0
     learning_rate: float = 1e-4
     schedule: str = "constant"
     average: float = 0.0
@@ -147,6 +150,7 @@ class ModelConfig:
         self._demand(self.precision in PRECISIONS, f"precision is one of {', '.join(PRECISIONS)}")
         self._demand(self.schedule in SCHEDULES, f"schedule is one of {', '.join(SCHEDULES)}")
         self._demand(self.batch_size >= 1 and self.epochs >= 0, "batch_size is at least 1, epochs at least 0")
+        self._demand(0 <= self.freeze_epochs <= self.epochs, "freeze_epochs lie between 0 and epochs")
         self._demand(0 <= self.average < 1, "average lies in [0, 1)")
         self._demand(self.temperature > 0, "temperature is more than 0")
 
@@ -185,6 +189,34 @@ class ModelConfig:
     def recognizing(self) -> ModelConfig:
         """The config of the same recogniser without networks that only training and synthesis need; if none, this."""
         return self
+
+    def with_classes(self, expressions: Sequence[str]) -> ModelConfig:
+        """The config of the same networks with a new head, for classes that they are to learn.
+
+        A calibration, which was of the head before, is dropped.
+
+        Args:
+            expressions: names of the classes.
+
+        Raises:
+            ConfigError: names that cannot be classes.
+        """
+        return self.replace(expressions=tuple(expressions), temperature=1.0)
+
+    def fine_tuning(self) -> ModelConfig:
+        """The config with the schedule for going on from weights that have learnt, on some hundred faces and more.
+
+        20 epochs of batches of 32 at most, of which the first 4 move the head alone; the learning rate is at most 3e-4
+        and falls with the cosine; no running average reaches further back than a tenth of a short training.
+        """
+        return self.replace(
+            epochs=20,
+            freeze_epochs=4,
+            batch_size=min(self.batch_size, 32),
+            learning_rate=min(self.learning_rate, 3e-4),
+            schedule="cosine",
+            average=min(self.average, 0.95),
+        )
 
     @classmethod
     def parse_override(cls, text: str) -> tuple[str, Any]:
@@ -318,7 +350,10 @@ class FERModel(keras.Model):
         networks: name -> functional `keras.Model`, built and ready.
         optimizers: name -> optimizer, after `compile`.
         step: number of training steps done, int64 variable.
+        new_head: whether the layers that depend on the classes have learnt nothing yet, on networks that have.
     """
+
+    new_head: bool = False
 
     Config: ClassVar[type[ModelConfig]]
     frozen: ClassVar[tuple[str, ...]] = ()
@@ -446,6 +481,10 @@ class FERModel(keras.Model):
             batch: of the model's kind, whole on every replica and worker.
         """
 
+    def omissions(self) -> tuple[str, ...]:
+        """What of the paper's method the config's classes leave no place for, a line each; a training says it."""
+        return ()
+
     def given_groups(self) -> tuple[str, ...]:
         """Weight groups whose values come with kerasfer: a saved model does not hold them once more."""
         return ()
@@ -544,9 +583,47 @@ class FERModel(keras.Model):
                 for variable, average in zip(variables, optimizer.averages, strict=True):
                     average.assign(variable)
             self.optimizers[name] = optimizer
+        self._freeze(total_steps)
         idle = [name for name, net in self.networks.items() if net.trainable_variables and name not in seen]
         if set(idle) - set(self.frozen):
             raise ConfigError(f"no optimizer moves {', '.join(sorted(set(idle) - set(self.frozen)))}")
+
+    def _freeze(self, total_steps: int | None) -> None:
+        """Has the optimizers hold, for `freeze_epochs`, all weights that do not depend on the classes."""
+        if not self.config.freeze_epochs:
+            return
+        if total_steps is None:
+            raise ConfigError("freeze_epochs need the number of steps: compile(total_steps=...)")
+        steps = round(total_steps * self.config.freeze_epochs / self.config.epochs)
+        if not steps:
+            return
+        depends = {
+            id(self.networks[network].weights[place])
+            for network, places in self.class_weights().items()
+            for place in places
+        }
+        for name, plan in self.optimizer_plans().items():
+            held = [variable for variable in self.variables_of(*plan.networks) if id(variable) not in depends]
+            updates = max(steps - plan.start, 0) * plan.updates
+            if held and updates:
+                self.optimizers[name].hold(held, updates)
+
+    def class_weights(self) -> dict[str, tuple[int, ...]]:
+        """What a new head replaces: of each network the places, in `weights`, of those that depend on the classes.
+
+        They are the weights that would have another shape if there were one class more.
+        """
+        more = [f"class {number}" for number in range(len(self.config.expressions) + 1)]
+        other = type(self)(self.config.replace(expressions=tuple(more)))
+        return {
+            name: tuple(
+                place
+                for place, (mine, theirs) in enumerate(zip(network.weights, other.networks[name].weights, strict=True))
+                if mine.shape != theirs.shape
+            )
+            for name, network in self.networks.items()
+            if isinstance(network, keras.Model)
+        }
 
     def _learning_rate(self, updates: int | None, factor: float = 1.0) -> Any:
         rate, schedule = factor * self.config.learning_rate, self.config.schedule
@@ -602,12 +679,18 @@ class FERModel(keras.Model):
         Networks of the group "training" that the other was saved without, such as discriminators, stay as they are.
 
         Raises:
-            ConfigError: no network is shared, or one has other shapes.
+            ConfigError: no network is shared, or one has other shapes, or was taught other classes.
             ZooError: the other was saved without another network that both have.
         """
         shared = [name for name in self.networks if name in other.networks and name not in other.left_out()]
         if not shared:
             raise ConfigError(f"{type(other).__name__} has no network that {type(self).__name__} could start from")
+        if other.label_space != self.label_space and any(self.class_weights().get(name) for name in shared):
+            raise ConfigError(
+                f"{type(other).__name__} has learnt {', '.join(other.label_space.labels)}, and this model is to learn "
+                f"{', '.join(self.label_space.labels)}; for a new head on its networks load it with "
+                "expressions=(...), or name the classes with --set expressions="
+            )
         for name in shared:
             copy_weights(other.networks[name], self.networks[name])
 

@@ -176,6 +176,9 @@ class DCGANFERConfig(ModelConfig):
             folds=2,
         )
 
+    def with_classes(self, expressions: Sequence[str]) -> DCGANFERConfig:
+        return dataclasses.replace(super().with_classes(expressions), support_vectors=0)
+
     @property
     def svm_settings(self) -> SVMSettings:
         """The fields that say how the machines are fitted."""
@@ -343,6 +346,11 @@ class DCGANFER(FERModel):
 
     def _adam(self, **settings) -> FusedAdam:
         return FusedAdam(beta_1=self.config.beta1, beta_2=self.config.beta2, **settings)
+
+    def class_weights(self) -> dict[str, tuple[int, ...]]:
+        """The RBF machine as a whole: `fit_classifier` fits it anew."""
+        machine = self.networks["expression_svm"]
+        return {"expression_svm": tuple(range(len(machine.weights)))}
 
     def weight_groups(self) -> dict[str, tuple[str, ...]]:
         return {

@@ -169,8 +169,14 @@ class Edge(FERModel):
         Raises:
             ConfigError: no network is shared, or one has other layers or shapes: `teacher_blocks` are the teacher's
                 `encoder_blocks`, and no fewer than `blocks`; with `norm` it has `encoder_norm`. Or the teacher is an
-                IPD-FER with a fine network, which is not built here: it teaches by its answers.
+                IPD-FER with a fine network, which is not built here: it teaches by its answers. Or the other was
+                taught other classes, and there is to be a teacher.
         """
+        if self.taught and other.new_head:
+            raise ConfigError(
+                f"{type(other).__name__} was taught other classes than {', '.join(self.label_space.labels)} and cannot "
+                "teach them; do without a teacher: --set teacher_share=0"
+            )
         if "expression_encoder" not in other.networks:
             super().start_from(other)
             return

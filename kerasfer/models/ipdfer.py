@@ -32,7 +32,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasfer.expressions import Expression
+from kerasfer.expressions import UNKNOWN, Expression
 from kerasfer.layers import InstanceNormalization, conv_norm_relu
 from kerasfer.losses import absolute_cosine, cross_entropy_from_logits, hits, l1_mean, l1_sum
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
@@ -128,11 +128,6 @@ class IPDFERConfig(ModelConfig):
         self._demand(self.image_size % 16 == 0, "image_size is a multiple of 16")
         self._demand(len(self.decoder_channels) == 5, "decoder_channels are five numbers")
         self._demand(self.pixel_range == "signed", "pixel_range is signed: the decoder ends in tanh")
-        neutral = Expression.NEUTRAL.label
-        self._demand(
-            self.variant == "baseline" or neutral in self.expressions,
-            f"expressions hold neutral, which equations 1 and 9 need, got {', '.join(self.expressions)}",
-        )
 
     @classmethod
     def small(cls) -> IPDFERConfig:
@@ -336,6 +331,20 @@ class IPDFER(FERModel):
         return self.config.variant == "ipd_fer"
 
     @property
+    def neutral_class(self) -> int | None:
+        """Number of the class that means neutral; None if there is none."""
+        number = self.label_space.find(Expression.NEUTRAL)
+        return None if number == UNKNOWN else number
+
+    def omissions(self) -> tuple[str, ...]:
+        if not self.generates or self.neutral_class is not None:
+            return ()
+        return (
+            f"no class of {', '.join(self.label_space.labels)} is neutral: L_neu (equation 9) and the part of the "
+            "reconstruction that is for neutral faces (equation 1) are left out",
+        )
+
+    @property
     def expression_encoders(self) -> tuple[str, ...]:
         """Names of the networks that E_exp consists of."""
         return tuple(EXPRESSION_NETWORKS[name] for name in self.config.expression_networks)
@@ -427,7 +436,7 @@ class IPDFER(FERModel):
             "expression",
             "cosine",
             "discriminator",
-            "neutral_adversarial",
+            *(("neutral_adversarial",) if self.neutral_class is not None else ()),
             "expression_adversarial",
             "identity",
             "reconstruction",
@@ -536,9 +545,7 @@ class IPDFER(FERModel):
     ) -> None:
         """Line 4, equation 12: the encoders and the decoder; D, C_exp and C_p stand still."""
         config = self.config
-        neutral_class = config.expressions.index(Expression.NEUTRAL.label)
-        neutral_labels = tf.one_hot(tf.fill(tf.shape(labels)[:1], neutral_class), len(config.expressions))
-        is_neutral = tf.cast(tf.equal(tf.argmax(labels, -1, tf.int32), neutral_class), tf.float32)
+        neutral_class = self.neutral_class
         with tf.GradientTape() as tape:
             terms, features = self._classification_terms(images, labels, pose_labels, identity, True)
             base = identity + tf.cast(features["pose"], tf.float32) if pose_labels is not None else identity
@@ -546,15 +553,20 @@ class IPDFER(FERModel):
             generated = self.networks["decoder"](tf.concat([base, whole], 0), training=True)
             neutral, expressional = tf.split(generated, 2)
             # Equation 1: the second part counts for neutral faces only.
-            reconstruction = self._distance(expressional, images) + is_neutral * self._distance(neutral, images)
+            reconstruction = self._distance(expressional, images)
+            if neutral_class is not None:
+                is_neutral = tf.cast(tf.equal(tf.argmax(labels, -1, tf.int32), neutral_class), tf.float32)
+                reconstruction += is_neutral * self._distance(neutral, images)
             # Equation 2: N is E_id, so N(x) is f_id.
             seen = tf.cast(self.networks["identity_encoder"](generated, training=False), tf.float32)
             identity_distance = tf.add_n(tf.split(self._distance(seen, tf.tile(identity, [2, 1])), 2))
             # Equations 9 and 10.
             on_neutral, on_expressional = tf.split(self.discriminate(generated, False), 2)
-            terms["neutral_adversarial"] = config.lambda_neutral * self.mean_over_batch(
-                cross_entropy_from_logits(neutral_labels, on_neutral)
-            )
+            if neutral_class is not None:
+                neutral_labels = tf.fill(tf.shape(labels)[:1], neutral_class)
+                terms["neutral_adversarial"] = config.lambda_neutral * self.mean_over_batch(
+                    cross_entropy_from_logits(neutral_labels, on_neutral)
+                )
             terms["expression_adversarial"] = config.lambda_expression * self.mean_over_batch(
                 cross_entropy_from_logits(labels, on_expressional)
             )
