@@ -29,6 +29,9 @@ __all__ = [
 PIXEL_RANGES: dict[str, tuple[float, float]] = {"unit": (0.0, 1.0), "signed": (-1.0, 1.0)}
 """Value ranges of a model's images by name: byte 0 maps to the first value, byte 255 to the second."""
 
+RANGE_SLACK = 0.25
+"""How far values may lie beyond a range, as a part of its width: bicubic resizing overshoots at edges."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageSpec:
@@ -61,6 +64,27 @@ class ImageSpec:
         if isinstance(pixels, np.ndarray):
             pixels = pixels.astype(np.float32)
         return pixels * ((high - low) / 255.0) + low
+
+    def check_range(self, low: float, high: float, what: str = "faces") -> None:
+        """Refuses images that were not brought to the range, or hold NaN.
+
+        Args:
+            low, high: the least and the greatest value of the images; up to `RANGE_SLACK` beyond the range is let pass.
+            what: what the message calls them.
+
+        Raises:
+            ValueError: they are of another range.
+        """
+        first, last = PIXEL_RANGES[self.pixel_range]
+        slack = RANGE_SLACK * (last - first)
+        if first - slack <= low and high <= last + slack:
+            return
+        if np.isnan(low) or np.isnan(high):
+            raise ValueError(f"{what} hold NaN where values from {first:g} to {last:g} are expected")
+        raise ValueError(
+            f"{what} have values from {low:g} to {high:g}, but the model takes {first:g} to {last:g}: bring pixels "
+            "of 0 to 255 to its range with image_spec.scale(pixels)"
+        )
 
     def unscale(self, values: np.ndarray) -> np.ndarray:
         """Maps values in the range back to uint8 pixels, rounded and clipped."""

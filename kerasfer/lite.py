@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer.faces import PIXEL_RANGES, DetectedFace, ImageSpec, Prediction
+from kerasfer.faces import DetectedFace, ImageSpec, Prediction
 from kerasfer.forks import renew_in_child
 from kerasfer.interpreter import open_interpreter
 
@@ -164,19 +164,17 @@ class Recognizer(_File):
             float32 (n, K), in the order of `labels`; each row adds up to 1.
 
         Raises:
-            LiteError: another shape, or values that are not finite or far out of the range: bytes, most likely.
+            LiteError: another type, shape or range of values, or NaN.
         """
         faces = np.asarray(faces)
-        low, high = PIXEL_RANGES[self.image_spec.pixel_range]
-        if faces.shape[1:] != self.image_spec.shape:
-            raise LiteError(f"faces have shape (n, {', '.join(map(str, self.image_spec.shape))}), got {faces.shape}")
-        # What a resize overshoots is let pass.
-        if len(faces) and not (low - 0.5 <= faces.min() and faces.max() <= high + 0.5):
+        if faces.dtype.kind != "f" or faces.shape[1:] != self.image_spec.shape:
+            shape = ", ".join(map(str, self.image_spec.shape))
             raise LiteError(
-                f"faces have values in [{low:g}, {high:g}], got {faces.min():g} to {faces.max():g}; scale them with "
-                "image_spec.scale, or give bytes to recognize"
+                f"faces in the model's own format are float32 (n, {shape}), got {faces.dtype} {faces.shape}; "
+                "recognize() takes uint8 faces of any size"
             )
-        answers = [self._run_one(face) for face in faces]
+        _check_range(self.image_spec, faces, "faces")
+        answers = [self._run_one(face.astype(np.float32, copy=False)) for face in faces]
         return np.stack(answers) if answers else np.zeros((0, len(self.labels)), np.float32)
 
     def _recognize_one(self, face: np.ndarray) -> np.ndarray:
@@ -233,7 +231,8 @@ class Generator(_File):
             float32 (n, h, w, c) in the range of `image_spec`.
 
         Raises:
-            LiteError: an input is missing, unknown or of another shape, or they have not the same number of rows.
+            LiteError: an input is missing, unknown or of another shape, they have not the same number of rows, or
+                images are of another range.
         """
         if set(inputs) != set(self.inputs):
             raise LiteError(f"the inputs are {', '.join(self.inputs)}; got {', '.join(inputs) or 'none'}")
@@ -241,6 +240,8 @@ class Generator(_File):
         for name, values in rows.items():
             if values.shape[1:] != self.inputs[name]:
                 raise LiteError(f"{name} has shape (n, {', '.join(map(str, self.inputs[name]))}), got {values.shape}")
+            if values.shape[1:] == self.image_spec.shape:
+                _check_range(self.image_spec, values, name)
         counts = {len(values) for values in rows.values()}
         if len(counts) != 1:
             raise LiteError(f"the inputs have one number of rows, got {', '.join(map(str, sorted(counts)))}")
@@ -251,6 +252,16 @@ class Generator(_File):
                 for row in range(counts.pop())
             ]
         return np.stack(images) if images else np.zeros((0, *self.image_spec.shape), np.float32)
+
+
+def _check_range(spec: ImageSpec, images: np.ndarray, what: str) -> None:
+    """`LiteError` if images, float (n, h, w, c), are not in the range of a spec."""
+    if not images.size:
+        return
+    try:
+        spec.check_range(float(images.min()), float(images.max()), what)
+    except ValueError as error:
+        raise LiteError(str(error)) from error
 
 
 # -- photos ------------------------------------------------------------------------------------------------------------

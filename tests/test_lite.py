@@ -61,6 +61,38 @@ def test_answers_are_the_models(exported):
     np.testing.assert_allclose(quantised.sum(1), 1, atol=1e-6)
 
 
+def test_faces_of_another_range_are_refused(exported):
+    """In the model's own format: pixels of 0 to 255, another range, NaN and integers; an overshoot at edges passes."""
+    recognizer = lite.Recognizer(exported[1] / "model.tflite")
+    faces = RANDOM.random((3, 8, 8, 1), np.float32)
+    np.testing.assert_allclose(recognizer.run(faces).sum(1), 1, atol=1e-6)
+    for scale, offset in ((1.2, -0.1), (0.0, 0.0)):
+        assert recognizer.run(faces * scale + offset).shape == (3, 8)
+    assert recognizer.run(faces[:0]).shape == (0, 8)
+    for wrong in (faces * 255, faces * 2 - 1, faces * np.float32(-0.5)):
+        with pytest.raises(lite.LiteError, match=r"have values from .* but the model takes 0 to 1: bring pixels"):
+            recognizer.run(wrong)
+    bad = faces.copy()
+    bad[1, 2, 3] = np.nan
+    with pytest.raises(lite.LiteError, match="faces hold NaN where values from 0 to 1 are expected"):
+        recognizer.run(bad)
+    bad[1, 2, 3] = np.inf
+    with pytest.raises(lite.LiteError, match="to inf, but"):
+        recognizer.run(bad)
+    for wrong in (np.zeros((3, 8, 8, 1), np.uint8), faces[0], faces[..., :5, :]):
+        with pytest.raises(lite.LiteError, match=r"are float32 \(n, 8, 8, 1\), got .* recognize\(\) takes uint8"):
+            recognizer.run(wrong)
+
+
+@pytest.mark.parametrize(("pixel_range", "low", "high"), [("unit", -0.25, 1.25), ("signed", -1.5, 1.5)])
+def test_where_a_range_ends(pixel_range, low, high):
+    spec = ImageSpec(4, pixel_range=pixel_range)
+    spec.check_range(low, high)
+    for wrong in ((low - 0.01, high), (low, high + 0.01)):
+        with pytest.raises(ValueError, match="image_spec.scale"):
+            spec.check_range(*wrong)
+
+
 def test_one_face_or_several_in_any_form(exported):
     recognizer = lite.Recognizer(exported[1] / "model.tflite", threads=2)
     grey = RANDOM.integers(0, 256, (3, 20, 16), np.uint8)

@@ -744,10 +744,12 @@ class FERModel(keras.Model):
         return self.recognizer()(inputs, training=training)
 
     def checked(self, images: np.ndarray) -> np.ndarray:
-        """Images as float32; `ValueError` if they have not shape (n, h, w, c) of the model."""
+        """Images as float32; `ValueError` if they have not shape (n, h, w, c) or the range of values of the model."""
         images = np.asarray(images, np.float32)
         if images.ndim != 4 or images.shape[1:] != self.image_spec.shape:
             raise ValueError(f"images have shape (n, {', '.join(map(str, self.image_spec.shape))}), got {images.shape}")
+        if images.size:
+            self.image_spec.check_range(float(images.min()), float(images.max()), "images")
         return images
 
     @contextlib.contextmanager
