@@ -238,11 +238,19 @@ class LabelSpace:
 
 
 _E = Expression
-FERPLUS8 = LabelSpace("ferplus8", tuple(Expression(code) for code in range(8)))
-BASIC7 = LabelSpace("basic7", (_E.NEUTRAL, _E.HAPPINESS, _E.SURPRISE, _E.SADNESS, _E.ANGER, _E.DISGUST, _E.FEAR))
-BASIC6 = LabelSpace("basic6", BASIC7.expressions[1:])
-CK_PLUS7 = LabelSpace("ck_plus7", (*BASIC6.expressions, _E.CONTEMPT))
-MULTIPIE6 = LabelSpace("multipie6", (_E.NEUTRAL, _E.SMILE, _E.SURPRISE, _E.SQUINT, _E.DISGUST, _E.SCREAM))
+_FERPLUS = tuple(Expression(code) for code in range(8))
+_BASIC = (_E.HAPPINESS, _E.SURPRISE, _E.SADNESS, _E.ANGER, _E.DISGUST, _E.FEAR)
+
+
+def _space(name: str, *expressions: Expression) -> LabelSpace:
+    return LabelSpace(name, tuple(expression.label for expression in expressions))
+
+
+FERPLUS8 = _space("ferplus8", *_FERPLUS)
+BASIC7 = _space("basic7", _E.NEUTRAL, *_BASIC)
+BASIC6 = _space("basic6", *_BASIC)
+CK_PLUS7 = _space("ck_plus7", *_BASIC, _E.CONTEMPT)
+MULTIPIE6 = _space("multipie6", _E.NEUTRAL, _E.SMILE, _E.SURPRISE, _E.SQUINT, _E.DISGUST, _E.SCREAM)
 LABEL_SPACES = {space.name: space for space in (FERPLUS8, BASIC7, BASIC6, CK_PLUS7, MULTIPIE6)}
 
 _FER2013 = (_E.ANGER, _E.DISGUST, _E.FEAR, _E.HAPPINESS, _E.SADNESS, _E.SURPRISE, _E.NEUTRAL)
@@ -255,7 +263,7 @@ LABEL_CODES: dict[str, Mapping[int, Expression]] = {
     "affectnet": dict(enumerate(_AFFECTNET)),
     "ck_plus": dict(enumerate(_CK_PLUS)),
     "fer2013": dict(enumerate(_FER2013)),
-    "ferplus": dict(enumerate(FERPLUS8.expressions)),
+    "ferplus": dict(enumerate(_FERPLUS)),
     "kerasfer": {int(expression): expression for expression in Expression},
     "raf_db": dict(enumerate(_RAF_DB, 1)),
     "tfd": dict(enumerate(_TFD, 1)),

@@ -198,12 +198,12 @@ def unwritable(path: str | os.PathLike[str], reason: BaseException) -> str | Non
     """
     number = getattr(reason, "errno", None)
     text = getattr(reason, "strerror", None)
-    if number not in _REMEDIES:
+    if number is None or number not in _REMEDIES:
         number = next((known for known in _REMEDIES if os.strerror(known) in str(reason)), None)
         text = os.strerror(number) if number is not None else text
     if number is None and not isinstance(reason, OSError):
         return None
-    remedy = _REMEDIES.get(number, "see that there is room, or choose another place")
+    remedy = _REMEDIES.get(number or 0, "see that there is room, or choose another place")
     return f"{os.fspath(path)}: cannot be written ({text or reason}); {remedy}"
 
 

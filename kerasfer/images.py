@@ -195,11 +195,12 @@ def _factor(size: tuple[int, int], most: int | None) -> int:
 def _demand_memory(image: Image.Image, size: tuple[int, int], factor: int) -> None:
     """Raises `ImageError` if decoding an image of that size on the disk would take more than `MOST_BYTES`."""
     pixels = image.size[0] * image.size[1]
-    need = pixels * (_CORE_BYTES.get(image.mode[:4], 4) + _DECODER_BYTES.get(image.format, 0) + 3 / factor**2)
-    if image.info.get("progressive") and getattr(image, "layer", None):
+    need = pixels * (_CORE_BYTES.get(image.mode[:4], 4) + _DECODER_BYTES.get(image.format or "", 0) + 3 / factor**2)
+    layers = getattr(image, "layer", None)
+    if image.info.get("progressive") and layers:
         # A progressive JPEG's coefficients are all in memory, two bytes each.
-        widest, highest = (max(layer[side] for layer in image.layer) for side in (1, 2))
-        share = sum(layer[1] * layer[2] for layer in image.layer) / (widest * highest)
+        widest, highest = (max(layer[side] for layer in layers) for side in (1, 2))
+        share = sum(layer[1] * layer[2] for layer in layers) / (widest * highest)
         need += 2 * size[0] * size[1] * share
     if need > MOST_BYTES:
         raise ImageError(
@@ -253,7 +254,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "LAB":
         from PIL import ImageCms
 
-        return ImageCms.profileToProfile(
+        return ImageCms.profileToProfile(  # type: ignore[return-value]  # None is for inPlace=True
             image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     return image.convert("RGB")
@@ -380,9 +381,9 @@ def _of_pillow(image: Image.Image) -> np.ndarray:
 
 def _data_of(address: str) -> bytes:
     """The content of a data: URL."""
-    head = _DATA.match(address)
-    content = urllib.parse.unquote_to_bytes(address[head.end() :])
-    if not head.group(1).lower().endswith(";base64"):
+    kind, _, data = address.partition(",")
+    content = urllib.parse.unquote_to_bytes(data)
+    if not kind.lower().endswith(";base64"):
         return content
     try:
         return b64decode(b"".join(content.split()), validate=True)
@@ -477,10 +478,10 @@ def resize(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     shrunk = (min(height, image.shape[0]), min(width, image.shape[1]))
     cv2 = _opencv()
     if cv2 is None:
-        resized = _shrunk(image[:, :, 0] if image.shape[2:] == (1,) else image, shrunk)
+        picture = _shrunk(image[:, :, 0] if image.shape[2:] == (1,) else image, shrunk)
         if shrunk != (height, width):
-            resized = resized.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(resized).reshape(height, width, *image.shape[2:])
+            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(picture).reshape(height, width, *image.shape[2:])
     resized = image
     if shrunk != image.shape[:2]:
         resized = cv2.resize(resized, (shrunk[1], shrunk[0]), interpolation=cv2.INTER_AREA)

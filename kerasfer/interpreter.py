@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["open_interpreter"]
+__all__ = ["open_interpreter", "silent_stderr"]
 
 _opening = threading.Lock()
 if hasattr(os, "register_at_fork"):
@@ -30,7 +30,7 @@ def open_interpreter(content: bytes, threads: int = 1, shape: tuple[int, ...] | 
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    with _opening, _silent_stderr():
+    with _opening, silent_stderr():
         interpreter = Interpreter(model_content=content, num_threads=threads)
         entrance = interpreter.get_input_details()[0]
         if shape is not None and tuple(entrance["shape"]) != shape:
@@ -40,8 +40,8 @@ def open_interpreter(content: bytes, threads: int = 1, shape: tuple[int, ...] | 
 
 
 @contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Drops what native code writes to file descriptor 2: LiteRT announces its delegate there."""
+def silent_stderr() -> Iterator[None]:
+    """Drops what native code writes to file descriptor 2: LiteRT and TensorFlow announce themselves there."""
     try:
         kept = os.dup(2)
     except OSError:

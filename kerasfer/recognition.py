@@ -162,11 +162,16 @@ def find_photos(photos: Photo | Sequence[Photo]) -> list[Photo]:
     Raises:
         RecognitionError: a folder or a pattern holds no photos, the list is empty, or so is the path.
     """
-    photos = _in_memory(photos)
-    if _is_batch(photos):
-        return list(images.floats_to_bytes(photos))
-    if isinstance(photos, np.ndarray) or _is_content(photos):
-        return [photos]
+    given: Any = _in_memory(photos)
+    if _is_batch(given):
+        return list(images.floats_to_bytes(given))
+    if isinstance(given, np.ndarray) or _is_content(given):
+        return [given]
+    return _listed(given)
+
+
+def _listed(photos: Any) -> list[Photo]:
+    """`find_photos` of paths and lists."""
     if not isinstance(photos, (str, os.PathLike)):
         if not isinstance(photos, Iterable):
             raise RecognitionError(f"photos are paths, images, arrays or lists of those, not {type(photos).__name__}")
@@ -236,7 +241,8 @@ def _name_of(photo: Photo, number: int) -> str:
     return name if isinstance(name, str) and name else f"image {number}"
 
 
-def _model_of(model: str | os.PathLike[str] | RecognitionModel) -> RecognitionModel:
+def _model_of(given: str | os.PathLike[str] | RecognitionModel) -> RecognitionModel:
+    model: Any = given
     if isinstance(model, (str, os.PathLike)) and Path(model).suffix == ".tflite":
         model = _lite_model(Path(model), Path(model).stat().st_mtime_ns if Path(model).exists() else 0)
     elif isinstance(model, str) and not os.path.exists(model):
@@ -257,7 +263,7 @@ def _lite_model(path: Path, modified: int) -> RecognitionModel:
 
 
 @functools.lru_cache(maxsize=4)
-def _named_model(name: str) -> RecognitionModel:
+def _named_model(name: str) -> Any:
     from kerasfer import zoo
 
     return zoo.load(name, recognizer_only=True)
@@ -321,7 +327,7 @@ class _Classifier:
         return probabilities
 
 
-def _units_of(model: RecognitionModel, batch_size: int, flip: bool) -> _Classifier:
+def _units_of(model: Any, batch_size: int, flip: bool) -> _Classifier:
     """What tells a model's action units; its labels are their numbers."""
     learnt = getattr(model, "learnt_units", ())
     if not learnt:
@@ -380,7 +386,7 @@ class FaceClassifier:
         self._action_units = _units_of(model, batch_size, flip) if action_units else None
         self.batch_size = batch_size
         self.labels: tuple[str, ...] = tuple(self._expressions.labels)
-        self.units: tuple[int, ...] = tuple(self._action_units.labels) if self._action_units else ()
+        self.units: tuple[int, ...] = () if self._action_units is None else tuple(map(int, self._action_units.labels))
 
     def aligned(self, image: np.ndarray, face: DetectedFace) -> np.ndarray:
         """A face of an image, uint8 RGB (height, width, 3), as the model wants it: float32 (h, w, c)."""
@@ -476,6 +482,8 @@ def _classified(waiting: Sequence[_Found], classifier: FaceClassifier) -> Iterat
 COLORS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (110, 110, 110))
 """Okabe and Ito's colours, which people with any colour vision can tell apart."""
 
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 _INK, _PAPER, _FAINT = (30, 30, 30), (255, 255, 255), (190, 190, 190)
 
 
@@ -511,7 +519,7 @@ def _draw_box(
     scale: float,
     limits: tuple[int, int],
     line: int,
-    font: ImageFont.FreeTypeFont,
+    font: _Font,
 ) -> None:
     color = COLORS[(number - 1) % len(COLORS)]
     box = Box(*(side * scale for side in dataclasses.astuple(prediction.box)))
@@ -527,7 +535,7 @@ def _draw_box(
     drawing.text((label_left + line * 0.25, label_top + line / 2), text, fill=_PAPER, font=font, anchor="lm")
 
 
-def _panel(predictions: Sequence[Prediction], line: int, font: ImageFont.FreeTypeFont, height: int) -> Image.Image:
+def _panel(predictions: Sequence[Prediction], line: int, font: _Font, height: int) -> Image.Image:
     """The bars of all faces, beside a photo of that height; the three longest of each where all would not fit."""
     if not predictions:
         panel = Image.new("RGB", (line * 8, line * 3), _PAPER)
@@ -546,7 +554,7 @@ def _panel(predictions: Sequence[Prediction], line: int, font: ImageFont.FreeTyp
         color = COLORS[index % len(COLORS)]
         title = f"{index + 1} {prediction.expression} {prediction.confidence:.0%}"
         drawing.text((left, top + line / 2), title, fill=color, font=font, anchor="lm")
-        shown = sorted(prediction.probabilities, key=prediction.probabilities.get, reverse=True)[:bars]
+        shown = sorted(prediction.probabilities, key=prediction.probabilities.__getitem__, reverse=True)[:bars]
         for label, probability in prediction.probabilities.items():
             if label not in shown:
                 continue

@@ -98,7 +98,7 @@ def _register(keras: ModuleType) -> None:
 
 def announce() -> None:
     """Registers the names with Keras now if it is imported, else as soon as it is."""
-    if "keras" in sys.modules:
-        _register(sys.modules["keras"])
+    if (keras := sys.modules.get("keras")) is not None:
+        _register(keras)
     elif not any(isinstance(finder, _Announcement) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Announcement())

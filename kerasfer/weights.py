@@ -170,7 +170,7 @@ def _digest_of(arrays: Mapping[str, np.ndarray], text: str) -> str:
     for name in sorted(arrays):
         values = np.ascontiguousarray(arrays[name])
         digest.update(json.dumps([name, values.dtype.str, arrays[name].shape]).encode())
-        digest.update(values.reshape(-1).view(np.uint8))
+        digest.update(values.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -66,7 +66,7 @@ FORMAT = 1
 SIZES = ("paper", "small", "tiny")
 """Ready-made configs that every model has."""
 
-STORAGES = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
+STORAGES: dict[str, type[np.number]] = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
 """Types that weights can be stored in; in memory they are float32."""
 
 CONTENTS = (

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs kerasfer with its development tools into .venv if that is not done yet, checks the style and runs the tests.
+# Installs kerasfer with its development tools into .venv if that is not done yet, checks style and types and runs the
+# tests.
 #
 #     scripts/test.sh                     the default suite
 #     scripts/test.sh -m slow             the slow tests; every argument goes to pytest
@@ -14,11 +15,14 @@ style=0
 "$python" -m ruff check --quiet . || style=1
 "$python" -m ruff format --quiet --diff . || style=1
 
+echo "Checking the types (mypy) ..."
+"$python" -m mypy || style=1
+
 echo "Running the tests (pytest) ..."
 tests=0
 "$python" -m pytest "$@" || tests=$?
 if [ "$tests" -eq 0 ] && [ "$style" -ne 0 ]; then
-    echo "error: the tests pass, but the style check above found something" >&2
+    echo "error: the tests pass, but the checks of style or types above found something" >&2
     exit 1
 fi
 exit "$tests"

@@ -111,7 +111,7 @@ def test_mediapipes_solutions_find_the_same_face(astronaut):
     assert face.box.intersection_over_union(ours.box) > 0.9 and face.score == pytest.approx(ours.score, abs=0.02)
     assert np.abs(face.landmarks.points - astronaut.landmarks.points).mean() < 2
     alone = find_detector("mediapipe_solutions")(ASTRONAUT, 0.5)[0]
-    assert alone.roll == pytest.approx(ours.roll, abs=0.05)
+    assert alone.roll == pytest.approx(ours.roll, abs=0.1)
 
 
 @pytest.mark.parametrize(

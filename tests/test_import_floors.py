@@ -51,6 +51,8 @@ FLOORS = {
     "kerasfer.protocols": 5,
     "kerasfer.server": 5,
     "kerasfer.training": 5,
+    "kerasfer.__main__": 7,
+    "kerasfer.cli": 7,
 }
 """Module or package -> floor. A module may import modules of its own floor and of lower ones."""
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = sorted(path.parent.name for path in ROOT.glob("saved_models/*/config.json"))
 
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "skimage": "scikit-image"}
-DISTRIBUTIONS |= {"ai_edge_litert": "ai-edge-litert"}
+DISTRIBUTIONS |= {"ai_edge_litert": "ai-edge-litert", "pillow_heif": "pillow-heif"}
 """Name of an import -> name of the package that brings it, where the two differ."""
 
 
@@ -131,7 +131,9 @@ def test_the_wheel_holds_the_code_the_cards_and_the_models(wheel):
     expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "kerasfer/datasets/cards").glob("*.md")}
     expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "kerasfer").rglob("*.json")}
     expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "kerasfer/detection/networks").iterdir()}
-    expected.add("kerasfer/astronaut.jpg")
+    templates = (path for path in (ROOT / "kerasfer/templates").rglob("*") if path.is_file())
+    expected |= {path.relative_to(ROOT).as_posix() for path in templates}
+    expected |= {"kerasfer/astronaut.jpg", "kerasfer/py.typed"}
     recognising = ("recognizer.safetensors", "units.safetensors", "network.safetensors", "model_int8.tflite")
     models = [
         path

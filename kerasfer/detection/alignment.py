@@ -117,17 +117,19 @@ def alignment_matrix(
     Returns:
         float64 (2, 3), takes (x, y, 1) in the image to (x, y) in the aligned face.
     """
-    points = parts(face) if isinstance(face, Landmarks) else None
     if isinstance(face, DetectedFace):
-        points = face.points if face.landmarks is None else parts(face.landmarks)
-        face = face.box
+        box, points = face.box, face.points if face.landmarks is None else parts(face.landmarks)
+    elif isinstance(face, Landmarks):
+        box, points = Box(0, 0, 0, 0), parts(face)
+    else:
+        box, points = face, None
     if points is not None:
         return similarity(points, ((template.points - 0.5) * zoom + 0.5) * size)
-    if not face.width > 0 or not face.height > 0:
-        raise ValueError(f"cannot align to the empty box {face}")
-    longer = max(face.width, face.height)
+    if not box.width > 0 or not box.height > 0:
+        raise ValueError(f"cannot align to the empty box {box}")
+    longer = max(box.width, box.height)
     scale = size * zoom / (longer * template.box_ratio)
-    center = np.array(face.center) + [0.0, template.box_shift * longer]
+    center = np.array(box.center) + [0.0, template.box_shift * longer]
     return np.column_stack([np.eye(2) * scale, size / 2 - scale * center])
 
 

@@ -181,6 +181,7 @@ def _haar(image: np.ndarray, minimum_score: float) -> list[Candidate]:
 @functools.cache
 def _haar_cascade():
     import cv2
+    import cv2.data
 
     path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
     if not hasattr(cv2, "CascadeClassifier") or not path.is_file():

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -240,8 +241,7 @@ def _align_rows(
         face = _face_of(table, row, image, detector)
         if face is None:
             notes[row] = "no face found"
-            face = _frame(table, row, image)
-            matrix = _frame_matrix(face, size)
+            matrix = _frame_matrix(_frame(table, row, image), size)
             faces[row] = _coloured(images.warp(image, inverted(matrix), size), channels)
             return
         faces[row] = _coloured(align(image, face, size, template, zoom), channels)
@@ -312,7 +312,7 @@ def _assemble(table: FaceTable, arrays: dict[str, np.ndarray], missing: str) -> 
     kept = np.flatnonzero(~left_out)
     if not len(kept):
         raise DatasetError(f"{table.name}: no face could be aligned in any of {len(table)} images")
-    columns = {name: values[kept] for name, values in table.columns.items() if name != "box"}
+    columns: dict[str, Any] = {name: values[kept] for name, values in table.columns.items() if name != "box"}
     columns["path"] = [str(number) for number in range(len(kept))]
     columns["landmarks"] = arrays["landmarks"][kept]
     columns["pose"] = arrays["pose"][kept]
@@ -338,10 +338,10 @@ def _load(file: Path, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
     try:
         with np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
 
-def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
+def _save(file: Path, arrays: dict[str, Any]) -> None:
     with written_aside(file, DatasetError) as aside, aside.open("wb") as opened:
         np.savez(opened, **arrays)

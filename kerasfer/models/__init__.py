@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from kerasfer.missing import explained
 
@@ -22,7 +23,7 @@ DEFAULT_RECOGNIZER = "ipdfer"
 """The bundled model that recognises where none is named."""
 
 
-def model_class(name: str) -> type:
+def model_class(name: str) -> type[Any]:
     """Returns the model class of a name.
 
     Raises:
