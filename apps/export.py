@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Exports a trained model as SavedModel and as TFLite, and shows how near each file is to the model.
+"""Exports a trained model as SavedModel, TFLite and ONNX, and shows how near each file is to the model.
 
     python apps/export.py --model tdgan --data DIR
     python apps/export.py --model runs/tdgan --formats float32 int8 --output phone/
     python apps/export.py --model runs/fesr --part all
+    python apps/export.py --model edge --formats onnx
     python apps/export.py --model tdgan --bundle phone/
 
 Of the recogniser it writes saved_model/, model.tflite (float32), model_float16.tflite, model_dynamic.tflite (weights as
-8-bit integers), model_int8.tflite (integers throughout) and parity.json; of the generator the same with generator_ in
-front (generator.tflite for float32). Exit code 0: all done; 1: written, but a figure misses its target; 2: nothing was
-written.
+8-bit integers), model_int8.tflite (integers throughout) and parity.json, and if asked for model.onnx; of the generator
+the same with generator_ in front (generator.tflite, generator.onnx). Exit code 0: all done; 1: written, but a figure
+misses its target; 2: nothing was written.
 
 A bundle is a folder that recognises by itself, photo to expression, with numpy, Pillow and LiteRT: the recogniser
 (int8, or the first of --formats), MediaPipe's detector and face mesh, labels, licences, Python code, and a README with
@@ -30,6 +31,7 @@ from kerasfer.datasets.base import FaceTable
 from kerasfer.models import DEFAULT_RECOGNIZER
 
 FORMATS = ("saved_model", "float32", "float16", "dynamic", "int8")
+OTHER_FORMATS = ("onnx",)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,9 +53,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--formats",
         nargs="+",
-        choices=FORMATS,
+        choices=(*FORMATS, *OTHER_FORMATS),
         metavar="FORMAT",
-        help=f"default: {' '.join(FORMATS)}; of a bundle: int8",
+        help=f"default: {' '.join(FORMATS)}; of a bundle: int8; also {' '.join(OTHER_FORMATS)}",
+    )
+    parser.add_argument(
+        "--opset", type=int, default=17, help="version of ONNX's operators, 13 to 18 (default: %(default)s)"
     )
     parser.add_argument("--bundle", metavar="DIR", help="write a bundle for devices there, and nothing else")
     parser.add_argument(
@@ -90,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     good = True
     for part, write in parts.items():
         if options.part in (part, "all"):
-            report = write(model, folder, options.formats, calibration, parity, progress=_say)
+            report = write(model, folder, options.formats, calibration, parity, progress=_say, opset=options.opset)
             print(report.table())
             for path in report.files.values():
                 print(path)
@@ -106,7 +111,7 @@ def _bundle(options: argparse.Namespace, calibration: FaceTable | None, parity: 
     from kerasfer.weights import bundled
 
     storage = (options.formats or ("int8",))[0]
-    if storage == "saved_model":
+    if storage in ("saved_model", *OTHER_FORMATS):
         raise ValueError("a bundle holds a TFLite file; name float32, float16, dynamic or int8 with --formats")
     name = f"model{'' if storage == 'float32' else f'_{storage}'}.tflite"
     file = bundled().get(options.model, Path(options.model)) / name

@@ -1,4 +1,4 @@
-"""Export: recogniser and generator as SavedModel and as TFLite in four formats, each checked against the model.
+"""Export: recogniser and generator as SavedModel, TFLite in four formats and ONNX, each checked against the model.
 
     report = kerasfer.export(model, "exported", calibration=faces, parity=other_faces)
     print(report.table())
@@ -28,6 +28,7 @@ from kerasfer.datasets.base import FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.faces import PIXEL_RANGES, ImageSpec
 from kerasfer.files import entries_written_aside
+from kerasfer.interpreter import open_interpreter
 from kerasfer.version import __version__
 from kerasfer.zoo import model_name
 
@@ -43,6 +44,8 @@ __all__ = [
     "GENERATOR_FILES",
     "GENERATOR_LIMITS",
     "LIMITS",
+    "OPSETS",
+    "OTHER_FORMATS",
     "ExportError",
     "GeneratorParity",
     "Parity",
@@ -52,6 +55,13 @@ __all__ = [
 ]
 
 FORMATS = ("saved_model", "float32", "float16", "dynamic", "int8")
+"""What is written if nothing else is asked for."""
+
+OTHER_FORMATS = ("onnx",)
+"""What is written if it is asked for: it takes packages more (`pip install 'kerasfer[onnx]'`)."""
+
+OPSETS = range(13, 19)
+"""Versions of ONNX's operators that can be written."""
 
 FILES = {
     "saved_model": "saved_model",
@@ -59,6 +69,7 @@ FILES = {
     "float16": "model_float16.tflite",
     "dynamic": "model_dynamic.tflite",
     "int8": "model_int8.tflite",
+    "onnx": "model.onnx",
 }
 """Format -> name of its file or folder."""
 
@@ -69,6 +80,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "float16": (1.0, 0.995),
     "dynamic": (1.0, 0.98),
     "int8": (1.0, 0.97),
+    "onnx": (1e-4, 1.0),
 }
 """What is compared -> largest difference in probability and least share of equal labels that are good enough."""
 
@@ -78,10 +90,11 @@ GENERATOR_FILES = {
     "float16": "generator_float16.tflite",
     "dynamic": "generator_dynamic.tflite",
     "int8": "generator_int8.tflite",
+    "onnx": "generator.onnx",
 }
 """Format -> name of its file or folder, for a generator."""
 
-GENERATOR_LIMITS = {"saved_model": 60.0, "float32": 60.0, "float16": 40.0, "dynamic": 40.0, "int8": 30.0}
+GENERATOR_LIMITS = {"saved_model": 60.0, "float32": 60.0, "float16": 40.0, "dynamic": 40.0, "int8": 30.0, "onnx": 60.0}
 """Format -> least PSNR in dB, beside the Keras model's images, that is good enough."""
 
 CALIBRATION_FACES = 200
@@ -216,6 +229,7 @@ def export(
     calibration: Faces | None = None,
     parity: Faces | None = None,
     progress: Callable[[str], None] | None = None,
+    opset: int = 17,
 ) -> Report:
     """Exports a model's recogniser.
 
@@ -224,30 +238,36 @@ def export(
     of any size and colour, and brings them to the model's format as `images.prepare` does. Both give `probabilities`,
     float32 (n, K). Labels and image format are in its assets.extra/kerasfer.json.
 
-    The TFLite files take one face, (1, h, w, c), and give (1, K). float32 and float16 (weights in half precision) take
+    The TFLite files take one face, (1, h, w, c), and give (1, K); an interpreter whose input is resized to (n, h, w, c)
+    takes n of them at once. float32 and float16 (weights in half precision) take
     float32 in the model's range; so does dynamic, whose weights are 8-bit integers, and which needs no calibration.
     int8 computes in integers throughout; it takes uint8 pixels and gives uint8, 256ths of a probability. Labels and
     image format are in a metadata buffer that `lite.read_metadata` reads.
+
+    ONNX takes `faces`, float32 (n, h, w, c) in the model's range, and gives `probabilities`, (n, K). Labels and image
+    format are in its metadata under "kerasfer", as JSON.
 
     Args:
         model: a model of the zoo.
         folder: where to; files of an earlier export are replaced when the new ones are complete and measured. Beside
             them parity.json is written.
-        formats: any of `FORMATS`.
+        formats: any of `FORMATS` and `OTHER_FORMATS`.
         calibration: aligned faces that the model was trained on or the like, for the ranges of int8; of more than 200,
             200 spread evenly over them are used. By default synthetic faces, which real ones may not resemble enough.
         parity: aligned faces to compare on; of more than 500, 500 spread evenly. By default synthetic ones.
         progress: called with the name of each format before it is made.
+        opset: of ONNX, one of `OPSETS`; older runtimes know only older ones.
 
     Returns:
         The files and their parity figures. Files whose figures miss `LIMITS` are written all the same: look at `good`.
 
     Raises:
-        ExportError: an unknown format, no faces, or a folder that cannot be written.
+        ExportError: an unknown format or opset, a package that ONNX takes is missing, no faces, or a folder that cannot
+            be written.
         DatasetError: a table's images are missing or damaged.
     """
     folder, spec = Path(folder), model.image_spec
-    _demand_possible(folder, formats)
+    _demand_possible(folder, formats, opset)
     parity_name, parity_faces = _faces(parity, spec, PARITY_FACES, seed=1)
     calibration_name, calibration_faces = "", None
     if "int8" in formats:
@@ -257,7 +277,7 @@ def export(
     expected = _answers(network, spec.scale(parity_faces))
     entries: list[Parity] = []
     with entries_written_aside(folder, ExportError) as aside:
-        one_face = None
+        faces_model = None
         for name in formats:
             if progress is not None:
                 progress(name)
@@ -265,18 +285,23 @@ def export(
             if name == "saved_model":
                 _write_saved_model(network, spec, target, description)
                 answers = _saved_model_answers(target, spec, parity_faces)
+            elif name == "onnx":
+                _write_onnx(_recognizing(network), {"faces": list(spec.shape)}, target, description, opset)
+                answers = {name: _onnx_answers(target, {"faces": spec.scale(parity_faces)})}
             else:
-                if one_face is None:
-                    one_face = aside / "one_face"
-                    _write_one_face(network, spec, one_face)
-                content = _converted(one_face, name, calibration_faces, spec)
-                target.write_bytes(_with_metadata(content, {**description, "storage": name}))
+                if faces_model is None:
+                    faces_model = aside / "faces"
+                    _write_faces(network, spec, faces_model)
+                content = _converted(faces_model, name, calibration_faces, spec)
+                target.write_bytes(
+                    _with_metadata(content, {**description, "storage": name, "batch": _batch(content, spec)})
+                )
                 answers = {name: lite.Recognizer(target).recognize(parity_faces)}
             entries += [_compared(key, value, expected, _size(target)) for key, value in answers.items()]
         report = Report({name: folder / FILES[name] for name in formats}, tuple(entries), calibration_name, parity_name)
         (aside / "parity.json").write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
-        if one_face is not None:
-            shutil.rmtree(one_face)
+        if faces_model is not None:
+            shutil.rmtree(faces_model)
     return report
 
 
@@ -287,6 +312,7 @@ def export_generator(
     calibration: Faces | None = None,
     parity: Faces | None = None,
     progress: Callable[[str], None] | None = None,
+    opset: int = 17,
 ) -> Report:
     """Exports what a model generates images with (`FERModel.generator`).
 
@@ -299,10 +325,11 @@ def export_generator(
     Args:
         model: a model of the zoo.
         folder: where to, as for `export`; beside the files generator_parity.json is written.
-        formats: any of `FORMATS`.
+        formats: any of `FORMATS` and `OTHER_FORMATS`.
         calibration, parity: aligned faces, as for `export`; the generator's inputs are made from them
             (`FERModel.generator_inputs`). At most 100 are compared.
         progress: called with the name of each format before it is made.
+        opset: of ONNX, one of `OPSETS`; older runtimes know only older ones.
 
     Returns:
         The files and their parity figures. Files whose figures miss `GENERATOR_LIMITS` are written all the same: look
@@ -313,7 +340,7 @@ def export_generator(
         ZooError: the generator's weights are not there.
     """
     folder, spec = Path(folder), model.image_spec
-    _demand_possible(folder, formats)
+    _demand_possible(folder, formats, opset)
     if model.generator() is None:
         raise ExportError(
             f"{model_name(model)}: this variant has no generator to export; take another, or the recogniser"
@@ -345,12 +372,15 @@ def export_generator(
                 import tensorflow as tf
 
                 images = _generated(tf.saved_model.load(str(target)).signatures["generate"], inputs)
+            elif name == "onnx":
+                _write_onnx(generate, shapes, target, description, opset)
+                images = _onnx_answers(target, inputs)
             else:
                 if one_row is None:
                     one_row = aside / "one_row"
                     _write_generator(network, generate, shapes, one_row, 1)
                 content = _converted(one_row, name, calibration_inputs)
-                target.write_bytes(_with_metadata(content, {**description, "storage": name}))
+                target.write_bytes(_with_metadata(content, {**description, "storage": name, "batch": 1}))
                 images = lite.Generator(target).generate(**inputs)
             entries.append(_images_compared(name, images, expected, spec, _size(target)))
         report = Report(
@@ -398,12 +428,22 @@ def _write_generator(
     tf.saved_model.save(module, str(path), signatures=signatures)
 
 
-def _demand_possible(folder: Path, formats: Sequence[str]) -> None:
-    unknown = [name for name in formats if name not in FORMATS]
+def _demand_possible(folder: Path, formats: Sequence[str], opset: int) -> None:
+    known = (*FORMATS, *OTHER_FORMATS)
+    unknown = [name for name in formats if name not in known]
     if unknown or not formats:
-        raise ExportError(f"formats are {', '.join(FORMATS)}; got {', '.join(unknown) or 'none'}")
+        raise ExportError(f"formats are {', '.join(known)}; got {', '.join(unknown) or 'none'}")
     if folder.exists() and not folder.is_dir():
         raise ExportError(f"{folder}: is a file; name a folder")
+    if "onnx" in formats:
+        if opset not in OPSETS:
+            age = "old" if opset < OPSETS[0] else "new"
+            raise ExportError(f"opset {opset} is too {age} to be written; take {OPSETS[0]} to {OPSETS[-1]}")
+        try:
+            import onnxruntime  # noqa: F401
+            import tf2onnx  # noqa: F401
+        except ImportError as error:
+            raise ExportError(f"{error.name} is missing, which ONNX takes; pip install 'kerasfer[onnx]'") from error
 
 
 def _description(model: FERModel, part: str) -> dict[str, Any]:
@@ -557,17 +597,74 @@ def _saved_model_answers(path: Path, spec: ImageSpec, faces: np.ndarray) -> dict
     }
 
 
+# -- ONNX --------------------------------------------------------------------------------------------------------------
+
+
+def _recognizing(network: keras.Model) -> Callable[..., dict[str, tf.Tensor]]:
+    return lambda faces: {"probabilities": network(faces, training=False)}
+
+
+def _write_onnx(
+    function: Callable[..., dict[str, tf.Tensor]],
+    shapes: dict[str, list[int]],
+    path: Path,
+    description: dict[str, Any],
+    opset: int,
+) -> None:
+    """Writes what a function of named inputs computes, for any number of rows.
+
+    Args:
+        function: takes float32 (n, *shape) by name and gives its outputs by name.
+        shapes: name of an input -> shape of one row.
+        path: the file.
+        description: what the file says of itself.
+        opset: version of the operators.
+    """
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    specs = [tf.TensorSpec((None, *shape), tf.float32, name) for name, shape in shapes.items()]
+    traced = tf.function(lambda *values: function(**dict(zip(shapes, values))), input_signature=specs)
+    model, _ = tf2onnx.convert.from_function(traced, input_signature=specs, opset=opset)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "n"
+    model.graph.name = model.graph.doc_string = f"{description['model']} of kerasfer {description['kerasfer']}"
+    onnx.helper.set_model_props(model, {lite.METADATA: json.dumps({**description, "storage": "onnx"})})
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+
+
+def _onnx_answers(path: Path, inputs: dict[str, np.ndarray], size: int = 50) -> np.ndarray:
+    """The first output for named inputs, each float32 (n, ...), as onnxruntime computes it."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    count = len(next(iter(inputs.values())))
+    batches = ({name: values[row : row + size] for name, values in inputs.items()} for row in range(0, count, size))
+    return np.concatenate([session.run(None, batch)[0] for batch in batches])
+
+
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 
 
-def _write_one_face(network: keras.Model, spec: ImageSpec, path: Path) -> None:
-    """A SavedModel that takes one face at a time, as devices do; the converter reads it."""
+def _write_faces(network: keras.Model, spec: ImageSpec, path: Path) -> None:
+    """A SavedModel of faces to probabilities for the converter to read."""
     import tensorflow as tf
 
     def recognize(face: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probabilities": network(face, training=False)}
 
-    _write_signatures(network, {"recognize": (recognize, tf.TensorSpec((1, *spec.shape), tf.float32, "face"))}, path)
+    _write_signatures(network, {"recognize": (recognize, tf.TensorSpec((None, *spec.shape), tf.float32, "face"))}, path)
+
+
+def _batch(content: bytes, spec: ImageSpec) -> str | int:
+    """How many faces a TFLite file takes at once: "any", if it runs when its input is resized to two, or else 1."""
+    try:
+        open_interpreter(content, shape=(2, *spec.shape)).invoke()
+    except (ValueError, RuntimeError):
+        return 1
+    return "any"
 
 
 def _converted(

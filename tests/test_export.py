@@ -26,8 +26,13 @@ from kerasfer.export import (
     export_generator,
 )
 from kerasfer.faces import ImageSpec
+from kerasfer.interpreter import open_interpreter
 from kerasfer.models import MODELS
 
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+OTHERS = ("tdgan", "fesr", "g2fer", "ipdfer", "dcganfer")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -76,7 +81,7 @@ def expected(model, faces):
 
 def test_every_format_is_written_and_keeps_its_target(exported):
     folder, report = exported
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES.values(), "parity.json"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*(FILES[name] for name in FORMATS), "parity.json"])
     assert set(report.files) == set(FORMATS)
     assert all(path.exists() for path in report.files.values())
     assert [entry.format for entry in report.parity] == [
@@ -183,8 +188,8 @@ def test_many_faces_are_thinned_evenly():
 
 def test_what_cannot_be_exported(tmp_path):
     model = Toy(ToyConfig())
-    with pytest.raises(ExportError, match="formats are saved_model, float32, float16, dynamic, int8; got onnx"):
-        export(model, tmp_path / "out", ["float32", "onnx"])
+    with pytest.raises(ExportError, match="formats are saved_model, float32, float16, dynamic, int8, onnx; got coreml"):
+        export(model, tmp_path / "out", ["float32", "coreml"])
     with pytest.raises(ExportError, match="got none"):
         export(model, tmp_path / "out", [])
     with pytest.raises(ExportError, match="no faces"):
@@ -257,7 +262,7 @@ def painted(painter, tmp_path_factory):
 def test_a_generator_is_written_in_every_format(painted):
     folder, report = painted
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [*GENERATOR_FILES.values(), "generator_parity.json"]
+        [*(GENERATOR_FILES[name] for name in FORMATS), "generator_parity.json"]
     )
     assert json.loads((folder / "generator_parity.json").read_text()) == report.to_json()
     good = {entry.format: entry.good for entry in report.parity}
@@ -322,6 +327,84 @@ def test_other_generators(name, tmp_path):
     np.testing.assert_allclose(drawn, model.synthesize(*arguments), atol=1e-4)
 
 
+@pytest.mark.parametrize("storage", ["float32", "float16", "dynamic", "int8"])
+def test_a_batch_goes_through_a_tflite_file_at_once(model, exported, storage):
+    """An interpreter whose input is resized; the file says that this is possible."""
+    path = exported[0] / FILES[storage]
+    assert lite.Recognizer(path).metadata["batch"] == "any"
+    faces = np.stack([images.prepare_uint8(face, model.image_spec) for face in some_faces(5, seed=3)])
+    interpreter = open_interpreter(path.read_bytes(), shape=(5, *model.image_spec.shape))
+    entrance, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    interpreter.set_tensor(entrance["index"], faces if storage == "int8" else model.image_spec.scale(faces))
+    interpreter.invoke()
+    answers = interpreter.get_tensor(answer["index"]) / (256 if storage == "int8" else 1)
+    np.testing.assert_allclose(answers, lite.Recognizer(path).recognize(faces), atol=0.01)
+    np.testing.assert_allclose(answers, expected(model, faces), atol=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tdgan", "fesr", "g2fer", "ipdfer", "dcganfer", "edge"])
+def test_every_models_tflite_file_takes_batches(name, tmp_path):
+    faces = datasets.load("synthetic", count=8, size=64)
+    model = zoo.load(name, recognizer_only=True)
+    report = export(model, tmp_path, ["float32", "int8"], calibration=faces, parity=faces)
+    for path in report.files.values():
+        assert lite.Recognizer(path).metadata["batch"] == "any", path
+        open_interpreter(path.read_bytes(), shape=(3, *model.image_spec.shape)).invoke()
+
+
+def onnx_session(path):
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+def test_onnx_answers_as_the_model_and_says_what_it_is(model, tmp_path, opset):
+    report = export(model, tmp_path, ["onnx"], parity=some_faces(seed=1), opset=opset)
+    assert report.good and [entry.format for entry in report.parity] == ["onnx"]
+    assert json.loads((tmp_path / "parity.json").read_text()) == report.to_json()
+    content = onnx.load(tmp_path / "model.onnx")
+    assert {entry.domain: entry.version for entry in content.opset_import}[""] == opset
+    session = onnx_session(tmp_path / "model.onnx")
+    [faces], [answer] = session.get_inputs(), session.get_outputs()
+    assert (faces.name, faces.shape, faces.type) == ("faces", ["n", 8, 8, 3], "tensor(float)")
+    assert (answer.name, answer.shape) == ("probabilities", ["n", 2])
+    description = json.loads(session.get_modelmeta().custom_metadata_map["kerasfer"])
+    assert description["labels"] == ["neutral", "happiness"] and description["storage"] == "onnx"
+    assert description["image"]["range"] == [-1.0, 1.0]
+    for count in (1, 7):
+        pixels = [images.prepare_uint8(face, model.image_spec) for face in some_faces(count, seed=2)]
+        values = model.image_spec.scale(np.stack(pixels))
+        np.testing.assert_allclose(session.run(None, {"faces": values})[0], expected(model, pixels), atol=1e-5)
+
+
+def test_a_generator_as_onnx(painter, tmp_path):
+    faces = datasets.load("synthetic", count=6, size=32)
+    report = export_generator(painter, tmp_path, ["onnx"], parity=faces)
+    assert report.good and report.files["onnx"].name == "generator.onnx"
+    session = onnx_session(report.files["onnx"])
+    assert {entry.name: entry.shape for entry in session.get_inputs()} == {
+        "face": ["n", 32, 32, 1],
+        "expression_code": ["n", 8],
+    }
+
+
+def test_what_onnx_cannot_be(tmp_path, monkeypatch):
+    model, faces = Toy(ToyConfig()), some_faces(2)
+    for opset, age in ((12, "old"), (0, "old"), (99, "new")):
+        with pytest.raises(ExportError, match=f"opset {opset} is too {age} to be written; take 13 to 18"):
+            export(model, tmp_path / "out", ["float32", "onnx"], parity=faces, opset=opset)
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(ExportError, match=r"tf2onnx is missing, which ONNX takes; pip install 'kerasfer\[onnx\]'"):
+        export(model, tmp_path / "out", ["onnx"], parity=faces)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["edge", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+def test_recognizers_as_onnx(name, tmp_path):
+    [entry] = export(zoo.load(name, recognizer_only=True), tmp_path, ["onnx"], parity=some_faces(20)).parity
+    assert entry.max_difference < 1e-4 and entry.same_label == 1
+
+
 def app(*arguments, cwd):
     command = [sys.executable, str(ROOT / "apps" / "export.py"), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
@@ -337,7 +420,8 @@ def test_the_app_exports_and_says_what_is_wrong(tmp_path):
     for arguments, message in (
         (("--model", "nobody"), "nobody: neither a trained model nor a folder"),
         (("--model", str(folder), "--data", "nowhere"), "nowhere: no such folder"),
-        (("--formats", "onnx"), "invalid choice: 'onnx'"),
+        (("--formats", "coreml"), "invalid choice: 'coreml'"),
+        (("--formats", "onnx", "--opset", "9"), "opset 9 is too old to be written; take 13 to 18"),
     ):
         result = app(*arguments, "--output", "new", cwd=tmp_path)
         assert result.returncode == 2
