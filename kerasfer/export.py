@@ -714,18 +714,18 @@ def _rows(inputs: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
 
 
 def _with_metadata(content: bytes, description: dict[str, Any]) -> bytes:
-    """A TFLite file with a description in it, for `lite.read_metadata`."""
+    """A TFLite file with a description in it, for `lite.read_metadata`, and with its own digest."""
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     model.description = f"{description['model']} of kerasfer {description['kerasfer']}".encode()
     buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    buffer.data = np.frombuffer(json.dumps({**description, "sha256": lite.UNSEALED}).encode(), np.uint8)
     entry.name, entry.buffer = lite.METADATA.encode(), len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return lite.sealed(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
 
 
 class _CallableModule(types.ModuleType):

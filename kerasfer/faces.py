@@ -6,6 +6,7 @@ Numpy only, so that `kerasfer.lite` can use it.
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,10 @@ RANGE_SLACK = 0.25
 """How far values may lie beyond a range, as a part of its width: bicubic resizing overshoots at edges."""
 
 
+LARGEST_FACE = 4096
+"""Most pixels that the side of an aligned face can have."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageSpec:
     """The image format of a model: the one place where pixel ranges are defined.
@@ -48,9 +53,13 @@ class ImageSpec:
     pixel_range: str = "unit"
 
     def __post_init__(self) -> None:
-        if self.size < 1 or self.channels not in (1, 3) or self.pixel_range not in PIXEL_RANGES:
+        numbers = all(isinstance(value, (int, np.integer)) for value in (self.size, self.channels))
+        known = isinstance(self.pixel_range, str) and self.pixel_range in PIXEL_RANGES
+        if not (numbers and known and 1 <= self.size <= LARGEST_FACE and self.channels in (1, 3)):
             raise ValueError(
-                f"an image needs size >= 1, channels 1 or 3, pixel_range {' or '.join(PIXEL_RANGES)}; got {self}"
+                f"an image needs a size of 1 to {LARGEST_FACE}, channels 1 or 3, pixel_range "
+                f"{' or '.join(PIXEL_RANGES)}; got {reprlib.repr(self.size)}, {reprlib.repr(self.channels)}, "
+                f"{reprlib.repr(self.pixel_range)}"
             )
 
     @property

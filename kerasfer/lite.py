@@ -14,8 +14,11 @@ the file itself, as JSON in a metadata buffer named "kerasfer".
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
+import reprlib
 import struct
 import threading
 from collections.abc import Iterator, Sequence
@@ -36,10 +39,12 @@ __all__ = [
     "LiteError",
     "Pipeline",
     "Recognizer",
+    "demand_whole",
     "prepare",
     "read_metadata",
     "recognizer_file",
     "resize",
+    "sealed",
 ]
 
 METADATA = "kerasfer"
@@ -47,6 +52,15 @@ METADATA = "kerasfer"
 
 RECOGNIZERS = ("model_int8.tflite", "model_dynamic.tflite", "model_float16.tflite", "model.tflite")
 """Names of a recogniser's files, the one taken first if a folder holds several."""
+
+UNSEALED = "0" * 64
+"""What stands in a file's metadata in the place of its digest while that is computed."""
+
+_SEAL = b'"sha256": "'
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+_SUM = 0.05
+"""How far from 1 the sum of an answer may be, in 8-bit integers too."""
 
 _LUMA = np.array([19595, 38470, 7471], np.uint32)
 """Weights of R, G and B in the luma of ITU-R BT.601, in 65536ths."""
@@ -75,10 +89,10 @@ class _File:
         if self.metadata.get("part") != part:
             wanted = {"recognizer": "recogniser"}.get(part, part)
             raise LiteError(f"{path}: is a {self.metadata.get('part')}, not a {wanted}; name another file")
+        demand_whole(self._content, self.metadata, path)
         self.metadata.setdefault("batch", 1)
-        image = self.metadata["image"]
         self.labels: tuple[str, ...] = tuple(self.metadata["labels"])
-        self.image_spec = ImageSpec(image["size"], image["channels"], image["pixel_range"])
+        self.image_spec = _image_spec(self.metadata)
         self._path, self._threads = path, threads
         self._lock = threading.Lock()
         self._interpreter = self._opened()
@@ -135,6 +149,10 @@ class Recognizer(_File):
         shapes = (tuple(self._input["shape"]), tuple(self._output["shape"]))
         if shapes != ((1, *self.image_spec.shape), (1, len(self.labels))):
             raise LiteError(f"{path}: its tensors {shapes} contradict its metadata; export the model again")
+        with np.errstate(all="ignore"):
+            answer = self._recognize_one(np.full(self.image_spec.shape, 128, np.uint8))
+        if not (np.isfinite(answer).all() and abs(float(answer.sum()) - 1) < _SUM and answer.min() > -_SUM):
+            raise LiteError(f"{path}: does not answer with probabilities; its weights are damaged, export it again")
 
     def recognize(self, faces: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Probabilities of the expressions of one aligned face or of several.
@@ -222,6 +240,7 @@ class Generator(_File):
         self.inputs: dict[str, tuple[int, ...]] = {
             name: tuple(shape) for name, shape in self.metadata["inputs"].items()
         }
+        _demand_tensors(Path(path), self._interpreter, self.inputs, self.image_spec)
 
     def generate(self, **inputs: np.ndarray) -> np.ndarray:
         """Images of n rows of every input.
@@ -264,6 +283,23 @@ def _check_range(spec: ImageSpec, images: np.ndarray, what: str) -> None:
         spec.check_range(float(images.min()), float(images.max()), what)
     except ValueError as error:
         raise LiteError(str(error)) from error
+
+
+def _demand_tensors(path: Path, interpreter: Any, inputs: dict[str, tuple[int, ...]], spec: ImageSpec) -> None:
+    """Raises `LiteError` if a generator's tensors are not those that its metadata tell."""
+    try:
+        run = interpreter.get_signature_runner()
+        found = {name: tuple(entry["shape"]) for name, entry in run.get_input_details().items()}
+        made = {name: tuple(entry["shape"]) for name, entry in run.get_output_details().items()}
+    except (ValueError, RuntimeError) as error:
+        raise LiteError(f"{path}: its signature cannot be read ({error}); export the model again") from error
+    if found != {name: (1, *shape) for name, shape in inputs.items()} or made != {"image": (1, *spec.shape)}:
+        raise LiteError(f"{path}: its tensors {found}, {made} contradict its metadata; export the model again")
+
+
+def _image_spec(metadata: dict[str, Any]) -> ImageSpec:
+    image = metadata["image"]
+    return ImageSpec(image["size"], image["channels"], image["pixel_range"])
 
 
 # -- photos ------------------------------------------------------------------------------------------------------------
@@ -455,19 +491,94 @@ def read_metadata(content: bytes, origin: str = "model") -> dict[str, Any]:
         origin: what a message calls the file.
 
     Raises:
-        LiteError: not a TFLite file, a damaged one, or one without kerasfer's metadata.
+        LiteError: not a TFLite file, a damaged one, or one without kerasfer's metadata or with such as cannot be: labels
+            that are missing or there twice, an unknown pixel range, and the like.
     """
     if content[4:8] != b"TFL3":
         raise LiteError(f"{origin}: not a TFLite file; name a .tflite file written by kerasfer.export")
     try:
         for name, data in _metadata_buffers(content):
             if name == METADATA.encode():
-                return json.loads(data)
-    except (struct.error, IndexError, ValueError) as error:
+                return _possible(json.loads(data), origin)
+    except LiteError:
+        raise
+    except (struct.error, IndexError, ValueError, RecursionError) as error:
         raise LiteError(f"{origin}: damaged ({error}); copy or export it again") from error
     raise LiteError(
         f"{origin}: carries no kerasfer metadata, so its labels are unknown; export it with kerasfer.export"
     )
+
+
+def _possible(metadata: Any, origin: str) -> dict[str, Any]:
+    """Metadata, if they are such as an export writes; else `LiteError`."""
+
+    def demand(condition: bool, what: str) -> None:
+        if not condition:
+            raise LiteError(f"{origin}: {what}; copy it or export it again")
+
+    demand(isinstance(metadata, dict), "its metadata are no JSON object")
+    labels = metadata.get("labels")
+    texts = isinstance(labels, list) and all(isinstance(label, str) and label.strip() for label in labels)
+    demand(bool(texts and labels), "its metadata have no list of labels, each with a name")
+    demand(len(set(labels)) == len(labels), f"of its labels some are there twice: {reprlib.repr(labels)}")
+    image = metadata.get("image")
+    demand(isinstance(image, dict) and {"size", "channels", "pixel_range"} <= set(image), "tells no image format")
+    try:
+        _image_spec(metadata)
+    except ValueError as error:
+        raise LiteError(f"{origin}: {error}; copy it or export it again") from error
+    inputs = metadata.get("inputs", {} if metadata.get("part") != "generator" else None)
+    shapes = isinstance(inputs, dict) and all(
+        isinstance(shape, list) and all(type(side) is int and side > 0 for side in shape) for shape in inputs.values()
+    )
+    demand(shapes, "tells no shapes of the generator's inputs")
+    return metadata
+
+
+def sealed(content: bytes) -> bytes:
+    """A TFLite file whose metadata have the entry "sha256", `UNSEALED`, with the digest of the file in its place."""
+    place = content.index(_SEAL + UNSEALED.encode()) + len(_SEAL)
+    digest = hashlib.sha256(content).hexdigest().encode()
+    return content[:place] + digest + content[place + len(digest) :]
+
+
+def demand_whole(content: bytes, metadata: dict[str, Any], path: Path) -> None:
+    """Raises `LiteError` if a file is not what was exported.
+
+    The digest is in the file; for older files it is in the parity.json beside them, if there is one.
+
+    Args:
+        content: the file's bytes.
+        metadata: what it says of itself.
+        path: where it is.
+    """
+    digest = metadata.get("sha256")
+    if digest is None and not any(isinstance(value, str) and _DIGEST.fullmatch(value) for value in metadata.values()):
+        expected = _digest_beside(path)
+        whole = expected in (None, hashlib.sha256(content).hexdigest())
+    else:
+        entry = _SEAL + str(digest).encode()
+        bare = content.replace(entry, _SEAL + UNSEALED.encode(), 1)
+        whole = entry in content and hashlib.sha256(bare).hexdigest() == digest
+    if not whole:
+        raise LiteError(f"{path}: damaged: its checksum is not that of the export; copy or export it again")
+
+
+def _digest_beside(path: Path) -> str | None:
+    """What the note of an export beside a file tells of it; None if nothing."""
+    from kerasfer.weights import ZooError, read_json
+
+    for name in ("parity.json", "generator_parity.json"):
+        if (path.parent / name).is_file():
+            try:
+                entry = read_json(path.parent / name).get("files", {}).get(path.name)
+                if entry is not None:
+                    return str(entry["sha256"])
+            except ZooError as error:
+                raise LiteError(str(error)) from error
+            except (AttributeError, KeyError, TypeError) as error:
+                raise LiteError(f"{path.parent / name}: damaged; copy the model's folder again") from error
+    return None
 
 
 def _metadata_buffers(content: bytes) -> Iterator[tuple[bytes, bytes]]:
