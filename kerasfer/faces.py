@@ -15,6 +15,7 @@ import numpy as np
 __all__ = [
     "BLENDSHAPES",
     "LANDMARK_GROUPS",
+    "LARGEST_FACE",
     "MIRRORED_LANDMARKS",
     "Box",
     "DetectedFace",

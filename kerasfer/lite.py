@@ -491,8 +491,8 @@ def read_metadata(content: bytes, origin: str = "model") -> dict[str, Any]:
         origin: what a message calls the file.
 
     Raises:
-        LiteError: not a TFLite file, a damaged one, or one without kerasfer's metadata or with such as cannot be: labels
-            that are missing or there twice, an unknown pixel range, and the like.
+        LiteError: not a TFLite file, a damaged one, one without kerasfer's metadata, or with metadata that cannot be:
+            labels that are missing or there twice, an unknown pixel range, and the like.
     """
     if content[4:8] != b"TFL3":
         raise LiteError(f"{origin}: not a TFLite file; name a .tflite file written by kerasfer.export")

@@ -472,16 +472,34 @@ def _demand_description(description: Mapping[str, Any], path: Path) -> None:
         )
 
 
+UNSTORED = 1 << 27
+"""Weights that a model may have besides those in the files beside its config.json: networks that were not saved."""
+
+_SHOWN = 300
+"""Characters that are shown of what a library says."""
+
+
 def _model_of(
     description: Mapping[str, Any], path: Path, precision: str | None = None, recognizer_only: bool = False
 ) -> FERModel:
+    from kerasfer.models.base import weights_at_most
+
     model = model_class(description["model"])
     try:
         config = model.Config.from_dict(description["config"])
     except (TypeError, ValueError) as error:
         raise ZooError(f"{path}: {error}; restore the file as saved, or install the kerasfer that wrote it") from error
     config = config.recognizing() if recognizer_only else config
-    return model(config if precision is None else config.replace(precision=precision))
+    config = config if precision is None else config.replace(precision=precision)
+    stored = sum(file.stat().st_size for file in path.parent.rglob("*.safetensors"))
+    try:
+        with weights_at_most(UNSTORED + stored):
+            return model(config)
+    except ZooError:
+        raise
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:_SHOWN]
+        raise ZooError(f"{path}: no model can be made of its config ({reason}); restore the file as saved") from error
 
 
 class _MissingNetwork:

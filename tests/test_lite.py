@@ -166,7 +166,7 @@ def test_files_that_cannot_be_used(exported, tmp_path):
         lite.Recognizer(spoiled(exported, tmp_path, b"kerasfer", b"somebody"))
     with pytest.raises(lite.LiteError, match="is a conjurer__, not a recogniser"):
         lite.Recognizer(spoiled(exported, tmp_path, b'"recognizer"', b'"conjurer__"'))
-    with pytest.raises(lite.LiteError, match="contradict its metadata"):
+    with pytest.raises(lite.LiteError, match="damaged: its checksum"):
         lite.Recognizer(spoiled(exported, tmp_path, b'"size": 8', b'"size": 9'))
 
 

@@ -10,8 +10,11 @@ import abc
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import re
+import reprlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -20,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasfer.expressions import FERPLUS8, LabelSpace
-from kerasfer.faces import ImageSpec
+from kerasfer.faces import LARGEST_FACE, ImageSpec
 from kerasfer.forks import use_tensorflow
 from kerasfer.models.recognizer import Probabilities, Recognizer, refuse_hdf5
 from kerasfer.optimizers import FusedAdam, WarmAverage
@@ -34,6 +37,7 @@ __all__ = [
     "copy_weights",
     "in_batches",
     "precision_scope",
+    "weights_at_most",
 ]
 
 BATCH_KINDS: dict[str, dict[str, str]] = {
@@ -96,6 +100,21 @@ class ConfigError(ValueError):
     """A config field is unknown or has a value that it cannot have."""
 
 
+_COUNTS = ("batch_size", "epochs", "steps", "images", "identities", "trials", "landmarks", "vectors", "every")
+_LIMITS = {
+    "seed": 2**32 - 1,
+    **dict.fromkeys(_COUNTS, 10**7),
+    "size": LARGEST_FACE,
+    "blocks": 1000,
+    "layers": 1000,
+}
+_LARGEST = 1 << 16
+"""Largest whole numbers that a config may hold, by a part of the field's name, and in other fields."""
+
+_MOST_ENTRIES, _LONGEST = 256, 4096
+"""Most entries of a list, and characters of a text, in a config."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Fields of every model's config.
@@ -139,6 +158,7 @@ class ModelConfig:
             value = getattr(self, field.name)
             if isinstance(value, list):
                 object.__setattr__(self, field.name, tuple(value))
+        self._demand_bounds()
         try:
             ImageSpec(self.image_size, self.channels, self.pixel_range)
             object.__setattr__(self, "expressions", LabelSpace.of(self.expressions).labels)
@@ -153,6 +173,23 @@ class ModelConfig:
         self._demand(0 <= self.freeze_epochs <= self.epochs, "freeze_epochs lie between 0 and epochs")
         self._demand(0 <= self.average < 1, "average lies in [0, 1)")
         self._demand(self.temperature > 0, "temperature is more than 0")
+
+    def _demand_bounds(self) -> None:
+        """No field, and no entry of one, is outside what a model could be made of."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            entries = value if isinstance(value, tuple) else (value,)
+            self._demand(len(entries) <= _MOST_ENTRIES, f"{field.name} has at most {_MOST_ENTRIES} entries")
+            most = next((limit for part, limit in _LIMITS.items() if part in field.name), _LARGEST)
+            for entry in entries:
+                if isinstance(entry, (int, np.integer)):
+                    self._demand(0 <= entry <= most, f"{field.name} is at least 0 and at most {most}")
+                elif isinstance(entry, (float, np.floating)):
+                    self._demand(math.isfinite(entry), f"{field.name} is a finite number")
+                elif isinstance(entry, str):
+                    self._demand(len(entry) <= _LONGEST, f"{field.name} has at most {_LONGEST} characters")
+                else:
+                    self._demand(False, f"{field.name} holds numbers or texts")
 
     def _demand(self, condition: bool, rule: str) -> None:
         if not condition:
@@ -250,16 +287,16 @@ def _matching(name: str, value: Any, current: Any) -> Any:
             texts = current and isinstance(current[0], str)
             value = [part.strip() if texts else _json_or_text(part.strip()) for part in value.split(",")]
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{name} is a list, got {value!r}")
+            raise ConfigError(f"{name} is a list, got {reprlib.repr(value)}")
         if current:
             value = [_matching(f"each entry of {name}", entry, current[0]) for entry in value]
         return tuple(value)
     if isinstance(current, bool) != isinstance(value, bool):
-        raise ConfigError(f"{name} is of type {type(current).__name__}, got {value!r}")
+        raise ConfigError(f"{name} is of type {type(current).__name__}, got {reprlib.repr(value)}")
     if isinstance(current, float) and isinstance(value, int):
         return float(value)
     if current is not None and not isinstance(value, type(current)):
-        raise ConfigError(f"{name} is of type {type(current).__name__}, got {value!r}")
+        raise ConfigError(f"{name} is of type {type(current).__name__}, got {reprlib.repr(value)}")
     return value
 
 
@@ -293,6 +330,31 @@ def precision_scope(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+_counting = threading.RLock()
+
+
+@contextlib.contextmanager
+def weights_at_most(most: int) -> Iterator[None]:
+    """Layers that this thread makes inside have so many weights in all; `ConfigError` before memory is taken."""
+    left, thread = most, threading.get_ident()
+    with _counting:
+        before = keras.layers.Layer.add_weight
+
+        def add_weight(self: keras.layers.Layer, shape: Any = None, *arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            if threading.get_ident() == thread:
+                left -= math.prod(shape or ())
+                if left < 0:
+                    raise ConfigError(f"its networks would have more than {most:,} weights, {self.name} among them")
+            return before(self, shape, *arguments, **options)
+
+        keras.layers.Layer.add_weight = add_weight
+        try:
+            yield
+        finally:
+            keras.layers.Layer.add_weight = before
 
 
 def copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
