@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib.util
 import io
+import json
 import os
 import signal
 import sys
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["locate", "run_app", "say", "undisturbed"]
+__all__ = ["locate", "prior", "run_app", "say", "undisturbed"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if importlib.util.find_spec("kerasfer") is None:
@@ -89,3 +91,13 @@ def locate(name: str, data: str | None) -> Path | None:
     from kerasfer import datasets
 
     return datasets.find(name, data) or Path(data)
+
+
+def prior(text: str) -> Any:
+    """A prior as it is written on the command line: a name, or a JSON object with a share for each expression."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not a JSON object ({error})") from error

@@ -33,7 +33,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from common import locate, run_app
+from common import locate, prior, run_app
 
 from kerasfer import datasets
 from kerasfer.files import write_aside
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--flip", action="store_true", help="mean over each face and its mirror image")
     parser.add_argument(
         "--prior",
-        type=_prior,
+        type=prior,
         metavar="PRIOR",
         help="how frequent expressions are to count as: balanced, ferplus, or a JSON object with a share for each "
         "(default: as in the model's training)",
@@ -191,7 +191,7 @@ def _compared(options: argparse.Namespace, model: Any, table: Any) -> Any:
     answers = []
     for each in (model, other):
         probabilities = predict(each, faces, flip=options.flip, progress=_progress(), prior=options.prior)
-        kept = each.label_space.encode([int(code) for code in shared.expressions])
+        kept = [each.label_space.find(label) for label in shared.labels]
         answers.append(np.asarray(probabilities)[:, kept].argmax(1))
     return paired_test(true[true >= 0], *answers, people_of(faces)[0])
 
@@ -217,16 +217,6 @@ def _transfer(options: argparse.Namespace) -> int:
     if options.output:
         write_aside(options.output, as_json(report.to_json()))
     return 0
-
-
-def _prior(text: str) -> Any:
-    """A prior as it is written on the command line: a name, or a JSON object."""
-    if not text.lstrip().startswith("{"):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not a JSON object ({error})") from error
 
 
 def _tested(options: argparse.Namespace) -> tuple[Any, str]:

@@ -31,7 +31,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import run_app, say, undisturbed
+from common import prior, run_app, say, undisturbed
 from tables import Journal, Row, Tables, add_options, columns, demand_writable, face_row
 
 from kerasfer import images
@@ -84,6 +84,12 @@ def parser() -> argparse.ArgumentParser:
         "--action-units", action="store_true", help="tell FACS action units too; the model must detect them"
     )
     parser.add_argument("--flip", action="store_true", help="the mean of each face's and its mirror image's answers")
+    parser.add_argument(
+        "--prior",
+        type=prior,
+        help="how frequent expressions are to count as: balanced, ferplus, or a JSON object with a share for each "
+        "(default: as in the model's training)",
+    )
     add_options(parser)
     video = parser.add_argument_group("videos and cameras")
     video.add_argument("--every", type=int, default=5, metavar="N", help="detect in every N-th frame (default: 5)")
@@ -109,7 +115,7 @@ def _recognize_photos(options: argparse.Namespace) -> int:
     photos = [os.fspath(photo) for photo in find_photos(options.photos)]
     photos = [photo for photo in photos if not _is_marked(photo, options.output)] or photos
     targets = _targets(photos, options.output)
-    classifier = FaceClassifier(options.model, TOGETHER, options.action_units, options.flip)
+    classifier = FaceClassifier(options.model, TOGETHER, options.action_units, options.flip, options.prior)
     found = recognize_each(photos, classifier, options.detector or "mediapipe", minimum_score=options.minimum_score)
     names = [*columns(["path", "face"], classifier.labels, classifier.units), "error"]
     journal, tables, bad = Journal(None, {}), Tables(options, names), []
@@ -158,6 +164,7 @@ def _recognize_video(options: argparse.Namespace, source: str) -> int:
         options.minimum_score,
         options.action_units,
         options.flip,
+        options.prior,
     )
     with open_video(source):
         pass
@@ -220,7 +227,7 @@ def _journal(options: argparse.Namespace, source: str, target: Path | None) -> J
     if beside is None or camera_number(source) is not None:
         return Journal(None, {})
     state = Path(source).stat()
-    asked = ("model", "detector", "every", "smoothing", "minimum_score", "action_units", "flip")
+    asked = ("model", "detector", "every", "smoothing", "minimum_score", "action_units", "flip", "prior")
     header = {"kerasfer": __version__, "video": str(Path(source).resolve()), "size": state.st_size}
     header |= {"modified": state.st_mtime_ns, **{name: getattr(options, name) for name in asked}}
     return Journal(beside.with_name(f".{Path(source).name}.journal"), header)

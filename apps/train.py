@@ -164,7 +164,8 @@ def main(arguments: list[str] | None = None) -> int:
     config = start.replace(**dict(Model.Config.parse_override(text) for text in options.overrides))
 
     from kerasfer import splits, training, zoo
-    from kerasfer.batches import BATCH_MAKERS, Augmentation
+    from kerasfer.batches import BATCH_MAKERS, Augmentation, class_shares
+    from kerasfer.expressions import LabelSpace
 
     if options.deterministic:
         training.deterministic(config.seed)
@@ -191,6 +192,9 @@ def main(arguments: list[str] | None = None) -> int:
             tables = [joined([*tables, *(with_landmarks(faces, folder.parent / "landmarks") for faces in more)])]
     if batch_kind == "unlabelled" and others:
         tables = [[train, *(named_table(name, options, config, folder) for name in others)]]
+    if batch_kind != "unlabelled" and not config.training_prior:
+        shares = class_shares(tables[0], LabelSpace.of(config.expressions), options.labels)
+        config = config.replace(training_prior=shares)
     with strategy.scope():
         model = Model(config)
     batches = BATCH_MAKERS[batch_kind](

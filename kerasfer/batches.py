@@ -51,6 +51,7 @@ __all__ = [
     "Augmentation",
     "Batches",
     "augment",
+    "class_shares",
     "expression_and_face",
     "expression_pairs",
     "identity_names",
@@ -247,6 +248,12 @@ def label_distributions(table: FaceTable, space: LabelSpace, labels: str = "majo
     votes = table.votes_for(space)
     total = votes.sum(1, keepdims=True)
     return np.divide(votes, total, out=np.zeros_like(votes), where=total > 0)
+
+
+def class_shares(table: FaceTable, space: LabelSpace, labels: str = "majority") -> tuple[float, ...]:
+    """Share of each class in the targets of a table, (K,), as a config's `training_prior`; () if no row has one."""
+    _, targets = _usable(table, space, labels)
+    return tuple(round(float(share), 6) for share in targets.mean(0)) if len(targets) else ()
 
 
 def identity_names(table: FaceTable) -> list[str]:

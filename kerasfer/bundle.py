@@ -41,6 +41,7 @@ MODULES = (
     "images.py",
     "interpreter.py",
     "lite.py",
+    "priors.py",
     "weights.py",
 )
 """kerasfer's modules that go into a bundle."""

@@ -449,6 +449,7 @@ def _demand_possible(folder: Path, formats: Sequence[str], opset: int) -> None:
 def _description(model: FERModel, part: str) -> dict[str, Any]:
     """What every exported file says of itself."""
     spec = model.image_spec
+    prior = {"training_prior": list(model.training_prior)} if model.training_prior else {}
     return {
         "kerasfer": __version__,
         "model": model_name(model),
@@ -460,6 +461,7 @@ def _description(model: FERModel, part: str) -> dict[str, Any]:
             "pixel_range": spec.pixel_range,
             "range": list(PIXEL_RANGES[spec.pixel_range]),
         },
+        **prior,
     }
 
 

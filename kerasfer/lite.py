@@ -31,6 +31,7 @@ import numpy as np
 from kerasfer.faces import DetectedFace, ImageSpec, Prediction
 from kerasfer.forks import renew_in_child
 from kerasfer.interpreter import open_interpreter
+from kerasfer.priors import Prior, adjusted, prior_weights
 
 __all__ = [
     "METADATA",
@@ -130,19 +131,25 @@ class Recognizer(_File):
     Args:
         path: a .tflite file written by `kerasfer.export`, of any format.
         threads: number of threads.
+        prior: how frequent the expressions are to count as: "balanced" (one as much as the other), "ferplus", or a
+            number for the name of each; None: as in the model's training. See `kerasfer.priors`.
 
     Attributes:
         labels: names of the expressions, in the order of the probabilities.
+        training_prior: their shares in the model's training; () if the file does not say them.
         image_spec: the model's size, channels and pixel range.
         image_size: height and width that faces are brought to, in pixels.
         metadata: all that the file says of itself.
 
     Raises:
         LiteError: the file is missing, damaged or not one of kerasfer's recognisers, or LiteRT is not installed.
+        PriorError: the prior is not known or not of the model's expressions.
     """
 
-    def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
+    def __init__(self, path: str | os.PathLike[str], threads: int = 1, prior: Prior | None = None) -> None:
         super().__init__(Path(path), "recognizer", threads)
+        self.training_prior: tuple[float, ...] = tuple(self.metadata.get("training_prior", ()))
+        self._weights = prior_weights(prior, self.labels, self.training_prior)
         self.image_size: int = self.image_spec.size
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]
@@ -211,11 +218,11 @@ class Recognizer(_File):
             interpreter.set_tensor(self._input["index"], values)
             interpreter.invoke()
             answer = interpreter.get_tensor(self._output["index"])[0]
-        if answer.dtype == np.float32:
-            return answer
-        scale, zero = self._output["quantization"]
-        probabilities = (answer.astype(np.float32) - zero) * np.float32(scale)
-        return probabilities / probabilities.sum()
+        if answer.dtype != np.float32:
+            scale, zero = self._output["quantization"]
+            probabilities = (answer.astype(np.float32) - zero) * np.float32(scale)
+            answer = probabilities / probabilities.sum()
+        return adjusted(answer, self._weights)
 
 
 class Generator(_File):
@@ -321,6 +328,7 @@ class Pipeline:
         landmarks: whether to locate 68 landmarks, which give the head's pose and align the face. Without, the face is
             aligned by the eyes, nose and mouth that the detector sees, and one network less is run.
         minimum_score: least confidence of the detector in a face, in [0, 1].
+        prior: as for `Recognizer`.
 
     Attributes:
         file: the recogniser's file.
@@ -330,6 +338,7 @@ class Pipeline:
     Raises:
         LiteError: no such model, or the file is damaged or no recogniser of kerasfer's, or LiteRT is not installed.
         DetectionError: the detector is unknown.
+        PriorError: the prior is not known or not of the model's expressions.
     """
 
     def __init__(
@@ -339,6 +348,7 @@ class Pipeline:
         detector: str = "quick",
         landmarks: bool = True,
         minimum_score: float = 0.5,
+        prior: Prior | None = None,
     ) -> None:
         from kerasfer.detection.detectors import find_detector
 
@@ -346,7 +356,8 @@ class Pipeline:
             raise LiteError(f"threads must be at least 1, got {threads}")
         self.file = recognizer_file(model)
         self._opened = threading.local()
-        recognizer = self._opened.recognizer = Recognizer(self.file)
+        self._prior = prior
+        recognizer = self._opened.recognizer = Recognizer(self.file, prior=prior)
         self.labels, self.image_spec = recognizer.labels, recognizer.image_spec
         self._detector = find_detector(detector)
         self._landmarks = landmarks
@@ -390,7 +401,7 @@ class Pipeline:
 
         def answer(face: DetectedFace) -> Prediction:
             if not hasattr(self._opened, "recognizer"):
-                self._opened.recognizer = Recognizer(self.file)
+                self._opened.recognizer = Recognizer(self.file, prior=self._prior)
             aligned = align(image, face, self.image_spec.size)
             return Prediction.of(face, self.labels, self._opened.recognizer.recognize(aligned))
 

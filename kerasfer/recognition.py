@@ -23,6 +23,7 @@ from kerasfer.expressions import ACTION_UNITS, LabelSpace
 from kerasfer.faces import Box, DetectedFace, ImageSpec, Prediction
 from kerasfer.graphs import in_graph
 from kerasfer.models import DEFAULT_RECOGNIZER
+from kerasfer.priors import Prior, adjusted, prior_weights
 
 __all__ = [
     "COLORS",
@@ -81,6 +82,7 @@ def recognize(
     action_units: bool = False,
     flip: bool = False,
     blendshapes: bool = False,
+    prior: Prior | None = None,
 ) -> list[Prediction] | list[list[Prediction]] | list[PhotoResult]:
     """Recognises the expression of every face in one photo or in many.
 
@@ -98,6 +100,9 @@ def recognize(
         flip: take the mean of what the model says of each face and of its mirror image: twice the work, and a little
             more often right.
         blendshapes: also score the 52 movements of `kerasfer.detection.blendshapes`, whatever the model.
+        prior: how frequent the expressions are to count as: "balanced" (one as much as the other: rare ones, such as
+            fear, are then told more often, rightly and wrongly), "ferplus" (as in FER+), or a number for the name of
+            each, such as `{"neutral": 3, "happiness": 1, ...}`; None: as in the model's training.
 
     Returns:
         For one photo its faces' predictions, the largest face first; [] if there is no face. For a batch a list of
@@ -108,10 +113,11 @@ def recognize(
         ImageError: one photo was given and cannot be read, or values are in no range that images have.
         RecognitionError: the folder or the pattern holds no photos, or the model detects no action units.
         DetectionError: the detector is unknown.
+        PriorError: the prior is not known or not of the model's expressions.
         ValueError: the model is unknown or its weights are damaged.
     """
     photos = _in_memory(photos)
-    asked = {"action_units": action_units, "flip": flip, "blendshapes": blendshapes}
+    asked = {"action_units": action_units, "flip": flip, "blendshapes": blendshapes, "prior": prior}
     results = recognize_each(photos, model, detector, batch_size, minimum_score, **asked)
     if _is_many(photos):
         return list(results)
@@ -133,12 +139,13 @@ def recognize_each(
     action_units: bool = False,
     flip: bool = False,
     blendshapes: bool = False,
+    prior: Prior | None = None,
 ) -> Iterator[PhotoResult]:
     """Like `recognize`, one `PhotoResult` after the other as they are ready, in order; for one photo too.
 
     Args:
-        photos, model, detector, batch_size, minimum_score, action_units, flip, blendshapes: as for `recognize`. The
-            model may be a `FaceClassifier`, which has a batch_size, action_units and flip of its own.
+        photos, model, detector, batch_size, minimum_score, action_units, flip, blendshapes, prior: as for `recognize`.
+            The model may be a `FaceClassifier`, which has a batch_size, action_units, flip and prior of its own.
         workers: number of threads that decode photos and look for faces.
 
     Raises:
@@ -149,7 +156,7 @@ def recognize_each(
     find_detector(detector)
     found = find_photos(photos)
     if not isinstance(model, FaceClassifier):
-        model = FaceClassifier(model, batch_size, action_units, flip)
+        model = FaceClassifier(model, batch_size, action_units, flip, prior)
     return _results(found, model, detector, minimum_score, workers, blendshapes)
 
 
@@ -276,6 +283,7 @@ class _LiteModel:
         self._recognizer = lite.Recognizer(path)
         self.image_spec = self._recognizer.image_spec
         self.label_space = LabelSpace.of(self._recognizer.labels)
+        self.training_prior = self._recognizer.training_prior
 
     def recognizer(self) -> Callable[[np.ndarray], np.ndarray]:
         return self._recognizer.run
@@ -364,6 +372,7 @@ class FaceClassifier:
         batch_size: number of faces that go through the model at once.
         action_units: whether to tell how likely each FACS action unit is, too.
         flip: whether to take the mean of what the model says of each face and of its mirror image.
+        prior: as for `recognize`.
 
     Attributes:
         batch_size: as given.
@@ -380,8 +389,10 @@ class FaceClassifier:
         batch_size: int = 32,
         action_units: bool = False,
         flip: bool = False,
+        prior: Prior | None = None,
     ) -> None:
         model = _model_of(model)
+        self._weights = prior_weights(prior, model.label_space.labels, getattr(model, "training_prior", None))
         self._expressions = _Classifier(model, batch_size, flip=flip)
         self._action_units = _units_of(model, batch_size, flip) if action_units else None
         self.batch_size = batch_size
@@ -398,7 +409,7 @@ class FaceClassifier:
         units: list[dict[int, float] | None] = [None] * len(faces)
         if self._action_units:
             units = [dict(zip(self.units, row)) for row in self._action_units(aligned).tolist()]
-        rows = zip(faces, self._expressions(aligned), units, strict=True)
+        rows = zip(faces, adjusted(self._expressions(aligned), self._weights), units, strict=True)
         return [Prediction.of(face, self.labels, probabilities, shown) for face, probabilities, shown in rows]
 
 

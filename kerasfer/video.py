@@ -31,6 +31,7 @@ from kerasfer.detection.blazeface import Candidate
 from kerasfer.detection.mesh import CONFIRMED, PRESENT, fit, follow, landmarks_of, region
 from kerasfer.faces import Box, DetectedFace, HeadPose, Prediction
 from kerasfer.models import DEFAULT_RECOGNIZER
+from kerasfer.priors import Prior
 from kerasfer.recognition import COLORS, FaceClassifier, RecognitionModel
 
 __all__ = [
@@ -474,6 +475,7 @@ class VideoRecognizer:
         minimum_score: least confidence of the detector in a face, in [0, 1].
         action_units: also tell how likely each FACS action unit is; this takes the model itself, not its TFLite file.
         flip: take the mean of what the model says of each face and of its mirror image.
+        prior: how frequent the expressions are to count as, as for `kerasfer.recognize`.
 
     Raises:
         VideoError, DetectionError, ValueError: a wrong argument, or a model that cannot be used.
@@ -488,13 +490,14 @@ class VideoRecognizer:
         minimum_score: float = 0.5,
         action_units: bool = False,
         flip: bool = False,
+        prior: Prior | None = None,
     ) -> None:
         self._tracker = Tracker(detector, every, minimum_score)
         self._smoother = Smoother(smoothing)
         if isinstance(model, (str, os.PathLike)) and not action_units:
             with contextlib.suppress(lite.LiteError):
                 model = lite.recognizer_file(model)
-        self._classifier = FaceClassifier(model, action_units=action_units, flip=flip)
+        self._classifier = FaceClassifier(model, action_units=action_units, flip=flip, prior=prior)
         self.labels, self.units = self._classifier.labels, self._classifier.units
 
     def kept(self, frames: int) -> int:

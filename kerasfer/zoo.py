@@ -301,9 +301,10 @@ def _card(model: FERModel, description: Mapping[str, Any], metrics: Mapping[str,
 
 
 def _deviations(config: ModelConfig) -> list[str]:
-    """One line for each field whose value is not the paper's."""
+    """One line for each field whose value is not the paper's, but for what says which faces it was trained on."""
     ours, paper = config.to_dict(), type(config).paper().to_dict()
-    return [f"- {name}: {ours[name]} (paper: {paper[name]})" for name in ours if ours[name] != paper[name]]
+    names = [name for name in ours if ours[name] != paper[name] and name != "training_prior"]
+    return [f"- {name}: {ours[name]} (paper: {paper[name]})" for name in names]
 
 
 # -- loading -----------------------------------------------------------------------------------------------------------

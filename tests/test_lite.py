@@ -14,8 +14,10 @@ from kerasfer import images, lite
 from kerasfer.export import export
 from kerasfer.faces import ImageSpec
 from kerasfer.models import MODELS
+from kerasfer.priors import PriorError
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARES = (0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05)
 RANDOM = np.random.default_rng(0)
 
 
@@ -23,7 +25,7 @@ RANDOM = np.random.default_rng(0)
 def exported(tmp_path_factory):
     """A model with grey faces of 8 x 8, and its float32 and int8 files."""
     folder = tmp_path_factory.mktemp("exported")
-    model = Toy(ToyConfig(seed=1))
+    model = Toy(ToyConfig(seed=1, training_prior=SHARES))
     faces = RANDOM.integers(0, 256, (20, 8, 8), np.uint8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "toy", ("toy_model", "Toy"))
@@ -91,6 +93,28 @@ def test_where_a_range_ends(pixel_range, low, high):
     for wrong in ((low - 0.01, high), (low, high + 0.01)):
         with pytest.raises(ValueError, match="image_spec.scale"):
             spec.check_range(*wrong)
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model_int8.tflite"])
+def test_answers_under_another_prior(exported, name):
+    face = RANDOM.integers(0, 256, (8, 8), np.uint8)
+    plain = lite.Recognizer(exported[1] / name)
+    assert plain.training_prior == SHARES
+    answer = plain.recognize(face)
+    expected = np.maximum(answer, 1e-12) / SHARES
+    balanced = lite.Recognizer(exported[1] / name, prior="balanced")
+    np.testing.assert_allclose(balanced.recognize(face), expected / expected.sum(), rtol=1e-5)
+    same = lite.Recognizer(exported[1] / name, prior=dict(zip(plain.labels, SHARES)))
+    np.testing.assert_allclose(same.recognize(face), answer, atol=1e-6)
+    with pytest.raises(PriorError, match="names every class"):
+        lite.Recognizer(exported[1] / name, prior={"neutral": 1})
+
+
+def test_a_pipeline_takes_a_prior():
+    photo = images.read(ROOT / "kerasfer" / "astronaut.jpg")
+    only_fear = {label: float(label == "fear") for label in lite.Pipeline("edge").labels}
+    assert [face.expression for face in lite.Pipeline("edge", prior=only_fear).recognize(photo)] == ["fear"]
+    assert [face.expression for face in lite.Pipeline("edge").recognize(photo)] == ["happiness"]
 
 
 def test_one_face_or_several_in_any_form(exported):

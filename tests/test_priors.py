@@ -51,6 +51,41 @@ def test_a_class_that_was_never_trained_on_is_not_answered_and_zero_probabilitie
     np.testing.assert_allclose(adjusted(np.array([1.0, 0.0, 0.0]), alone), [0, 0, 1])
 
 
+def test_a_config_holds_the_shares_of_what_it_was_trained_on(tmp_path, monkeypatch) -> None:
+    from toy_model import Toy, ToyConfig
+
+    from kerasfer import batches, zoo
+    from kerasfer.datasets.base import ArraySource, FaceTable
+    from kerasfer.expressions import LabelSpace
+    from kerasfer.models import MODELS
+    from kerasfer.models.base import ConfigError
+
+    space = LabelSpace.of(LABELS)
+    votes = np.zeros((5, 8), np.float32)
+    votes[0, :2] = 1, 3
+    table = FaceTable(
+        "t",
+        ArraySource(np.zeros((5, 4, 4), np.uint8)),
+        {"path": list("01234"), "expression": [0, 0, 1, -1, 5], "votes": votes},
+        space,
+    )
+    shares = batches.class_shares(table, space)
+    assert shares == pytest.approx((2 / 3, 1 / 3, 0), abs=1e-6)
+    assert batches.class_shares(table, space, "votes") == pytest.approx((0.25, 0.75, 0))
+    assert batches.class_shares(table.select([3]), space) == ()
+    config = ToyConfig(expressions=LABELS).replace(training_prior=shares)
+    assert config.replace(seed=3).training_prior == shares
+    assert config.replace(expressions=("joy", "fear")).training_prior == ()
+    assert ToyConfig.from_dict(config.to_dict()) == config
+    for wrong in ((0.5, 0.5), (-1.0, 1.0, 1.0), (0.0, 0.0, 0.0)):
+        with pytest.raises(ConfigError, match="training_prior: 3 shares"):
+            config.replace(training_prior=wrong)
+    monkeypatch.setitem(MODELS, "toy", ("toy_model", "Toy"))
+    zoo.save(Toy(config), tmp_path / "toy")
+    assert zoo.load(tmp_path / "toy").training_prior == shares
+    assert "training_prior" not in (tmp_path / "toy" / "README.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("prior", "stored", "message"),
     [

@@ -19,6 +19,7 @@ from kerasfer import images, recognition
 from kerasfer.detection import DetectionError, detect
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import Box, ImageSpec, Prediction
+from kerasfer.priors import PriorError
 from kerasfer.recognition import (
     FaceClassifier,
     RecognitionError,
@@ -148,6 +149,28 @@ def test_a_tflite_file_flips_too(app, folder, capsys):
     assert abs(answers[1] - (answers[0] + mirrored) / 2) < 0.1
     assert app.main([str(folder / "a.png"), "--model", file, "--flip", "--output", "none"]) == 0
     assert "happiness" in capsys.readouterr().out
+
+
+def test_a_prior_changes_what_is_told(app, folder, capsys):
+    """Of the bright face the model says p of happiness, 1 - p of sadness; training had 4 times as much sadness."""
+    model = BrightnessModel()
+    model.training_prior = (0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.05, 0.05)
+    (plain,) = recognize(ASTRONAUT, model)
+    (balanced,) = recognize(ASTRONAUT, model, prior="balanced")
+    p = plain.probabilities["happiness"]
+    assert balanced.probabilities["happiness"] == pytest.approx(4 * p / (4 * p + 1 - p), abs=1e-6)
+    (result,) = recognize_each(ASTRONAUT, FaceClassifier(model, prior=dict.fromkeys(FERPLUS8.labels, 1)))
+    assert result.predictions[0].probabilities == pytest.approx(balanced.probabilities)
+    shares = dict(zip(FERPLUS8.labels, (0, 0, 0, 1, 0, 0, 0, 0)))
+    assert recognize(ASTRONAUT, model, prior=shares)[0].expression == "sadness"
+    with pytest.raises(PriorError, match="not 'even'"):
+        recognize_each(ASTRONAUT, model, prior="even")
+    file = Path(__file__).parents[1] / "saved_models/edge/model_int8.tflite"
+    asked = [str(folder / "a.png"), "--model", str(file), "--output", "none"]
+    assert app.main(asked) == 0
+    before = capsys.readouterr().out
+    assert app.main([*asked, "--prior", json.dumps({label: float(label == "fear") for label in FERPLUS8.labels})]) == 0
+    assert "fear 100" in capsys.readouterr().out and "fear 100" not in before
 
 
 def test_no_face_is_an_empty_list():

@@ -207,6 +207,18 @@ def test_frames_may_be_flipped():
         assert len(result.faces) == 2 and sum(asked) == 2 * times
 
 
+def test_frames_may_have_another_prior():
+    class Even(UnitModel):
+        training_prior = (0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
+
+        def recognizer(self):
+            return lambda faces: np.tile([0.5, 0.5, 0, 0, 0, 0, 0, 0], (len(faces), 1))
+
+    (result,) = VideoRecognizer(Even(), prior="balanced").recognize(iter(FRAMES[:1]))
+    for face in result.faces:
+        assert face.prediction.probabilities["happiness"] == pytest.approx(0.75, abs=1e-6)
+
+
 def test_stopped_and_taken_up_is_as_if_never_stopped():
     whole = [result.to_json() for result in VideoRecognizer(MODEL).recognize(iter(FRAMES))]
     written = [json.loads(json.dumps(entry)) for entry in whole[:13]]

@@ -305,25 +305,25 @@ def _measure(
     resamples: int,
     seed: int,
 ) -> SetResult:
-    faces = table.labelled(model.label_space)
-    present = set(faces["expression"].tolist())
-    own = LabelSpace.of([code for code in model.label_space.expressions if code in present])
+    space = model.label_space
+    faces = table.labelled(space)
+    every = faces.encoded(space)
+    present = np.unique(every)
+    own = LabelSpace.of([space.labels[number] for number in present])
     units, people = people_of(faces)
     probabilities, found = _answers(model, entry, faces, prior, flip, cache)
-    restricted = _restricted(probabilities, model.label_space, own)
-    true = own.encode(faces["expression"])
+    true = np.searchsorted(present, every)
     settings = {"resamples": resamples, "seed": seed}
     compared = None
     if against is not None:
-        shared = own.shared(against.label_space)
-        rows = np.flatnonzero(shared.encode(faces["expression"]) >= 0)
+        both = [label for label in own.labels if against.label_space.find(label) >= 0]
+        rows = np.flatnonzero(faces.encoded(LabelSpace.of(both)) >= 0) if both else []
         if len(rows):
-            others, others_found = _answers(against, entry, faces.select(rows), prior, flip, cache)
-            first = _chosen(_restricted(probabilities[rows], model.label_space, shared), found[rows])
+            shared, same = LabelSpace.of(both), faces.select(rows)
+            others, others_found = _answers(against, entry, same, prior, flip, cache)
+            first = _chosen(_restricted(probabilities[rows], space, shared), found[rows])
             second = _chosen(_restricted(others, against.label_space, shared), others_found)
-            truth = shared.encode(faces["expression"])[rows]
-            compared = paired_test(truth, first, second, np.unique(units[rows], return_inverse=True)[1], **settings)
-    every_true = model.label_space.encode(faces["expression"])
+            compared = paired_test(same.encoded(shared), first, second, people_of(same)[0], **settings)
     return SetResult(
         entry.name,
         entry.kind,
@@ -333,8 +333,8 @@ def _measure(
         int((~found).sum()),
         len(table) - len(faces),
         len(table.rejected),
-        score(true, restricted, found, units, own.labels, **settings),
-        score(every_true, probabilities, found, units, model.label_space.labels, **settings),
+        score(true, _restricted(probabilities, space, own), found, units, own.labels, **settings),
+        score(every, probabilities, found, units, space.labels, **settings),
         compared,
     )
 
@@ -353,10 +353,10 @@ def _answers(
         from kerasfer.detection import align_table
 
         spec = model.image_spec
-        columns = {name: values for name, values in faces.columns.items() if name != "box"}
-        numbered = FaceTable(faces.name, faces.source, {**columns, "frame": range(len(faces))}, faces.label_space)
+        numbers = np.arange(len(faces))
+        numbered = faces.with_columns(frame=numbers, box=np.full((len(faces), 4), np.nan))
         faces = align_table(numbered, spec.size, spec.channels, missing="drop", cache=cache)
-        found = np.isin(numbered["frame"], faces["frame"])
+        found = np.isin(numbers, faces["frame"])
     classes = len(model.label_space)
     probabilities = np.full((len(found), classes), 1 / classes)
     probabilities[found] = predict(model, faces, flip=flip, prior=prior)
@@ -365,7 +365,7 @@ def _answers(
 
 def _restricted(probabilities: np.ndarray, space: LabelSpace, own: LabelSpace) -> np.ndarray:
     """Probabilities of the classes of another space, all of which this one has, made to add up to 1."""
-    kept = np.maximum(probabilities[:, space.encode([int(code) for code in own.expressions])], 1e-12)
+    kept = np.maximum(probabilities[:, [space.find(label) for label in own.labels]], 1e-12)
     return kept / kept.sum(1, keepdims=True)
 
 

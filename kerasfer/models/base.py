@@ -27,6 +27,7 @@ from kerasfer.faces import LARGEST_FACE, ImageSpec
 from kerasfer.forks import use_tensorflow
 from kerasfer.models.recognizer import Probabilities, Recognizer, refuse_hdf5
 from kerasfer.optimizers import FusedAdam, WarmAverage
+from kerasfer.priors import PriorError, training_shares
 
 __all__ = [
     "BATCH_KINDS",
@@ -136,6 +137,8 @@ class ModelConfig:
         average: momentum of the running average of the weights that is used after training; 0 for none. It grows to
             that value over the first updates (`kerasfer.optimizers.WarmAverage`).
         temperature: what the recogniser's logits are divided by before the softmax (Guo et al. 2017).
+        training_prior: share of each class in what the model was trained on, in the order of `expressions`, which
+            another prior can take the place of (`kerasfer.recognize(prior=)`); empty where it is not known.
     """
 
     image_size: int = 128
@@ -151,6 +154,7 @@ class ModelConfig:
     schedule: str = "constant"
     average: float = 0.0
     temperature: float = 1.0
+    training_prior: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "expressions", tuple(self.expressions))
@@ -173,6 +177,11 @@ class ModelConfig:
         self._demand(0 <= self.freeze_epochs <= self.epochs, "freeze_epochs lie between 0 and epochs")
         self._demand(0 <= self.average < 1, "average lies in [0, 1)")
         self._demand(self.temperature > 0, "temperature is more than 0")
+        if self.training_prior:
+            try:
+                training_shares(self.expressions, self.training_prior)
+            except PriorError as error:
+                raise ConfigError(str(error)) from error
 
     def _demand_bounds(self) -> None:
         """No field, and no entry of one, is outside what a model could be made of."""
@@ -211,7 +220,7 @@ class ModelConfig:
         """The smallest size that still has every part, for tests."""
 
     def replace(self, **overrides: Any) -> ModelConfig:
-        """A copy with fields changed.
+        """A copy with fields changed; other expressions begin without a training prior.
 
         Raises:
             ConfigError: a field that the config does not have, or a value of another type.
@@ -221,6 +230,8 @@ class ModelConfig:
             if name not in fields:
                 raise ConfigError(f"{type(self).__name__} has no field {name!r}; fields are {', '.join(fields)}")
             overrides[name] = _matching(name, value, getattr(self, name))
+        if overrides.get("expressions", self.expressions) != self.expressions:
+            overrides.setdefault("training_prior", ())
         return dataclasses.replace(self, **overrides)
 
     def recognizing(self) -> ModelConfig:
@@ -500,6 +511,11 @@ class FERModel(keras.Model):
             Name of the input -> float32 (n, ...).
         """
         raise NotImplementedError(f"{type(self).__name__} has no generator")
+
+    @property
+    def training_prior(self) -> tuple[float, ...]:
+        """Share of each class in what the model was trained on; () where it is not known."""
+        return self.config.training_prior
 
     def get_config(self) -> dict[str, Any]:
         """What a .keras file says of the model, beside its weights."""
