@@ -106,3 +106,17 @@ def test_priors_that_cannot_be_used(prior, stored, message) -> None:
         prior_weights(prior, LABELS, stored)
     with pytest.raises(PriorError, match="'ferplus' has shares of neutral"):
         prior_weights("ferplus", ("smile", "scream"), [1, 1])
+
+
+def test_a_recognizer_in_a_file_of_its_own_says_what_it_was_trained_on(tmp_path) -> None:
+    import keras
+
+    from kerasfer import zoo
+    from kerasfer.recognition import FaceClassifier
+
+    shares = (0.5, 0.3, 0.2)
+    model = zoo.create("edge", "tiny", expressions=LABELS, training_prior=shares)
+    model.recognizer().save(tmp_path / "edge.keras")
+    loaded = keras.models.load_model(tmp_path / "edge.keras")
+    assert loaded.training_prior == shares
+    FaceClassifier(loaded, prior="balanced")

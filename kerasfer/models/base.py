@@ -791,7 +791,12 @@ class FERModel(keras.Model):
         if config.temperature != 1.0:
             logits = keras.layers.Rescaling(1.0 / config.temperature, dtype="float32", name="temperature")(logits)
         end = Probabilities(
-            self.label_space.labels, config.pixel_range, feature_layer, config.precision, name="probabilities"
+            self.label_space.labels,
+            config.pixel_range,
+            feature_layer,
+            config.precision,
+            config.training_prior,
+            name="probabilities",
         )
         return Recognizer(image, end(logits), name="recognizer")
 

@@ -28,22 +28,31 @@ class Probabilities(keras.layers.Softmax):
         pixel_range: a key of `PIXEL_RANGES`, that of the images.
         feature_layer: name of the layer whose output describes a face: what the last layers classify.
         precision: the dtype policy that the model computes in; the softmax itself is taken in float32.
+        training_prior: share of each expression in what the model was trained on; empty where it is not known.
 
     Input and output: float32 (n, K).
     """
 
     def __init__(
-        self, labels: Sequence[str], pixel_range: str, feature_layer: str, precision: str = "float32", **kwargs: Any
+        self,
+        labels: Sequence[str],
+        pixel_range: str,
+        feature_layer: str,
+        precision: str = "float32",
+        training_prior: Sequence[float] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.labels = tuple(labels)
         self.pixel_range = pixel_range
         self.feature_layer = feature_layer
         self.precision = precision
+        self.training_prior = tuple(training_prior)
 
     def get_config(self) -> dict[str, Any]:
         config = {"labels": list(self.labels), "pixel_range": self.pixel_range, "feature_layer": self.feature_layer}
-        return {**super().get_config(), **config, "precision": self.precision}
+        prior = {"training_prior": list(self.training_prior)} if self.training_prior else {}
+        return {**super().get_config(), **config, "precision": self.precision, **prior}
 
 
 @keras.saving.register_keras_serializable("kerasfer")
@@ -74,6 +83,11 @@ class Recognizer(keras.Model):
     def label_space(self) -> LabelSpace:
         """The expressions, in the order of the probabilities."""
         return LabelSpace.of(self._end.labels)
+
+    @property
+    def training_prior(self) -> tuple[float, ...]:
+        """Share of each expression in what the model was trained on; () where it is not known."""
+        return self._end.training_prior
 
     @property
     def image_spec(self) -> ImageSpec:
