@@ -88,6 +88,12 @@ def parser() -> argparse.ArgumentParser:
         "--transfer", action="store_true", help="measure every set that --data holds, and rendered faces"
     )
     parser.add_argument(
+        "--sets",
+        nargs="+",
+        metavar="NAME",
+        help="with --transfer: only these sets, such as ck48 london rendered (default: all)",
+    )
+    parser.add_argument(
         "--cache",
         default="runs/aligned",
         metavar="DIR",
@@ -198,13 +204,18 @@ def _compared(options: argparse.Namespace, model: Any, table: Any) -> Any:
 
 def _transfer(options: argparse.Namespace) -> int:
     """Measures every set that is there."""
-    from kerasfer.evaluation import transfer
+    from kerasfer.evaluation.transfer import SETS, transfer
 
+    known = {entry.name: entry for entry in SETS}
+    for wanted in options.sets or ():
+        if wanted not in known:
+            raise ValueError(f"--sets: no set {wanted!r}; known are: {', '.join(entry.name for entry in SETS)}")
     model, name = _tested(options)
     against = _named(options.against)[0] if options.against else None
     report = transfer(
         model,
         options.data,
+        SETS if options.sets is None else [known[wanted] for wanted in options.sets],
         prior=options.prior,
         flip=options.flip,
         against=against,

@@ -197,6 +197,11 @@ def test_the_app(data: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     names = [entry["name"] for entry in content["sets"]]
     assert names == ["ck48", "london", "rendered"] and content["sets"][0]["against"]["first_alone"] == 0
     assert "prior: balanced" in capsys.readouterr().out
+    assert code_of("evaluate", monkeypatch, *arguments, "--transfer", "--sets", "ck48") == 0
+    out = capsys.readouterr().out
+    assert "ck48" in out and "london" not in out
+    assert code_of("evaluate", monkeypatch, *arguments, "--transfer", "--sets", "ck49") == 2
+    assert "no set 'ck49'; known are: ferplus_valid, " in capsys.readouterr().err
     compared = ["--dataset", "ck48", "--against", "saved_models/edge/model_int8.tflite"]
     assert code_of("evaluate", monkeypatch, *arguments, *compared) == 0
     assert "less saved_models/edge/model_int8.tflite: mean recall +0.0 [+0.0, +0.0]" in capsys.readouterr().out

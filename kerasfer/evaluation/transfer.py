@@ -63,8 +63,8 @@ class TransferSet:
 
 
 SETS = (
-    TransferSet("ferplus valid", "ferplus", split="valid"),
-    TransferSet("ferplus test", "ferplus", split="test"),
+    TransferSet("ferplus_valid", "ferplus", split="valid"),
+    TransferSet("ferplus_test", "ferplus", split="test"),
     TransferSet("lfw_expressions", "lfw_expressions"),
     TransferSet("lfw", "lfw", "photos"),
     TransferSet("ck48", "ck48"),
