@@ -18,9 +18,7 @@ import dataclasses
 import os
 import queue
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,6 +28,7 @@ from kerasfer.detection import find_detector, head_pose
 from kerasfer.detection.blazeface import Candidate
 from kerasfer.detection.mesh import CONFIRMED, PRESENT, fit, follow, landmarks_of, region
 from kerasfer.faces import Box, DetectedFace, HeadPose, Prediction
+from kerasfer.frames import VIDEO_SUFFIXES, Frame, Video, VideoError, VideoWriter, camera_number, open_video
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.priors import Prior
 from kerasfer.recognition import COLORS, FaceClassifier, RecognitionModel
@@ -51,9 +50,6 @@ __all__ = [
     "recognize_video",
 ]
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
-"""Endings, in lower case, of the files that count as videos."""
-
 SAME_PERSON = 0.3
 """Least overlap (intersection over union) of a found face's box with a person's last one."""
 
@@ -67,167 +63,6 @@ AHEAD = 8
 """Frames that one stage may be ahead of the next."""
 
 Item = TypeVar("Item")
-
-
-class VideoError(ValueError):
-    """A video or a camera cannot be read, or a video cannot be written; the message names it and the remedy."""
-
-
-# -- frames ------------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Frame:
-    """One picture of a video.
-
-    Attributes:
-        number: counted from 0.
-        time: seconds since the video's beginning.
-        image: uint8 RGB (height, width, 3).
-    """
-
-    number: int
-    time: float
-    image: np.ndarray
-
-
-class Video:
-    """An open video or camera, to be iterated over once; `open_video` makes it.
-
-    Attributes:
-        name: its path, or "camera <number>".
-        count: number of frames, as the file announces it; None where it does not.
-        rate: frames per second.
-        problem: why a video ended before its announced end; None if it did not. Known when the frames have been read.
-    """
-
-    def __init__(self, capture: Any, name: str, is_camera: bool, start: int) -> None:
-        import cv2
-
-        self.name = name
-        rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.rate = float(rate) if 0 < rate < 1000 else 30.0
-        self.count = int(count) if not is_camera and 0 < count < 1e9 else None
-        self.problem: str | None = None
-        self._capture = capture
-        self._is_camera = is_camera
-        self._start = start
-
-    def __enter__(self) -> Video:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._capture.release()
-
-    def __iter__(self) -> Iterator[Frame]:
-        import cv2
-
-        began, number, last = time.monotonic(), 0, -1.0
-        while self._capture.grab():
-            seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            if self._is_camera:
-                seconds = time.monotonic() - began
-            elif not seconds > last:
-                seconds = max(number / self.rate, last + 1e-3)
-            last = seconds
-            if number >= self._start:
-                read, image = self._capture.retrieve()
-                if not read or image is None:
-                    break
-                yield Frame(number, seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-            number += 1
-        if self._is_camera:
-            self.problem = f"{self.name}: gives no more pictures; plug it in again"
-        elif self.count is not None and number < self.count - 1:
-            self.problem = f"{self.name}: ends after {number} of {self.count} frames, as if cut off; get it again"
-
-
-def camera_number(source: str | os.PathLike[str]) -> int | None:
-    """The number of the camera that "camera" or "camera:1" means; None if it means none."""
-    name, _, number = os.fspath(source).partition(":")
-    if name != "camera" or not (number or "0").isdecimal():
-        return None
-    return int(number or 0)
-
-
-def open_video(source: str | os.PathLike[str], start: int = 0) -> Video:
-    """Opens a video file or a camera.
-
-    Args:
-        source: path of a video; "camera", or "camera:1" for the second one.
-        start: number of frames to leave out at the beginning.
-
-    Raises:
-        VideoError: there is no such file or camera, or the file is empty, damaged or no video.
-    """
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    import cv2
-
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    number = camera_number(source)
-    if number is not None:
-        capture = cv2.VideoCapture(number)
-        if not capture.isOpened():
-            raise VideoError(f"camera {number}: cannot be opened; plug one in, or name another, such as camera:1")
-        return Video(capture, f"camera {number}", True, start)
-    path = Path(source)
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise VideoError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    if empty:
-        raise VideoError(f"{path}: the file is empty; get it again")
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    if not capture.isOpened():
-        raise VideoError(f"{path}: damaged, cut off or no video; get it again, or convert it to MP4")
-    return Video(capture, str(path), False, start)
-
-
-class VideoWriter:
-    """Writes a video; it gets its name when it is complete.
-
-    Args:
-        path: where to, ending in .mp4 (MPEG-4), .avi (Motion JPEG) or .mkv (MPEG-4).
-        rate: frames per second.
-
-    Raises:
-        VideoError: another ending, or the file cannot be written.
-    """
-
-    CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
-
-    def __init__(self, path: str | os.PathLike[str], rate: float) -> None:
-        self.path = Path(path)
-        if self.path.suffix.lower() not in self.CODECS:
-            raise VideoError(f"{path}: cannot tell the video's format; let the name end in {', '.join(self.CODECS)}")
-        self._aside = self.path.with_name(f".{self.path.stem}.unfinished{self.path.suffix}")
-        self._rate = rate
-        self._writer: Any = None
-
-    def write(self, image: np.ndarray) -> None:
-        """Adds a picture, uint8 RGB (height, width, 3), each of the same size."""
-        import cv2
-
-        if self._writer is None:
-            with contextlib.suppress(OSError):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            codec = cv2.VideoWriter_fourcc(*self.CODECS[self.path.suffix.lower()])
-            self._writer = cv2.VideoWriter(str(self._aside), codec, self._rate, image.shape[1::-1])
-            if not self._writer.isOpened():
-                raise VideoError(f"{self.path}: cannot be written; choose another place")
-        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-
-    def close(self, keep: bool = True) -> None:
-        """Finishes the file, or drops it."""
-        if self._writer is None:
-            return
-        self._writer.release()
-        self._writer = None
-        if keep:
-            os.replace(self._aside, self.path)
-        else:
-            self._aside.unlink(missing_ok=True)
 
 
 # -- people ------------------------------------------------------------------------------------------------------------

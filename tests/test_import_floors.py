@@ -27,6 +27,7 @@ FLOORS = {
     "kerasfer.version": 0,
     "kerasfer.weights": 0,
     "kerasfer.folders": 1,
+    "kerasfer.frames": 1,
     "kerasfer.images": 1,
     "kerasfer.layers": 1,
     "kerasfer.losses": 1,

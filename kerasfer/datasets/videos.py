@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 
 from kerasfer.datasets.base import DatasetError, FolderSource, ImageSource
+from kerasfer.folders import VIDEO_SUFFIXES
+from kerasfer.frames import VideoError, count_frames, open_video
 
 __all__ = ["VIDEO_SUFFIXES", "VideoSource", "frame_path"]
-
-VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mpg", ".mpeg", ".mkv", ".wmv")
-"""Endings, in lower case, of the files that count as videos."""
-
-_RIFF_HEADER = 8
 
 
 def frame_path(video: str, number: int) -> str:
@@ -27,21 +24,18 @@ def frame_path(video: str, number: int) -> str:
 
 
 @contextlib.contextmanager
-def _opened(source: ImageSource, video: str) -> Iterator[Any]:
-    """A video opened with OpenCV; what is not a file in a folder is written to a temporary file first."""
-    import cv2
-
+def _file_of(source: ImageSource, video: str) -> Iterator[Path]:
+    """A video as a file; what is not one in a folder is written to a temporary one. `VideoError` names the source."""
     with contextlib.ExitStack() as stack:
         if isinstance(source, FolderSource):
             file = source.root / video
         else:
             file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"video{PurePosixPath(video).suffix}"
             file.write_bytes(source.read(video))
-        capture = cv2.VideoCapture(str(file))
-        stack.callback(capture.release)
-        if not capture.isOpened():
-            raise DatasetError(f"{source.describe(video)}: not a video that OpenCV can read")
-        yield capture
+        try:
+            yield file
+        except VideoError as error:
+            raise DatasetError(f"{source.describe(video)}: {str(error).removeprefix(f'{file}: ')}") from error
 
 
 class VideoSource:
@@ -59,36 +53,29 @@ class VideoSource:
         self._local = threading.local()
 
     def frame_count(self, video: str) -> int:
-        """Number of a video's frames, as its header tells.
+        """Number of a video's frames.
 
         Raises:
             DatasetError: the file is missing, is cut short or is not a video; the message names it.
         """
-        import cv2
-
-        content = self.source.read(video)
-        if content[:4] == b"RIFF" and len(content) < int.from_bytes(content[4:8], "little") + _RIFF_HEADER:
-            raise DatasetError(f"{self.source.describe(video)}: cut short")
-        with _opened(self.source, video) as capture:
-            count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if count < 1:
-            raise DatasetError(f"{self.source.describe(video)}: holds no frames")
-        return count
+        with _file_of(self.source, video) as file:
+            return count_frames(file)
 
     def _frames(self, video: str) -> dict[int, np.ndarray]:
         """Number -> uint8 (height, width, 3), RGB, of the wanted frames that the video has."""
         if getattr(self._local, "video", None) != video:
             wanted = self.wanted.get(video, frozenset())
             frames = {}
-            with _opened(self.source, video) as capture:
-                for number in range(1, max(wanted, default=0) + 1):
-                    if not capture.grab():
-                        break
-                    if number in wanted:
-                        whole, pixels = capture.retrieve()
-                        if not whole:
+            if wanted:
+                with _file_of(self.source, video) as file, open_video(file) as opened:
+                    for frame in opened:
+                        if frame.place != frame.number:
+                            # Behind a damaged picture, nobody knows which is which.
                             break
-                        frames[number] = np.ascontiguousarray(pixels[..., ::-1])
+                        if frame.number + 1 in wanted:
+                            frames[frame.number + 1] = frame.image
+                        if frame.number + 1 >= max(wanted):
+                            break
             self._local.video, self._local.frames = video, frames
         return self._local.frames
 
