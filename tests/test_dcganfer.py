@@ -131,6 +131,49 @@ def test_the_printed_loss_of_the_generator():
     assert float(model.train_step(batch)["generator"]) < 0
 
 
+def test_the_average_is_of_the_generator_alone():
+    model = DCGANFER(CONFIG.replace(average=0.9, batch_size=4))
+    model.compile()
+    before = {name: [weight.numpy() for weight in net.trainable_variables] for name, net in model.networks.items()}
+    for _ in range(3):
+        model.train_step({"image": tf.constant(faces(4)[0])})
+    trained = {name: [weight.numpy() for weight in net.trainable_variables] for name, net in model.networks.items()}
+    with model.averaged_weights():
+        for name in ("generator", "discriminator", "discriminator_head"):
+            now = [weight.numpy() for weight in model.networks[name].trainable_variables]
+            same = all(np.array_equal(one, other) for one, other in zip(now, trained[name]))
+            assert same == (name != "generator"), name
+    assert not np.array_equal(before["generator"][0], trained["generator"][0])
+
+
+def test_augmentation_of_what_the_discriminator_sees():
+    """Every image by itself: light, contrast, place and a grey square; nothing without the option."""
+    image = np.linspace(-0.8, 0.9, 32 * 32, dtype=np.float32).reshape(1, 32, 32, 1)
+    images = tf.constant(np.repeat(image, 400, 0))
+    assert DCGANFER(CONFIG).augmented(images, 1) is images
+    model = DCGANFER(CONFIG.replace(diff_augment=True))
+    seen = model.augmented(images, 1).numpy()
+    assert np.array_equal(seen, model.augmented(images, 1).numpy())
+    assert not np.array_equal(seen, model.augmented(images, 2).numpy())
+    assert len({part.tobytes() for part in seen}) == 400
+    # The square covers 16 x 16 pixels where it lies inside, a quarter of that in a corner; shifts add 4 lines at most.
+    grey = (seen == 0).sum((1, 2, 3))
+    assert 64 <= grey.min() and grey.max() <= 256 + 2 * 4 * 32 and 150 < np.median(grey) < 400
+    kept = [part[part != 0] for part in seen]
+    # Contrast is 0.5 to 1.5 of what it was, light moves by 0.5 at most.
+    slopes = [(part.max() - part.min()) / (image.max() - image.min()) for part in kept]
+    assert 0.2 < min(slopes) < 0.6 and 1.3 < max(slopes) < 1.55
+    assert all(abs(part.mean() - image.mean()) < 1.2 for part in kept) and np.std([part.mean() for part in kept]) > 0.2
+
+
+def test_gradients_reach_the_generator_through_the_augmentation():
+    model = DCGANFER(CONFIG.replace(diff_augment=True))
+    images = tf.Variable(faces(4)[0])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model.augmented(images, 1) ** 2)
+    assert np.count_nonzero(tape.gradient(loss, images).numpy()) > 4 * 32 * 32 / 3
+
+
 def test_generated_faces_depend_on_the_seed_alone():
     model = DCGANFER(CONFIG)
     np.testing.assert_array_equal(model.generate(5, seed=2), model.generate(5, seed=2))

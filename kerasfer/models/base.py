@@ -323,6 +323,7 @@ class OptimizerPlan:
         updates: how often a training step updates the networks; the learning rate's schedule counts updates.
         start: the training step at which the updates begin.
         rate: multiplies the config's learning rate.
+        average: whether the config's running average covers these networks.
     """
 
     networks: tuple[str, ...]
@@ -330,6 +331,7 @@ class OptimizerPlan:
     updates: int = 1
     start: int = 0
     rate: float = 1.0
+    average: bool = True
 
 
 @contextlib.contextmanager
@@ -651,12 +653,12 @@ class FERModel(keras.Model):
                     raise ConfigError(f"network {network!r} is moved by both {seen[network]!r} and {name!r}")
                 seen[network] = name
             updates = total_steps and max(total_steps - plan.start, 1) * plan.updates
-            optimizer = plan.make(learning_rate=self._learning_rate(updates, plan.rate), **self._averaging())
+            optimizer = plan.make(learning_rate=self._learning_rate(updates, plan.rate), **self._averaging(plan))
             if not isinstance(optimizer, WarmAverage):
                 raise ConfigError(f"optimizer {name!r} is no WarmAverage: its averages would start at random weights")
             variables = self.variables_of(*plan.networks)
             optimizer.build(variables)
-            if self.config.average:
+            if optimizer.use_ema:
                 # Until its first update, a network's averages are the weights that it starts with.
                 for variable, average in zip(variables, optimizer.averages, strict=True):
                     average.assign(variable)
@@ -715,8 +717,8 @@ class FERModel(keras.Model):
             [updates // 3, 2 * updates // 3], [rate, rate / 10, rate / 100]
         )
 
-    def _averaging(self) -> dict[str, Any]:
-        if not self.config.average:
+    def _averaging(self, plan: OptimizerPlan) -> dict[str, Any]:
+        if not (self.config.average and plan.average):
             return {}
         return {"use_ema": True, "ema_momentum": self.config.average, "ema_overwrite_frequency": None}
 
@@ -842,7 +844,8 @@ class FERModel(keras.Model):
             yield
             return
         kept: list[tuple[keras.Variable, np.ndarray]] = []
-        for name, plan in self.optimizer_plans().items():
+        averaged = {name: plan for name, plan in self.optimizer_plans().items() if plan.average}
+        for name, plan in averaged.items():
             variables = self.variables_of(*plan.networks)
             for variable, average in zip(variables, self.optimizers[name].averages, strict=True):
                 kept.append((variable, variable.numpy()))

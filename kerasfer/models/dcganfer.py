@@ -20,6 +20,9 @@ Readings of what the paper leaves open, each a field of `DCGANFERConfig` where t
   beside it is taken for the batch size.
 - Loss: G's term is printed saturating, log(1 - D(G(z))); trained is -log D(G(z)) (`generator_loss`). The L1 distance
   to a target that the introduction names has no meaning without targets, and is left out.
+- `diff_augment` (off in the paper's config) changes what D sees of real and of generated faces alike, as Zhao et al. do
+  ("Differentiable Augmentation for Data-Efficient GAN Training", 2020): light, place and a covered square. `average`,
+  where it is set, is of G's weights alone.
 - D's running statistics are those of real faces: a pass over generated ones leaves no trace in them.
 - C and gamma: MATLAB's bayesopt in the paper, Optuna's Parzen estimators here; the paper does not give the ranges.
   Features are brought to a total variance of 1 first.
@@ -71,8 +74,8 @@ SLOPE = 0.2
 
 GENERATOR_LOSSES = {"non_saturating": non_saturating_generator_loss, "minimax": minimax_generator_loss}
 
-_Z = 0
-"""What a step draws at random, for `FERModel.uniform`."""
+_Z, _OF_REAL, _OF_GENERATED, _OF_G = range(4)
+"""What a step draws at random, for `FERModel.uniform`: z, and what is done to faces before D sees them."""
 
 _CHUNK = 1024
 
@@ -89,6 +92,7 @@ class DCGANFERConfig(ModelConfig):
         kernel: side of all kernels.
         generator_loss: "non_saturating" or "minimax".
         beta1, beta2: of Adam.
+        diff_augment: whether D sees real and generated faces augmented.
         feature_layers: how many of D's last convolutions make the feature.
         components: principal components of the feature that the RBF machine takes; 0 for all of the feature.
         landmarks: rows of Nystroem's approximation of the RBF machine; 0 for the machine itself.
@@ -113,6 +117,7 @@ class DCGANFERConfig(ModelConfig):
     generator_loss: str = "non_saturating"
     beta1: float = 0.9
     beta2: float = 0.999
+    diff_augment: bool = False
     feature_layers: int = 1
     components: int = 0
     landmarks: int = 0
@@ -340,7 +345,7 @@ class DCGANFER(FERModel):
 
     def optimizer_plans(self) -> dict[str, OptimizerPlan]:
         return {
-            "discriminator": OptimizerPlan(("discriminator", "discriminator_head"), self._adam),
+            "discriminator": OptimizerPlan(("discriminator", "discriminator_head"), self._adam, average=False),
             "generator": OptimizerPlan(("generator",), self._adam),
         }
 
@@ -387,12 +392,12 @@ class DCGANFER(FERModel):
             generated = self.networks["generator"](z, training=True)
             with generator_tape.stop_recording():
                 with tf.GradientTape() as tape:
-                    real_logits = self.logits(real, training=True)
+                    real_logits = self.logits(self.augmented(real, _OF_REAL), training=True)
                     of_real_faces = [tf.identity(variable) for variable in statistics]
-                    generated_logits = self.logits(generated, training=True)
+                    generated_logits = self.logits(self.augmented(generated, _OF_GENERATED), training=True)
                     loss = self.mean_over_batch(minimax_discriminator_loss(real_logits, generated_logits))
                 self.minimize("discriminator", loss, tape)
-            logits = self.logits(generated, training=True)
+            logits = self.logits(self.augmented(generated, _OF_G), training=True)
             generator_loss = self.mean_over_batch(GENERATOR_LOSSES[self.config.generator_loss](logits))
         self.minimize("generator", generator_loss, generator_tape)
         for variable, value in zip(statistics, of_real_faces):
@@ -410,6 +415,31 @@ class DCGANFER(FERModel):
         """D before its sigmoid: float32 (n, 1) of images (n, h, w, c)."""
         features = self.networks["discriminator"](images, training=training)
         return self.networks["discriminator_head"](features, training=training)
+
+    def augmented(self, images: tf.Tensor, draw: int) -> tf.Tensor:
+        """Images (n, h, w, c) as D sees them in training: each augmented by itself if `diff_augment`.
+
+        Light (to each side by a quarter of the range from black to white), contrast (by half), place (by an eighth of
+        the side, filled with grey), and a grey square of half the side at any place.
+        """
+        if not self.config.diff_augment:
+            return images
+        count, side = tf.shape(images)[0], self.config.image_size
+        draws = self.uniform((count, 6), draw)[:, :, None, None, None]
+        mean = tf.reduce_mean(images, (1, 2, 3), keepdims=True)
+        images = (images - mean) * (draws[:, 0] + 0.5) + mean + draws[:, 1] - 0.5
+        rows, columns = (
+            tf.cast(tf.floor((2 * draws[:, place, 0, 0] - 1) * (side // 8) + 0.5), tf.int32) + tf.range(side)
+            for place in (2, 3)
+        )
+        for axis, places in ((1, rows), (2, columns)):
+            inside = tf.cast((places >= 0) & (places < side), images.dtype)
+            taken = tf.gather(images, tf.clip_by_value(places, 0, side - 1), axis=axis, batch_dims=1)
+            images = taken * (inside[:, :, None, None] if axis == 1 else inside[:, None, :, None])
+        lines = tf.range(side, dtype=tf.float32)
+        covered = [abs(lines + 0.5 - draws[:, place, 0, 0] * side) < side / 4 for place in (4, 5)]
+        square = covered[0][:, :, None, None] & covered[1][:, None, :, None]
+        return tf.where(square, tf.zeros_like(images), images)
 
     # -- features and machines -----------------------------------------------------------------------------------------
 
