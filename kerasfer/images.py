@@ -500,6 +500,10 @@ def _opencv() -> Any | None:
     return cv2
 
 
+_CROP_SIDES, _CROP_PIXELS, _FARTHEST = 8, 1 << 25, 1 << 30
+"""Sides of a box in sides of its image, pixels of a box, and pixels from the image's corner, at most."""
+
+
 def crop(image: np.ndarray, box: Box, size: int | tuple[int, int] | None = None) -> np.ndarray:
     """Cuts a box out of an image; where the box leaves the image, the edge pixels repeat.
 
@@ -512,11 +516,18 @@ def crop(image: np.ndarray, box: Box, size: int | tuple[int, int] | None = None)
         uint8 (height, width[, channels]).
 
     Raises:
-        ImageError: the box is empty or not finite.
+        ImageError: the box is empty, not finite or far larger than the image.
     """
     sides = np.array([box.left, box.top, box.right, box.bottom], np.float64)
     if not np.isfinite(sides).all() or box.width <= 0 or box.height <= 0:
         raise ImageError(f"cannot crop to the box {box}: it must be finite and not empty")
+    longest, area = max(image.shape[:2]), image.shape[0] * image.shape[1]
+    far = max(box.width, box.height) > _CROP_SIDES * longest + 1 or np.abs(sides).max() > _FARTHEST
+    if far or box.width * box.height > max(_CROP_PIXELS, 4 * area):
+        raise ImageError(
+            f"cannot crop to a box of {box.width:.0f} x {box.height:.0f} pixels in an image of {image.shape[1]} x "
+            f"{image.shape[0]}; correct the box"
+        )
     left, top, right, bottom = np.floor(sides + 0.5).astype(np.int64)
     right, bottom = max(right, left + 1), max(bottom, top + 1)
     if left >= 0 and top >= 0 and right <= image.shape[1] and bottom <= image.shape[0]:

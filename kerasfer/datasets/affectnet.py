@@ -3,7 +3,6 @@ Computing in the Wild", IEEE Transactions on Affective Computing 10(1), 2019), m
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, open_source, text_of
+from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, csv_lines, open_source
 from kerasfer.datasets.reading import Problems, check_choice, check_split, table_of_rows
 from kerasfer.expressions import BASIC7, FERPLUS8, LABEL_CODES, Expression
 from kerasfer.images import IMAGE_SUFFIXES
@@ -113,7 +112,7 @@ def _expression(value: str) -> Expression | None:
     """
     try:
         code = int(float(value))
-    except ValueError:
+    except (ValueError, OverflowError):
         code = -1
     if code in NO_EXPRESSION:
         return None
@@ -125,7 +124,7 @@ def _expression(value: str) -> Expression | None:
 def _rows_of_list(source: ImageSource, path: str, split: str, problems: Problems) -> list[dict[str, Any]]:
     """The rows of a CSV file that have an expression."""
     origin = source.describe(path)
-    lines = csv.reader(text_of(source, path))
+    lines = csv_lines(source, path)
     places = {name: place for place, name in enumerate(HEADER)}
     rows: list[dict[str, Any]] = []
     for number, cells in enumerate(lines, start=1):
@@ -220,7 +219,7 @@ def _array(source: ImageSource, path: str, size: int) -> np.ndarray:
     """
     try:
         values = np.load(io.BytesIO(bytes(source.read(path))), allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, OverflowError, MemoryError) as error:
         raise ValueError(f"not a .npy file of numbers or text ({' '.join(str(error).split())})") from error
     if not isinstance(values, np.ndarray) or values.size != size:
         raise ValueError(f"{np.size(values)} values instead of {size}")

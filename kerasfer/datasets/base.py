@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import io
 import os
+import posixpath
+import stat
+import struct
 import weakref
 import zipfile
 import zlib
@@ -66,13 +70,20 @@ class FolderSource:
             raise DatasetError(f"{self.root}: no such folder")
 
     def read(self, path: str) -> bytes:
+        if leads_out(path):
+            raise DatasetError(f"{self.describe(path)}: {OUTSIDE}")
         try:
-            return (self.root / path).read_bytes()
+            with (self.root / path).open("rb") as file:
+                large = os.fstat(file.fileno()).st_size > LARGEST_FILE
+                content = b"" if large else file.read()
         except OSError as error:
             raise DatasetError(f"{self.root / path}: cannot be read ({error.strerror})") from error
+        if large:
+            raise DatasetError(f"{self.root / path}: larger than {LARGEST_FILE >> 20} MB, which no file of a set is")
+        return content
 
     def exists(self, path: str) -> bool:
-        return (self.root / path).is_file()
+        return not leads_out(path) and (self.root / path).is_file()
 
     def names(self) -> list[str]:
         names, self.left_out = files_below(self.root)
@@ -96,7 +107,7 @@ class ZipSource:
                 self._entries = {entry.filename: _Entry.of(entry) for entry in opened.infolist() if not entry.is_dir()}
         except FileNotFoundError as error:
             raise DatasetError(f"{self.archive}: no such file") from error
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, RuntimeError, EOFError, OverflowError, struct.error, zipfile.BadZipFile) as error:
             raise DatasetError(f"{self.archive}: not a readable zip archive ({error}); get it again") from error
         self._file: int | None = None
         if prefix:
@@ -113,11 +124,13 @@ class ZipSource:
             entry = self._entries[path]
         except KeyError as error:
             raise DatasetError(f"{self.describe(path)}: no such file in the archive") from error
+        if leads_out(path):
+            raise DatasetError(f"{self.describe(path)}: {OUTSIDE}")
         try:
             if self._file is None:
                 self._open()
             content = entry.read(self._file)
-        except (OSError, ValueError, zlib.error) as error:
+        except (OSError, ValueError, OverflowError, zlib.error) as error:
             raise DatasetError(f"{self.describe(path)}: damaged in the archive ({error})") from error
         return content
 
@@ -127,7 +140,7 @@ class ZipSource:
         self._file = file
 
     def exists(self, path: str) -> bool:
-        return path in self._entries
+        return path in self._entries and not leads_out(path)
 
     def names(self) -> list[str]:
         return sorted(self._entries)
@@ -148,18 +161,22 @@ class _Entry(NamedTuple):
     method: int
     checksum: int
     encrypted: bool
+    link: bool
 
     @classmethod
     def of(cls, entry: zipfile.ZipInfo) -> _Entry:
-        encrypted = bool(entry.flag_bits & 1)
-        return cls(entry.header_offset, entry.compress_size, entry.file_size, entry.compress_type, entry.CRC, encrypted)
+        place = entry.header_offset, entry.compress_size, entry.file_size, entry.compress_type, entry.CRC
+        return cls(*place, bool(entry.flag_bits & 1), stat.S_ISLNK(entry.external_attr >> 16))
 
     def read(self, file: int) -> bytes:
         """The file's content, from the archive's file descriptor.
 
         Raises:
-            OSError, ValueError, zlib.error: it is damaged, encrypted or packed in another way than zip usually does.
+            OSError, ValueError, OverflowError, zlib.error: it is damaged, encrypted, a link, packed in another way than
+                zip usually does, or of another size than the list of files says; more memory than that is not taken.
         """
+        if self.link:
+            raise ValueError("a link; put the file itself into the archive")
         if self.encrypted or self.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError("encrypted or packed in a way that is not read; unpack it and name the folder")
         header = os.pread(file, _LOCAL_HEADER, self.header)
@@ -171,12 +188,31 @@ class _Entry(NamedTuple):
             + int.from_bytes(header[26:28], "little")
             + int.from_bytes(header[28:], "little")
         )
+        if self.packed > os.fstat(file).st_size - start:
+            raise ValueError(f"the archive has no room for its {self.packed} bytes")
+        if self.size > min(LARGEST_FILE, _MOST_INFLATED * (self.packed + 1)):
+            raise ValueError(f"{self.packed} bytes cannot hold its {self.size}, or they are too many")
         content = os.pread(file, self.packed, start)
         if self.method == zipfile.ZIP_DEFLATED:
-            content = zlib.decompress(content, -zlib.MAX_WBITS, max(self.size, 1))
+            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, self.size + 1)
         if len(content) != self.size or zlib.crc32(content) != self.checksum:
             raise ValueError("its checksum does not match")
         return content
+
+
+LARGEST_FILE = 1 << 30
+"""Bytes that a file of a data set may have."""
+
+_MOST_INFLATED = 1032
+"""Bytes that deflate makes of one at most."""
+
+OUTSIDE = "leads out of the data set's folder; name files inside it, relative to it"
+"""What is said of a path that `leads_out`."""
+
+
+def leads_out(path: str) -> bool:
+    """Whether a path is none of a file below a root: absolute, with too many "..", or no path at all."""
+    return "\0" in path or os.path.isabs(path) or posixpath.normpath(path).split("/")[0] == ".."
 
 
 _LOCAL_HEADER = 30
@@ -347,7 +383,8 @@ class FaceTable:
             if column not in columns:
                 continue
             if column in shapes:
-                values = np.asarray(columns[column], np.float32)
+                with np.errstate(over="ignore"):
+                    values = np.asarray(columns[column], np.float32)
                 if column == "votes" and len(values) and values.shape[1:] != shapes[column]:
                     raise DatasetError(
                         f"{name}: votes are for {', '.join(vote_space.labels)}: {len(vote_space)} numbers a face, "
@@ -355,13 +392,37 @@ class FaceTable:
                     )
                 values = values.reshape(-1, *shapes[column])
             elif column in _DTYPES:
-                values = np.asarray(columns[column]).astype(_DTYPES[column]).reshape(-1)
+                values = self._whole(column, columns[column])
             else:
-                values = np.asarray(columns[column], np.str_).reshape(-1)
+                values = self._texts(column, columns[column])
             if len(values) != size:
                 raise DatasetError(f"{name}: column {column!r} has {len(values)} values for {size} paths")
+            if column == "votes":
+                self._demand_votes(values)
             values.setflags(write=False)
             self.columns[column] = values
+
+    def _whole(self, column: str, numbers: Any) -> np.ndarray:
+        """Numbers that fit into a column of whole ones; others are not wrapped round."""
+        limits = np.iinfo(_DTYPES[column])
+        values = np.asarray(numbers).reshape(-1)
+        if values.size and not ((values >= limits.min) & (values <= limits.max)).all():
+            raise DatasetError(f"{self.name}: column {column!r} holds whole numbers from {limits.min} to {limits.max}")
+        return values.astype(_DTYPES[column])
+
+    def _texts(self, column: str, texts: Any) -> np.ndarray:
+        """Texts of a length for which an array of all of them has room."""
+        if not isinstance(texts, np.ndarray):
+            texts = [str(text) for text in texts]
+            if any(len(text) > LONGEST_TEXT for text in texts):
+                raise DatasetError(f"{self.name}: column {column!r} holds texts of at most {LONGEST_TEXT} characters")
+        return np.asarray(texts, np.str_).reshape(-1)
+
+    def _demand_votes(self, votes: np.ndarray) -> None:
+        """Votes are numbers from 0 on; NaN throughout where nobody voted."""
+        known = votes[~np.isnan(votes).all(axis=1)]
+        if not ((known >= 0) & (known <= MOST_VOTES)).all():
+            raise DatasetError(f"{self.name}: votes are numbers from 0 to {MOST_VOTES:g}")
 
     def _numbers(self, classes: Any) -> np.ndarray:
         """The numbers of classes that are given by number or by name, checked."""
@@ -561,6 +622,53 @@ def _placed(votes: np.ndarray, own: LabelSpace, space: LabelSpace) -> np.ndarray
     placed = np.zeros((len(votes), len(space)), np.float32)
     placed[:, [space.labels.index(label) for label in own.labels]] = votes
     return placed
+
+
+LONGEST_TEXT = 4096
+"""Characters of a path, or of a person's or a sequence's name, at most."""
+
+MOST_VOTES = 1e6
+"""Votes that a face may have for a class."""
+
+
+def csv_lines(source: ImageSource, path: str, delimiter: str = ",") -> CSVLines:
+    """The lines of a CSV file of the source, each a list of its cells.
+
+    Raises:
+        DatasetError: the file is missing or is no UTF-8 text; or, with the line that is read, no CSV.
+    """
+    return CSVLines(text_of(source, path), source.describe(path), delimiter)
+
+
+def csv_rows(source: ImageSource, path: str) -> csv.DictReader:
+    """The rows of a CSV file of the source under the names in its first line; errors as of `csv_lines`."""
+    rows: csv.DictReader = csv.DictReader([])
+    rows.reader = csv_lines(source, path)
+    return rows
+
+
+class CSVLines:
+    """What `csv.reader` gives; where that fails, a `DatasetError` names the file and the line."""
+
+    def __init__(self, text: TextIO, origin: str, delimiter: str = ",") -> None:
+        self._lines = csv.reader(text, delimiter=delimiter)
+        self._origin = origin
+
+    @property
+    def line_num(self) -> int:
+        """Number of lines of text that were read."""
+        return self._lines.line_num
+
+    def __iter__(self) -> CSVLines:
+        return self
+
+    def __next__(self) -> list[str]:
+        try:
+            return next(self._lines)
+        except csv.Error as error:
+            raise DatasetError(
+                f"{self._origin} line {self.line_num}: no CSV ({error}); a quotation mark may lack its other one"
+            ) from error
 
 
 def text_of(source: ImageSource, path: str) -> TextIO:

@@ -3,13 +3,12 @@ Tools and Applications 74(18), 2015): the peak frames of clips from films and te
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, text_of
+from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, csv_lines, text_of
 from kerasfer.datasets.generic import find_images
 from kerasfer.datasets.named import checked_codes, identity_of_path, read_named
 from kerasfer.datasets.reading import Problems, check_split, table_of_rows
@@ -96,8 +95,7 @@ def _lines(source: ImageSource, path: str) -> Iterator[list[str]]:
     """Lines of a CSV file, which has semicolons between cells if its first line has more of them than commas."""
     text = text_of(source, path)
     first = text.readline()
-    text.seek(0)
-    return csv.reader(text, delimiter=";" if first.count(";") > first.count(",") else ",")
+    return csv_lines(source, path, ";" if first.count(";") > first.count(",") else ",")
 
 
 def _find_list(source: ImageSource, annotations: str | None) -> str | None:

@@ -3,12 +3,20 @@ Crowd-Sourced Label Distribution", ICMI 2016): FER-2013's faces, each labelled b
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
-from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable, ImageSource, Rejected, open_source, text_of
+from kerasfer.datasets.base import (
+    MOST_VOTES,
+    ArraySource,
+    DatasetError,
+    FaceTable,
+    ImageSource,
+    Rejected,
+    csv_lines,
+    open_source,
+)
 from kerasfer.datasets.reading import Problems, check_images, check_split
 from kerasfer.expressions import FERPLUS8, UNKNOWN
 
@@ -125,7 +133,7 @@ def _read_votes(
 
     Lines of another split and bad lines have an empty name, so that a line's number stays that of `fer2013.csv`.
     """
-    rows = csv.reader(text_of(source, "fer2013new.csv"))
+    rows = csv_lines(source, "fer2013new.csv")
     if [cell.strip() for cell in next(rows, [])] != _HEADER:
         raise DatasetError(f"{source.describe('fer2013new.csv')}: its first line must be {','.join(_HEADER)}")
     names, splits, votes = [], [], []
@@ -135,7 +143,7 @@ def _read_votes(
             part = _SPLITS[row[0].strip()]
             if split in (None, part):
                 numbers = [int(cell) for cell in row[2:]]
-                if len(numbers) != 10 or min(numbers) < 0:
+                if len(numbers) != 10 or min(numbers) < 0 or max(numbers) > MOST_VOTES:
                     raise ValueError
                 name, counts = row[1].strip(), numbers
         except (KeyError, IndexError):
@@ -162,7 +170,7 @@ def _read_pixels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (n, 48, 48) of `fer2013.csv` and their line numbers, for those of the lines kept that are good."""
     origin = source.describe("fer2013.csv")
-    rows = csv.reader(text_of(source, "fer2013.csv"))
+    rows = csv_lines(source, "fer2013.csv")
     header = [cell.strip() for cell in next(rows, [])]
     if not {"pixels", "Usage"} <= set(header):
         raise DatasetError(f"{origin}: its first line must be emotion,pixels,Usage")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import difflib
 import logging
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer.datasets.base import COLUMNS, DatasetError, FaceTable, ImageSource, open_source, text_of
+from kerasfer.datasets.base import (
+    COLUMNS,
+    LONGEST_TEXT,
+    MOST_VOTES,
+    DatasetError,
+    FaceTable,
+    ImageSource,
+    csv_rows,
+    open_source,
+)
 from kerasfer.datasets.reading import SPLITS, Problems, check_images, check_split, words
 from kerasfer.expressions import (
     ACTION_UNITS,
@@ -246,7 +255,7 @@ class _Naming:
             return name
         if self.codes is None:
             return None
-        if int(float(name)) not in self.codes:
+        if not math.isfinite(float(name)) or int(float(name)) not in self.codes:
             raise ValueError(f"{name} is no code of {self._labels_of}, which has {', '.join(map(str, self.codes))}")
         return self.codes[int(float(name))].label
 
@@ -295,22 +304,67 @@ _SPELLED = tuple({*KNOWN_CLASSES, *ALIASES})
 
 def _vector(length: int, empty: float) -> Callable[[str], np.ndarray]:
     def parse(cell: str) -> np.ndarray:
-        numbers = np.array(cell.split(), np.float32)
+        with np.errstate(over="ignore"):
+            numbers = np.array(cell.split()[: length + 1], np.float32)
         if not len(numbers):
             return np.full(length, empty, np.float32)
         if len(numbers) != length:
-            raise ValueError(f"{len(numbers)} numbers instead of {length}")
+            raise ValueError(f"{len(cell.split())} numbers instead of {length}")
+        if np.isinf(numbers).any():
+            raise ValueError("a number is infinite")
         return numbers
 
     return parse
 
 
+def _box(cell: str) -> np.ndarray:
+    box = _vector(4, np.nan)(cell)
+    if not np.isnan(box).all() and not (box[0] < box[2] and box[1] < box[3] and np.abs(box).max() <= _FARTHEST):
+        raise ValueError(f"not left, top, right, bottom in pixels, within {_FARTHEST}")
+    return box
+
+
+def _votes(count: int) -> Callable[[str], np.ndarray]:
+    def parse(cell: str) -> np.ndarray:
+        votes = _vector(count, 0.0)(cell)
+        if not ((votes >= 0) & (votes <= MOST_VOTES)).all():
+            raise ValueError(f"not numbers from 0 to {MOST_VOTES:g}")
+        return votes
+
+    return parse
+
+
+def _whole(dtype: type[np.integer]) -> Callable[[str], int]:
+    limits = np.iinfo(dtype)
+
+    def parse(cell: str) -> int:
+        number = int(cell) if cell.strip() else -1
+        if not limits.min <= number <= limits.max:
+            raise ValueError(f"not a whole number from {limits.min} to {limits.max}")
+        return number
+
+    return parse
+
+
+def _text(cell: str) -> str:
+    if len(cell) > LONGEST_TEXT:
+        raise ValueError(f"more than {LONGEST_TEXT} characters")
+    return cell.strip()
+
+
+_FARTHEST = 100_000
+"""Pixels from the image's corner to a side of a box, at most."""
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "expression": lambda cell: "" if cell.strip() == str(UNKNOWN) else cell.strip(),
     "split": lambda cell: _SPLIT_ALIASES.get(cell.strip().lower(), cell.strip().lower()),
-    "fold": lambda cell: int(cell) if cell.strip() else -1,
-    "frame": lambda cell: int(cell) if cell.strip() else -1,
+    "path": _text,
+    "identity": _text,
+    "sequence": _text,
+    "fold": _whole(np.int16),
+    "frame": _whole(np.int32),
     **{name: _vector(length, np.nan) for name, length in _VECTORS.items()},
+    "box": _box,
 }
 
 
@@ -355,13 +409,13 @@ def read_csv(
         raise DatasetError(f"csv: classes must be expression or a mapping, not {classes!r}")
     naming = _Naming("csv", classes, expressions, labels_of)
     voted = naming.expressions or FERPLUS8
-    parsers = {**_PARSERS, "votes": _vector(len(voted), 0.0)}
+    parsers = {**_PARSERS, "votes": _votes(len(voted))}
     root = Path(root)
     if root.is_file() and root.suffix.lower() != ".zip":
         root, file = root.parent, root.name
     source = open_source(root, file)
     origin = source.describe(file)
-    rows = csv.DictReader(text_of(source, file))
+    rows = csv_rows(source, file)
     header = [name.strip() for name in rows.fieldnames or ()]
     unknown = sorted(set(header) - set(COLUMNS))
     if unknown or "path" not in header or len(set(header)) != len(header):

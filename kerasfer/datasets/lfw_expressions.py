@@ -6,12 +6,11 @@ in it where they lie in FER+'s images: eyes 0.37 of the width apart at 0.39 of t
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
-from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, open_source, text_of
+from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, csv_rows, open_source
 from kerasfer.datasets.reading import Problems, check_images, check_split
 from kerasfer.expressions import FERPLUS8, Expression, parse_expression
 
@@ -57,7 +56,7 @@ def read_labels(source: ImageSource, problems: Problems) -> tuple[list[str], lis
         DatasetError: the file is missing, is not text or has other columns.
     """
     origin = source.describe("labels.csv")
-    rows = csv.DictReader(text_of(source, "labels.csv"))
+    rows = csv_rows(source, "labels.csv")
     if not {"image", "identity", "expression"} <= set(rows.fieldnames or ()):
         raise DatasetError(f"{origin}: its first line must be image,identity,expression")
     paths, identities, expressions = [], [], []

@@ -3,7 +3,6 @@ analysis", ICME 2005): videos from neutral to the peak and back, with XML annota
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from kerasfer.datasets.base import DatasetError, FaceTable, FolderSource, ImageSource, open_source, text_of
+from kerasfer.datasets.base import DatasetError, FaceTable, FolderSource, ImageSource, csv_rows, open_source
 from kerasfer.datasets.reading import (
     Problems,
     action_unit_vector,
@@ -168,7 +167,7 @@ def read(
 def _read_peaks(file: Path) -> dict[str, int]:
     """Sequence -> number of its peak frame."""
     source = FolderSource(file.parent)
-    rows = csv.DictReader(text_of(source, file.name))
+    rows = csv_rows(source, file.name)
     if not {"sequence", "frame"} <= set(rows.fieldnames or ()):
         raise DatasetError(f"{file}: its first line must be sequence,frame")
     peaks = {}

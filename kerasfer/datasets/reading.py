@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from kerasfer import images
-from kerasfer.datasets.base import DatasetError, FaceTable, FolderSource, ImageSource, Rejected
+from kerasfer.datasets.base import OUTSIDE, DatasetError, FaceTable, FolderSource, ImageSource, Rejected, leads_out
 from kerasfer.expressions import ACTION_UNITS, UNKNOWN, Expression, LabelSpace, parse_expression
 from kerasfer.faces import Box, ImageSpec
 
@@ -208,6 +208,8 @@ def check_images(
     """
 
     def problem(path: str) -> Rejected | None:
+        if leads_out(path):
+            return Rejected(source.describe(path), OUTSIDE)
         if not verify and _is_jpeg_in_folder(source, path):
             return None
         if not source.exists(path):
