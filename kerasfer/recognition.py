@@ -117,7 +117,7 @@ def recognize(
         ValueError: the model is unknown or its weights are damaged.
     """
     photos = _in_memory(photos)
-    asked = {"action_units": action_units, "flip": flip, "blendshapes": blendshapes, "prior": prior}
+    asked: dict[str, Any] = {"action_units": action_units, "flip": flip, "blendshapes": blendshapes, "prior": prior}
     results = recognize_each(photos, model, detector, batch_size, minimum_score, **asked)
     if _is_many(photos):
         return list(results)

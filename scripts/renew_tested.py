@@ -27,7 +27,17 @@ def versions(wheel: Path, python: str) -> dict[str, str]:
     """Package -> version, as pip resolves them for a Python on 64-bit Linux."""
     tags = [f"manylinux_2_{number}_x86_64" for number in (34, 28, 27, 24, 17, 12, 5)] + ["manylinux2014_x86_64"]
     with tempfile.TemporaryDirectory() as nowhere:
-        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--report", "-"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--dry-run",
+            "--quiet",
+            "--ignore-installed",
+            "--report",
+            "-",
+        ]
         command += ["--only-binary=:all:", "--target", nowhere, "--implementation", "cp", "--python-version", python]
         command += [part for tag in tags for part in ("--platform", tag)]
         done = subprocess.run([*command, f"{wheel}[cpu,dev]"], capture_output=True, text=True, check=False)

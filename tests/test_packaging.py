@@ -109,6 +109,25 @@ def test_nothing_is_held_back(setup):
     )
 
 
+def test_the_tested_versions_fit_the_requirements(setup):
+    from packaging.requirements import Requirement
+
+    pins: dict[str, list[Requirement]] = {}
+    for line in lines((ROOT / "scripts" / "tested.txt").read_text(encoding="utf-8")):
+        if not line.startswith("#"):
+            pin = Requirement(line)
+            pins.setdefault(pin.name, []).append(pin)
+    wanted = [*lines(setup["options"]["install_requires"]), *extras_of(setup, "cpu"), *extras_of(setup, "train")]
+    for python in ("3.10", "3.11", "3.12", "3.13"):
+        for line in wanted:
+            requirement = Requirement(line)
+            environment = {"python_version": python}
+            fitting = [pin for pin in pins[requirement.name] if not pin.marker or pin.marker.evaluate(environment)]
+            assert len(fitting) == 1, f"{requirement.name} is pinned {len(fitting)} times on Python {python}"
+            (version,) = [clause.version for clause in fitting[0].specifier]
+            assert requirement.specifier.contains(version), f"{fitting[0]} does not fit {requirement}"
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     """The wheel of what git would hold, built aside so that no build folder is left in the checkout."""
