@@ -255,7 +255,8 @@ def test_averaged_weights(case):
     """Inside they are in place, outside the trained ones; the first update keeps a tenth of the first weights."""
     done = trained(case)
     model = done.model
-    plan = next(plan for plan in model.optimizer_plans().values() if plan.updates == 1 and not plan.start)
+    plans = model.optimizer_plans().values()
+    plan = next(plan for plan in plans if plan.average and plan.updates == 1 and not plan.start)
     variable = model.variables_of(*plan.networks)[0]
     name = next(name for name, found in model.state().items() if found is variable)
     value = variable.numpy()
