@@ -25,6 +25,7 @@ import tensorflow as tf
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import LARGEST_FACE, ImageSpec
 from kerasfer.forks import use_tensorflow
+from kerasfer.models.ranges import RangeChecked
 from kerasfer.models.recognizer import Probabilities, Recognizer, refuse_hdf5
 from kerasfer.optimizers import FusedAdam, WarmAverage
 from kerasfer.priors import PriorError, training_shares
@@ -415,7 +416,7 @@ _SEED = "seed_generator_state"
 _SEED_PATH = re.compile(rf"seed_generator(?:_(\d+))?/{_SEED}")
 
 
-class FERModel(keras.Model):
+class FERModel(RangeChecked, keras.Model):
     """A paper's model: several networks, several optimizers, one training step.
 
     Args:
