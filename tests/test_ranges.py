@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from toy_model import Toy, ToyConfig
 
+from kerasfer import zoo
 from kerasfer.faces import ImageSpec
 from kerasfer.models.ranges import RangeChecked
 
@@ -114,6 +117,20 @@ def test_graphs_hold_no_check_and_files_bring_it_back(model, tmp_path):
     np.testing.assert_array_equal(loaded(FACES), model(FACES))
     with pytest.raises(ValueError, match="takes -1 to 1"):
         loaded(FACES * 255)
+
+
+def test_recognizers_refuse_them(tmp_path):
+    """A model's recognizer, and what a .keras file of it holds; the features too."""
+    recognizer = zoo.create("edge", "tiny").recognizer()
+    faces = np.random.default_rng(0).random((2, *recognizer.image_spec.shape), np.float32)
+    recognizer.save(tmp_path / "recognizer.keras")
+    loaded = keras.models.load_model(tmp_path / "recognizer.keras")
+    for model in (recognizer, loaded):
+        assert model.predict(faces, verbose=0).shape == (2, 8)
+        for way in (model, functools.partial(model.predict, verbose=0), model.features):
+            for wrong in (faces * 255, (faces * 255).astype(np.uint8), faces * np.nan):
+                with pytest.raises(ValueError, match="but the model takes|faces hold NaN"):
+                    way(wrong)
 
 
 def test_models_of_the_zoo_refuse_them():

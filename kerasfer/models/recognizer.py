@@ -13,6 +13,7 @@ import numpy as np
 from kerasfer.expressions import LabelSpace
 from kerasfer.faces import ImageSpec
 from kerasfer.graphs import in_graph
+from kerasfer.models.ranges import RangeChecked
 
 __all__ = ["Probabilities", "Recognizer", "refuse_hdf5"]
 
@@ -56,12 +57,13 @@ class Probabilities(keras.layers.Softmax):
 
 
 @keras.saving.register_keras_serializable("kerasfer")
-class Recognizer(keras.Model):
+class Recognizer(RangeChecked, keras.Model):
     """A functional model without models inside it: aligned faces to probabilities.
 
     Every layer's `output` is a part of it, so that `keras.Model(recognizer.input, recognizer.layers[-3].output)` works.
     The layer "probabilities" is the last, its input the logits. It can be compiled and fitted like any Keras model, and
-    saved as a .keras file, which `keras.models.load_model` opens wherever kerasfer has been imported.
+    saved as a .keras file, which `keras.models.load_model` opens wherever kerasfer has been imported. Faces of another
+    pixel range, bytes and NaN are refused (`RangeChecked`); graphs and exported files hold no check.
 
     Args:
         inputs: Keras tensor of aligned faces, float32 (n, h, w, c) in the model's range.
@@ -108,6 +110,7 @@ class Recognizer(keras.Model):
         Returns:
             float32 (n, d).
         """
+        self._check_faces(faces)
         faces = np.asarray(faces, np.float32)
         if faces.ndim != 4 or faces.shape[1:] != self.input_shape[1:]:
             shape = ", ".join(map(str, self.input_shape[1:]))
