@@ -1,85 +1,14 @@
 #!/usr/bin/env python3
-"""Serves the page that reads faces in the browser, or with --api recognition as a web service.
-
-    scripts/build_web.sh     # once
-    python apps/serve.py     # then open http://127.0.0.1:8000/
-
-Pictures are read on the device that shows the page; this server never sees one. Browsers give the camera only to pages
-from localhost or https: for other devices put the folder apps/web/build/site behind a web server with https. Requests
-for another name than the server's own are refused; --allow-host names more. `python apps/serve.py --api --help` tells
-of the web service. Exit code 2: the page is not built, a package is missing, or the port is taken.
-"""
+"""`kerasfer serve`, run from a checkout: `python apps/serve.py --help`."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+import common  # noqa: F401  finds kerasfer in the checkout
 
-from common import run_app
+from kerasfer.cli.common import run_app
+from kerasfer.cli.serve import SITE, main, make_server, parser
 
-if TYPE_CHECKING:
-    from kerasfer.server import Limits, Server
-
-SITE = Path(__file__).resolve().parent / "web" / "build" / "site"
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--api", action="store_true", help="serve recognition as a web service instead")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="0: any free one (default: %(default)s)")
-    parser.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="also answer requests for this name; * is any (may be given several times)",
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=SITE, metavar="DIR", help="the built page (default: %(default)s)"
-    )
-    return parser
-
-
-def make_server(
-    host: str, port: int, folder: Path, allow_hosts: Sequence[str] = (), limits: Limits | None = None
-) -> Server:
-    """A server of a built page.
-
-    Args:
-        host, port: where to listen; port 0 is any free one.
-        folder: the built page.
-        allow_hosts: names, besides its own, by which the server may be asked.
-        limits: of time and connections.
-
-    Raises:
-        ValueError: the page is not there, the address cannot be used, or a package is missing.
-    """
-    try:
-        from kerasfer import server
-    except ImportError as error:
-        raise ValueError(f"{error.name} is missing, which serving needs; pip install 'kerasfer[serve]'") from error
-    app, headers = server.page(folder, server.trusted_hosts(host, allow_hosts))
-    return server.make_server(app, host, port, limits, headers)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the app; returns its exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if "--api" in arguments:
-        from kerasfer import api
-
-        return api.main([argument for argument in arguments if argument != "--api"])
-    options = parser().parse_args(arguments)
-    with make_server(options.host, options.port, options.folder, options.allow_host) as server:
-        print(f"{server.url}  (Ctrl-C ends it)", flush=True)
-        server.serve_forever()
-    return 0
-
+__all__ = ["SITE", "main", "make_server", "parser"]
 
 if __name__ == "__main__":
     run_app(main)

@@ -19,16 +19,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h11
-import uvicorn
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+try:
+    import h11
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Mount
+    from starlette.staticfiles import StaticFiles
+    from starlette.types import ASGIApp, Receive, Scope, Send
+    from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+except ImportError as error:
+    raise ImportError(f"{error.name} is missing, which serving needs; pip install 'kerasfer[serve]'") from error
 
 __all__ = ["HostCheck", "Limits", "Server", "make_server", "page", "trusted_hosts"]
 

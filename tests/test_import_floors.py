@@ -51,6 +51,7 @@ FLOORS = {
     "kerasfer.export": 4,
     "kerasfer.protocols": 5,
     "kerasfer.server": 5,
+    "kerasfer.api": 5,
     "kerasfer.training": 5,
     "kerasfer.__main__": 7,
     "kerasfer.cli": 7,

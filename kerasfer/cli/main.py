@@ -17,7 +17,7 @@ COMMANDS = {
     "synthesize": "faces with other expressions, or of new people",
     "export": "SavedModel, TFLite and bundles for devices",
     "data": "data sets: the list, their cards, whether yours is complete",
-    "serve": "the page in the browser",
+    "serve": "the page in the browser; with --api, recognition as a web service",
     "bench": "milliseconds a face and photos a second on this machine",
 }
 """Command -> what it is for; each is a module of this package with a `main`."""
