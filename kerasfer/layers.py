@@ -214,9 +214,11 @@ def instance_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         bfloat16 from cancelling where the mean is much larger than the deviation.
     """
     mean = _spatial_mean(x)
-    center = _per_image(mean, x.dtype)
+    # Squares of more than 255 are too large for float16, whose range is small; bfloat16 has that of float32.
+    wide = tf.cast(x, tf.float32) if x.dtype == tf.float16 else x
+    center = _per_image(mean, wide.dtype)
     shift = mean - tf.cast(center[:, 0, 0, :], tf.float32)
-    variance = tf.maximum(_spatial_mean(_squared_distance(x, center)) - shift * shift, 0.0)
+    variance = tf.maximum(_spatial_mean(_squared_distance(wide, center)) - shift * shift, 0.0)
 
     def gradient(mean_gradient: tf.Tensor, variance_gradient: tf.Tensor) -> tf.Tensor:
         count = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32)

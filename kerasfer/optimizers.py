@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["FusedAdam", "WarmAverage"]
+__all__ = ["FusedAdam", "WarmAverage", "copied"]
 
 
 class WarmAverage:
@@ -37,6 +37,18 @@ class WarmAverage:
         for variable, average in zip(trainable_variables, self.averages, strict=True):
             kept = tf.cast(momentum, average.dtype)
             average.assign(kept * average + (1 - kept) * tf.cast(tf.convert_to_tensor(variable), average.dtype))
+
+
+def copied(optimizer: keras.optimizers.Optimizer, **changes: Any) -> keras.optimizers.Optimizer:
+    """A new optimizer of the same kind and settings, but for the changes; its running averages warm up.
+
+    One that scales losses is left out: the copy is of the one inside.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    kind = type(optimizer)
+    if not issubclass(kind, WarmAverage):
+        kind = type(kind.__name__, (WarmAverage, kind), {})
+    return kind.from_config({**optimizer.get_config(), **changes})
 
 
 @keras.saving.register_keras_serializable("kerasfer")

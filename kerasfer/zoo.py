@@ -101,7 +101,8 @@ def create(name: str, size: str = "paper", **config_overrides: Any) -> FERModel:
     Args:
         name: one of `list_models()`.
         size: "paper" for the paper's config, "small" for one that a CPU can train, "tiny" for tests.
-        **config_overrides: fields of the model's config to change.
+        **config_overrides: fields of the model's config to change. Its precision is by default a global dtype policy
+            other than float32, where somebody has set one.
 
     Raises:
         ZooError: an unknown name or size.
@@ -112,8 +113,11 @@ def create(name: str, size: str = "paper", **config_overrides: Any) -> FERModel:
         raise ZooError(f"unknown model {name!r}{trained}; known are: {', '.join(sorted(MODELS))}")
     if size not in SIZES:
         raise ZooError(f"unknown size {size!r}; known are: {', '.join(SIZES)}")
+    from kerasfer.models.base import chosen_precision
+
     model = model_class(name)
-    return model(getattr(model.Config, size)().replace(**config_overrides))
+    config = getattr(model.Config, size)()
+    return model(config.replace(**{"precision": chosen_precision(config.precision), **config_overrides}))
 
 
 def model_name(model: FERModel) -> str:
@@ -314,7 +318,7 @@ def load(
     source: str | os.PathLike[str],
     *,
     expressions: Sequence[str] | None = None,
-    precision: str = "float32",
+    precision: str | None = None,
     recognizer_only: bool = False,
 ) -> FERModel | IdentityNetwork:
     """Loads a trained model.
@@ -330,7 +334,7 @@ def load(
             that is both a name and a path means the name; write "./tdgan" for the folder.
         expressions: names of the classes, if they are to be others than those that the model was trained on.
         precision: the dtype policy that the model computes in. Models are trained in bfloat16 for speed and used in
-            float32; give "mixed_bfloat16" for a model that is to be trained on.
+            float32; give "mixed_bfloat16" for a model that is to be trained on. By default the global policy.
         recognizer_only: leave out networks that recognising does not need, where the model can do without; it loads
             up to four times sooner. `config` is then that of the variant without them. Of a training run all is loaded.
 
@@ -362,7 +366,7 @@ def load(
     raise ZooError(f"{source}: neither a trained model nor a folder; {known}{hint}")
 
 
-def _load_for(source: str | os.PathLike[str], expressions: Sequence[str], precision: str) -> FERModel:
+def _load_for(source: str | os.PathLike[str], expressions: Sequence[str], precision: str | None) -> FERModel:
     """The recogniser of a trained model with these classes, whether it has learnt them or not."""
     from kerasfer.models.base import FERModel
 
@@ -407,7 +411,14 @@ def with_new_head(model: FERModel, expressions: Sequence[str], config: ModelConf
     return headed
 
 
-def _load_saved(folder: Path, precision: str, recognizer_only: bool) -> FERModel | IdentityNetwork:
+def _chosen(precision: str | None) -> str:
+    """The precision asked for, or the global policy."""
+    from kerasfer.models.base import chosen_precision
+
+    return chosen_precision("float32") if precision is None else precision
+
+
+def _load_saved(folder: Path, precision: str | None, recognizer_only: bool) -> FERModel | IdentityNetwork:
     path = folder / "config.json"
     description = read_json(path)
     if description.get("kind") == "identity":
@@ -418,7 +429,7 @@ def _load_saved(folder: Path, precision: str, recognizer_only: bool) -> FERModel
     if description["format"] not in range(1, FORMAT + 1):
         found = reprlib.repr(description["format"])
         raise ZooError(f"{path}: has format {found}, this kerasfer reads up to {FORMAT}; install a newer one")
-    model = _model_of(description, path, precision, recognizer_only)
+    model = _model_of(description, path, _chosen(precision), recognizer_only)
     for key, ours in (("labels", list(model.label_space.labels)), ("image", _image_entry(model))):
         if description.get(key) != ours:
             found = reprlib.repr(description.get(key))
@@ -445,10 +456,11 @@ def _load_saved(folder: Path, precision: str, recognizer_only: bool) -> FERModel
     return model
 
 
-def _load_identity(folder: Path, description: Mapping[str, Any], precision: str) -> IdentityNetwork:
+def _load_identity(folder: Path, description: Mapping[str, Any], precision: str | None) -> IdentityNetwork:
     from kerasfer.backbones.identity import load_identity
     from kerasfer.models.base import PRECISIONS, ConfigError, precision_scope
 
+    precision = _chosen(precision)
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}")
     with precision_scope(precision):
@@ -546,14 +558,14 @@ def _newest_checkpoint(run: Path) -> Path:
     return max(found)[2]
 
 
-def _load_run(run: Path, checkpoint: Path, precision: str) -> FERModel:
+def _load_run(run: Path, checkpoint: Path, precision: str | None) -> FERModel:
     """The model of a training run at one of its checkpoints."""
     description = _read_description(run / "config.json")
     path = checkpoint / "state.safetensors"
     arrays, config = read_state(path)
     if config is not None and config != description["config"]:
         raise ZooError(f"{path}: is of a run with another config; use the config.json that was written with it")
-    model = _model_of(description, run / "config.json", precision)
+    model = _model_of(description, run / "config.json", _chosen(precision))
     trained = _model_of(description, run / "config.json")
     if trained.config.average:
         trained.compile(total_steps=1)

@@ -10,11 +10,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from tiny_training import make_batches
 
 import kerasfer
 from kerasfer import registration, zoo
 from kerasfer.models import MODELS
-from kerasfer.models.base import FERModel
+from kerasfer.models.base import ConfigError, FERModel
 from kerasfer.models.recognizer import Recognizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -192,3 +194,237 @@ def test_clone_model(name):
     assert clone.features(faces).shape == (3, FEATURES[name])
     if name == "edge":
         assert keras.models.clone_model(model).config == model.config
+
+
+# -- compile and fit ---------------------------------------------------------------------------------------------------
+
+
+def labelled(model: FERModel, count: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    classes = np.arange(count) % len(model.label_space)
+    return faces_of(model, count), np.eye(len(model.label_space), dtype=np.float32)[classes]
+
+
+class Pairs(keras.utils.PyDataset):
+    """Batches of two of images and labels."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        super().__init__()
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.images) // 2
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = slice(2 * index, 2 * index + 2)
+        return self.images[rows], self.labels[rows]
+
+
+def sources(images: np.ndarray, labels: np.ndarray) -> dict[str, dict]:
+    """What `fit` may be given: the same batches of two, always in order."""
+    named = tf.data.Dataset.from_tensor_slices({"image": images, "label": labels}).batch(2)
+    return {
+        "arrays": {"x": images, "y": labels, "batch_size": 2, "shuffle": False},
+        "class numbers": {"x": images, "y": labels.argmax(1), "batch_size": 2, "shuffle": False},
+        "arrays by name": {"x": {"image": images, "label": labels}, "batch_size": 2, "shuffle": False},
+        "tf.data": {"x": tf.data.Dataset.from_tensor_slices((images, labels)).batch(2)},
+        "tf.data by name": {"x": named},
+        "PyDataset": {"x": Pairs(images, labels), "shuffle": False},
+    }
+
+
+@pytest.fixture(scope="module")
+def edge() -> FERModel:
+    return zoo.create("edge", "tiny", teacher_share=0.0)
+
+
+def test_every_source_trains_alike(edge):
+    images, labels = labelled(edge)
+    start = edge.get_weights()
+    ends = {}
+    for name, source in sources(images, labels).items():
+        edge.set_weights(start)
+        edge.compile("sgd")
+        history = edge.fit(**source, verbose=0)
+        assert set(history.history) == {"labels", "accuracy"}
+        ends[name] = edge.networks["body"].get_weights()
+    edge.set_weights(start)
+    moved = [(one != other).any() for one, other in zip(ends["arrays"], edge.networks["body"].get_weights())]
+    assert any(moved)
+    for name, weights in ends.items():
+        for one, other in zip(weights, ends["arrays"], strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6, err_msg=name)
+
+
+def test_callbacks_see_the_learning_rate_and_the_recognizers_loss(edge):
+    images, labels = labelled(edge)
+    edge.compile("adam")
+    rate = edge.config.learning_rate
+    assert float(edge.optimizer.learning_rate) == pytest.approx(rate)
+    history = edge.fit(
+        images,
+        labels,
+        batch_size=4,
+        epochs=3,
+        verbose=0,
+        validation_data=(images, labels),
+        callbacks=[
+            keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2),
+            keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=1e9),
+        ],
+    )
+    assert len(history.epoch) == 2 and set(history.history) >= {"val_loss", "val_accuracy", "labels"}
+    assert float(edge.optimizers["recognizer"].learning_rate) == pytest.approx(rate / 4)
+    loss, accuracy = edge.evaluate(images, labels, verbose=0)
+    probabilities = edge.predict(images, verbose=0)
+    assert loss == pytest.approx(-np.log(probabilities[labels > 0]).mean(), rel=1e-4)
+    assert accuracy == pytest.approx((probabilities.argmax(1) == labels.argmax(1)).mean())
+
+
+def test_checkpoints_of_keras_hold_the_optimizer(edge, tmp_path):
+    images, labels = labelled(edge, 4)
+    path = tmp_path / "m.keras"
+    edge.compile("adam", jit_compile=False)
+    edge.fit(images, labels, batch_size=2, verbose=0, callbacks=[keras.callbacks.ModelCheckpoint(path)])
+    loaded = keras.models.load_model(path)
+    assert loaded.optimizers["recognizer"].iterations == 2 and int(loaded.step) == int(edge.step)
+    for model in (edge, loaded):
+        model.fit(images, labels, batch_size=2, shuffle=False, verbose=0)
+    for one, other in zip(edge.networks["body"].get_weights(), loaded.networks["body"].get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_the_optimizers_that_compile_makes():
+    model = zoo.create("tdgan", "tiny", average=0.5, learning_rate=3e-4)
+    model.compile("adam")
+    assert {type(optimizer).__name__ for optimizer in model.optimizers.values()} == {"Adam"}
+    assert float(model.optimizers["generator"].learning_rate) == pytest.approx(3e-4)
+    assert len({id(optimizer) for optimizer in model.optimizers.values()}) == len(model.optimizer_plans()) == 4
+    with model.averaged_weights():
+        pass
+    model.compile(keras.optimizers.SGD(0.25, momentum=0.5))
+    assert {float(optimizer.learning_rate) for optimizer in model.optimizers.values()} == {0.25}
+    assert {optimizer.momentum for optimizer in model.optimizers.values()} == {0.5}
+    model.compile({name: "sgd" if name == "generator" else "adam" for name in model.optimizer_plans()})
+    assert type(model.optimizers["generator"]).__name__ == "SGD"
+    model.optimizer.learning_rate = 1e-5
+    assert float(model.optimizers["face_discriminator"].learning_rate) == pytest.approx(1e-5)
+    for wrong, message in (
+        ({"optimizer": {"generator": "adam"}}, "the optimizers are generator, "),
+        ({"optimizer": "adamant"}, "'adamant' is no Keras optimizer"),
+        ({"loss": "mse"}, "takes no loss; compile and fit model.recognizer"),
+        ({"metrics": ["accuracy"]}, "takes no metrics; compile and fit model.recognizer"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            model.compile(**wrong)
+
+
+def test_batches_that_fit_cannot_take(edge):
+    images, labels = labelled(edge, 4)
+    model = model_of("tdgan")
+    with pytest.raises(ConfigError, match="kind expression_and_face.*has no expression_image"):
+        model.as_batch((faces_of(model), np.zeros(3, int)))
+    with pytest.raises(ConfigError, match="no sample weights"):
+        edge.as_batch((images, labels, np.ones(4)))
+    with pytest.raises(ConfigError, match="has no label"):
+        edge.as_batch(images)
+    with pytest.raises(ConfigError, match="no labels"):
+        edge.test_step(images)
+
+
+SMALL = {"dcganfer": "adam", "fesr": None, "g2fer": None, "ipdfer": "adam", "tdgan": None}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "dcganfer" else pytest.mark.slow) for n in SMALL])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_each_papers_model_fits_batches_of_its_kind(name, jit_compile):
+    model = zoo.create(name, "tiny")
+    batch = next(iter(make_batches(model.batch_kind_of(model.config), model.config, count=16).epoch(0)))
+    model.compile(SMALL[name], total_steps=4, jit_compile=jit_compile)
+    history = model.fit(tf.data.Dataset.from_tensors(batch).repeat(2), verbose=0)
+    assert set(history.history) == set(model.loss_terms())
+    assert all(np.isfinite(values).all() for values in history.history.values()) and int(model.step) == 2
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "edge" else pytest.mark.slow) for n in MODELS])
+@pytest.mark.parametrize("policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"])
+def test_recognizers_are_compiled_and_fitted_like_any_keras_model(name, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = zoo.create(name, "tiny")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    recognizer = model.recognizer()
+    assert model.config.precision == policy == recognizer.dtype_policy.name
+    images, labels = labelled(model)
+    recognizer.compile("adam", "categorical_crossentropy", metrics=["accuracy"], jit_compile=policy == "float32")
+    assert isinstance(recognizer.optimizer, keras.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")
+    history = recognizer.fit(images, labels, batch_size=4, epochs=2, verbose=0)
+    assert np.isfinite(history.history["loss"]).all() and len(history.history["accuracy"]) == 2
+    probabilities = recognizer.predict(images, verbose=0)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(1), 1.0, atol=1e-3)
+
+
+def test_float16_scales_the_loss_of_every_optimizer():
+    model = zoo.create("ipdfer", "tiny", precision="mixed_float16", average=0.5)
+    model.compile()
+    assert all(isinstance(optimizer, keras.optimizers.LossScaleOptimizer) for optimizer in model.optimizers.values())
+    batch = next(iter(make_batches(model.batch_kind_of(model.config), model.config, count=16).epoch(0)))
+    for optimizer, scale in zip(model.optimizers.values(), (64.0, 1024.0, 64.0, 8.0)):
+        optimizer.dynamic_scale.assign(scale)
+    exact = zoo.create("ipdfer", "tiny", average=0.5)
+    exact.compile(keras.optimizers.SGD(1e-3))
+    model.compile(keras.optimizers.SGD(1e-3))
+    for number, optimizer in enumerate(model.optimizers.values()):
+        optimizer.dynamic_scale.assign(2.0 ** (4 + number))
+    before = {name: network.get_weights() for name, network in exact.networks.items()}
+    model.train_step(batch)
+    exact.train_step(batch)
+    for name in ("expression_classifier", "pose_classifier", "expression_encoder", "discriminator_head"):
+        pairs = zip(before[name], exact.networks[name].get_weights(), model.networks[name].get_weights(), strict=True)
+        for start, right, found in pairs:
+            if start.ndim > 1:
+                size = np.abs(right - start).max()
+                assert np.abs(found - right).max() < 0.1 * size + 1e-6, name
+    for optimizer in model.optimizers.values():
+        optimizer.dynamic_scale.assign(1e38)
+    weights = model.networks["decoder"].get_weights()
+    model.train_step(batch)
+    for one, other in zip(weights, model.networks["decoder"].get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert all(float(optimizer.dynamic_scale) < 1e38 for optimizer in model.optimizers.values())
+
+
+MIRRORED = """
+import numpy as np, keras, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import kerasfer
+strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+images = np.random.default_rng(0).uniform(-1, 1, (8, 32, 32, 1)).astype(np.float32)
+labels = np.eye(8, dtype=np.float32)
+data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(4)
+kerasfer_settings = dict(teacher_share=0.0, norm=False, expressions=tuple("abcdefgh"))
+ends = []
+for scope in (strategy.scope, tf.distribute.get_strategy().scope):
+    with scope():
+        model = kerasfer.create("edge", "tiny", **kerasfer_settings)
+        model.compile("sgd")
+    history = model.fit(data, epochs=2, verbose=0, validation_data=data)
+    ends.append((model.networks["body"].get_weights(), history.history))
+for one, other in zip(ends[0][0], ends[1][0], strict=True):
+    np.testing.assert_allclose(one, other, atol=1e-5)
+for name in ends[0][1]:
+    np.testing.assert_allclose(ends[0][1][name], ends[1][1][name], atol=1e-4, err_msg=name)
+with strategy.scope():
+    recognizer = kerasfer.create("edge", "tiny", precision="mixed_float16", **kerasfer_settings).recognizer()
+    recognizer.compile("adam", "categorical_crossentropy")
+recognizer.fit(data, verbose=0)
+print("alike")
+"""
+
+
+def test_two_replicas_train_like_one():
+    result = subprocess.run([sys.executable, "-c", MIRRORED], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "alike" in result.stdout

@@ -15,7 +15,7 @@ import os
 import re
 import reprlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -25,9 +25,10 @@ import tensorflow as tf
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import LARGEST_FACE, ImageSpec
 from kerasfer.forks import use_tensorflow
+from kerasfer.losses import hits
 from kerasfer.models.ranges import RangeChecked
 from kerasfer.models.recognizer import Probabilities, Recognizer, refuse_hdf5
-from kerasfer.optimizers import FusedAdam, WarmAverage
+from kerasfer.optimizers import FusedAdam, WarmAverage, copied
 from kerasfer.priors import PriorError, training_shares
 
 __all__ = [
@@ -94,7 +95,10 @@ BATCH_KINDS: dict[str, dict[str, str]] = {
 }
 """The kinds of batch that models eat: kind -> key -> type and meaning. `kerasfer.batches` makes them."""
 
-PRECISIONS = ("float32", "mixed_bfloat16")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+Optimizers = str | keras.optimizers.Optimizer
+"""What names an optimizer: "adam", say, or one."""
+
 SCHEDULES = ("constant", "cosine", "steps")
 
 
@@ -126,7 +130,8 @@ class ModelConfig:
         channels: 1 (grey) or 3 (RGB).
         pixel_range: a key of `kerasfer.faces.PIXEL_RANGES`.
         expressions: names of the classes, in order: two or more, any names, each once.
-        precision: a Keras dtype policy: float32 or mixed_bfloat16.
+        precision: a Keras dtype policy: float32, mixed_bfloat16 or mixed_float16 (losses are scaled then). `create`
+            and `load` take a global policy other than float32 for it.
         seed: of the initial weights and of every random draw while training.
         batch_size: images a step, over all replicas.
         epochs: passes over the training set.
@@ -335,6 +340,33 @@ class OptimizerPlan:
     average: bool = True
 
 
+def chosen_precision(otherwise: str) -> str:
+    """The global dtype policy where somebody has set another than float32, else the one given."""
+    policy = keras.config.dtype_policy().name
+    return otherwise if policy == "float32" else policy
+
+
+class _Together:
+    """The optimizers of a model as Keras' callbacks see one: a learning rate that they read and set."""
+
+    built = True
+
+    def __init__(self, optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
+        self._optimizers = optimizers
+
+    @property
+    def learning_rate(self) -> Any:
+        """That of the first; when it is set, the others' change in proportion."""
+        return self._optimizers[0].learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: Any) -> None:
+        before = float(keras.ops.convert_to_numpy(self.learning_rate))
+        for optimizer in self._optimizers:
+            own = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+            optimizer.learning_rate = float(rate) * (own / before if before else 1.0)
+
+
 @contextlib.contextmanager
 def precision_scope(policy: str) -> Iterator[None]:
     """Layers made inside have this dtype policy."""
@@ -436,7 +468,7 @@ class FERModel(RangeChecked, keras.Model):
 
     def __init__(self, config: ModelConfig) -> None:
         use_tensorflow()
-        super().__init__(name=type(self).__name__.lower())
+        super().__init__(name=type(self).__name__.lower(), dtype="float32")
         if not isinstance(config, self.Config):
             raise ConfigError(f"{type(self).__name__} takes a {self.Config.__name__}, got {type(config).__name__}")
         self.config = config
@@ -449,6 +481,9 @@ class FERModel(RangeChecked, keras.Model):
             (), initializer="zeros", dtype="int64", trainable=False, name="step", aggregation="only_first_replica"
         )
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.loss_terms()}
+        self.test_trackers = {
+            name: self.trackers.get(name) or keras.metrics.Mean(name=name) for name in ("loss", "accuracy")
+        }
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.phase: tuple[bool, ...] | None = None
         self.built = True
@@ -472,7 +507,10 @@ class FERModel(RangeChecked, keras.Model):
 
     @abc.abstractmethod
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """One step on a batch of the class's `batch_kind`; returns the loss terms' running means."""
+        """One step on a batch of the class's `batch_kind`; returns the loss terms' running means.
+
+        It begins with `self.as_batch`, so that `Model.fit` may be given images and labels.
+        """
 
     @abc.abstractmethod
     def recognizer(self) -> keras.Model:
@@ -612,8 +650,8 @@ class FERModel(RangeChecked, keras.Model):
     def when_due(self, index: int, function: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         """Runs the function if `intervals()[index]` is due at this step.
 
-        A loop that sets `phase` decides while tracing, which works under every `tf.distribute` strategy; `Model.fit`
-        decides in the graph, which works on one replica.
+        A loop that sets `phase` decides while tracing, which works under every `tf.distribute` strategy, and so does
+        `Model.fit`; with `steps_per_execution` it decides in the graph, which works on one replica.
         """
         every = self.intervals()[index]
         if every == 1:
@@ -639,35 +677,109 @@ class FERModel(RangeChecked, keras.Model):
             return function() if self.phase[index] else otherwise()
         return tf.cond(holds(tf.convert_to_tensor(self.step)), function, otherwise)
 
-    def compile(self, total_steps: int | None = None, run_eagerly: bool = False) -> None:
-        """Makes the optimizers and builds their slots.
+    def compile(
+        self,
+        optimizer: Optimizers | Mapping[str, Optimizers] | None = None,
+        loss: None = None,
+        loss_weights: None = None,
+        metrics: None = None,
+        weighted_metrics: None = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = False,
+        auto_scale_loss: bool = True,
+        *,
+        total_steps: int | None = None,
+    ) -> None:
+        """Makes the optimizers and builds their slots; the arguments are those of `keras.Model.compile`.
 
         Args:
-            total_steps: length of the training; needed by every schedule but the constant one.
-            run_eagerly: passed to Keras, for `Model.fit`.
+            optimizer: by default the paper's. A name such as "adam" has the config's learning rates, an optimizer its
+                own; each of the model's is a copy. Or one for each of `optimizer_plans()`, by name.
+            loss, loss_weights, metrics, weighted_metrics: None: `train_step` has its own. To train with others compile
+                and fit `recognizer()`.
+            run_eagerly, steps_per_execution: for `Model.fit`.
+            jit_compile: whether `Model.fit` has XLA compile the step; "auto" does not.
+            auto_scale_loss: whether losses are scaled where the precision is mixed_float16, for each optimizer apart.
+            total_steps: length of the training; needed by every schedule but the constant one. Without it, an optimizer
+                named here keeps one learning rate.
+
+        Raises:
+            ConfigError: a loss or a metric; an optimizer that is unknown or missing; a schedule without `total_steps`;
+                a network that no optimizer moves, or two do.
         """
-        super().compile(optimizer=None, run_eagerly=run_eagerly, jit_compile=False)
+        others = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        given = [name for name, value in others.items() if value is not None]
+        if given:
+            raise ConfigError(
+                f"{type(self).__name__} has the losses of its train_step and takes no {given[0]}; compile and fit "
+                "model.recognizer() to train with others"
+            )
+        plans = self.optimizer_plans()
+        if isinstance(optimizer, Mapping) and set(optimizer) != set(plans):
+            raise ConfigError(f"the optimizers are {', '.join(plans)}; got {', '.join(optimizer) or 'none'}")
+        super().compile(
+            optimizer=None,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile is True,
+        )
         seen: dict[str, str] = {}
-        for name, plan in self.optimizer_plans().items():
+        for name, plan in plans.items():
             for network in plan.networks:
                 if network in seen:
                     raise ConfigError(f"network {network!r} is moved by both {seen[network]!r} and {name!r}")
                 seen[network] = name
             updates = total_steps and max(total_steps - plan.start, 1) * plan.updates
-            optimizer = plan.make(learning_rate=self._learning_rate(updates, plan.rate), **self._averaging(plan))
-            if not isinstance(optimizer, WarmAverage):
-                raise ConfigError(f"optimizer {name!r} is no WarmAverage: its averages would start at random weights")
+            wanted = optimizer[name] if isinstance(optimizer, Mapping) else optimizer
+            made = self._make_optimizer(name, plan, wanted, updates)
             variables = self.variables_of(*plan.networks)
-            optimizer.build(variables)
-            if optimizer.use_ema:
+            scaled = auto_scale_loss and self.config.precision == "mixed_float16"
+            self.optimizers[name] = keras.optimizers.LossScaleOptimizer(made) if scaled else made
+            self.optimizers[name].build(variables)
+            if made.use_ema:
                 # Until its first update, a network's averages are the weights that it starts with.
-                for variable, average in zip(variables, optimizer.averages, strict=True):
+                for variable, average in zip(variables, made.averages, strict=True):
                     average.assign(variable)
-            self.optimizers[name] = optimizer
         self._freeze(total_steps)
         idle = [name for name, net in self.networks.items() if net.trainable_variables and name not in seen]
         if set(idle) - set(self.frozen):
             raise ConfigError(f"no optimizer moves {', '.join(sorted(set(idle) - set(self.frozen)))}")
+        self.optimizer = _Together(list(self.optimizers.values()))
+        self._compiled = {
+            "optimizer": optimizer,
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": jit_compile,
+            "auto_scale_loss": auto_scale_loss,
+            "total_steps": total_steps,
+        }
+
+    def _make_optimizer(
+        self, name: str, plan: OptimizerPlan, wanted: Optimizers | None, updates: int | None
+    ) -> keras.optimizers.Optimizer:
+        if wanted is None:
+            made = plan.make(learning_rate=self._learning_rate(updates, plan.rate), **self._averaging(plan))
+            if not isinstance(made, WarmAverage):
+                raise ConfigError(f"optimizer {name!r} is no WarmAverage: its averages would start at random weights")
+            return made
+        try:
+            known = keras.optimizers.get(wanted)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"optimizer {name!r}: {wanted!r} is no Keras optimizer; give one, or its name") from error
+        settings = self._averaging(plan)
+        if isinstance(wanted, str):
+            one_rate = plan.rate * self.config.learning_rate
+            settings["learning_rate"] = self._learning_rate(updates, plan.rate) if updates else one_rate
+        return copied(known, **settings)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` was given, for a .keras file."""
+        return keras.saving.serialize_keras_object(getattr(self, "_compiled", {}))
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as a .keras file says."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
     def _freeze(self, total_steps: int | None) -> None:
         """Has the optimizers hold, for `freeze_epochs`, all weights that do not depend on the classes."""
@@ -687,7 +799,7 @@ class FERModel(RangeChecked, keras.Model):
             held = [variable for variable in self.variables_of(*plan.networks) if id(variable) not in depends]
             updates = max(steps - plan.start, 0) * plan.updates
             if held and updates:
-                self.optimizers[name].hold(held, updates)
+                self._inner(name).hold(held, updates)
 
     def class_weights(self) -> dict[str, tuple[int, ...]]:
         """What a new head replaces: of each network the places, in `weights`, of those that depend on the classes.
@@ -779,8 +891,26 @@ class FERModel(RangeChecked, keras.Model):
         """Moves the networks of one optimizer or of several, and no others, down the loss."""
         names = (optimizers,) if isinstance(optimizers, str) else optimizers
         variables = [self.variables_of(*self.optimizer_plans()[name].networks) for name in names]
-        for name, gradients, moved in zip(names, tape.gradient(loss, variables), variables):
+        scales = [self._loss_scale(name) for name in names]
+        first = scales[0]
+        start = None if first is None else tf.cast(first, loss.dtype)
+        for name, gradients, moved, scale in zip(
+            names, tape.gradient(loss, variables, output_gradients=start), variables, scales
+        ):
+            if scale is not first:
+                gradients = [gradient if gradient is None else gradient * (scale / first) for gradient in gradients]
             self.optimizers[name].apply(gradients, moved)
+
+    def _inner(self, name: str) -> WarmAverage:
+        """The optimizer itself, without what scales its loss."""
+        optimizer = self.optimizers[name]
+        return getattr(optimizer, "inner_optimizer", optimizer)
+
+    def _loss_scale(self, name: str) -> tf.Tensor | None:
+        """What an optimizer wants its loss multiplied by; None if it does not scale losses."""
+        optimizer = self.optimizers[name]
+        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        return tf.convert_to_tensor(optimizer.dynamic_scale) if scales else None
 
     def recognizer_of(self, image: keras.KerasTensor, logits: keras.KerasTensor, feature_layer: str) -> Recognizer:
         """The recognizer from its input to its logits, Keras tensors of the networks' own graph.
@@ -823,7 +953,76 @@ class FERModel(RangeChecked, keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        return list(self.trackers.values())
+        return list({**self.test_trackers, **self.trackers}.values())
+
+    def as_batch(self, data: Any) -> dict[str, tf.Tensor]:
+        """What `train_step` was given, as a batch of the model's kind.
+
+        Args:
+            data: such a batch, a dict; images; or images and labels, where the kind has no more than these. Labels may
+                be class numbers, int (n,).
+
+        Raises:
+            ConfigError: an entry of the batch is missing, or there are sample weights.
+        """
+        batch = self._by_name(data)
+        kind = self.batch_kind_of(self.config)
+        missing = [name for name in BATCH_KINDS[kind] if name not in batch]
+        if missing:
+            raise ConfigError(
+                f"{type(self).__name__} eats batches of the kind {kind}, dicts of {', '.join(BATCH_KINDS[kind])}; "
+                f"this one has no {', '.join(missing)} (kerasfer.batches makes them)"
+            )
+        return batch
+
+    def _by_name(self, data: Any) -> dict[str, tf.Tensor]:
+        if isinstance(data, Mapping):
+            batch = dict(data)
+        else:
+            images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+            if weights is not None:
+                raise ConfigError(f"{type(self).__name__} takes no sample weights; draw what counts more more often")
+            batch = {"image": images} if labels is None else {"image": images, "label": labels}
+        for name in batch:
+            if name.endswith("label") and name not in ("identity_label", "pose_label"):
+                labels = tf.convert_to_tensor(batch[name])
+                if labels.shape.rank == 1 or labels.dtype.is_integer and labels.shape[-1] == 1:
+                    labels = tf.one_hot(tf.reshape(tf.cast(labels, tf.int32), (-1,)), len(self.label_space))
+                batch[name] = tf.cast(labels, tf.float32)
+        return batch
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """For `Model.evaluate`: cross entropy and accuracy of the recognizer on images and labels."""
+        batch = self._by_name(data)
+        start = "expression_" if "expression_image" in batch else ""
+        if f"{start}label" not in batch:
+            raise ConfigError(f"{type(self).__name__} is evaluated on images and labels; this batch has no labels")
+        labels = batch[f"{start}label"]
+        probabilities = tf.cast(self(batch[f"{start}image"], training=False), tf.float32)
+        self.test_trackers["loss"].update_state(keras.losses.categorical_crossentropy(labels, probabilities))
+        self.test_trackers["accuracy"].update_state(hits(labels, probabilities))
+        return {name: tracker.result() for name, tracker in self.test_trackers.items()}
+
+    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
+        """Keras' step of `fit`; of a model whose step has parts that are not always due, one for each `phase`."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        self.phase = None
+        if self.steps_per_execution > 1 or not (self.intervals() or self.starts()):
+            super().make_train_function(force=True)
+            return self.train_function
+        keras_step = super().make_train_function
+        made: dict[tuple[bool, ...], Callable[[Any], Any]] = {}
+
+        def step(iterator: Any) -> Any:
+            phase = self.phase = self.phase_at(int(self.step.numpy()))
+            if phase not in made:
+                keras_step(force=True)
+                made[phase], self.train_function = self.train_function, step
+            return made[phase](iterator)
+
+        self.train_function = step
+        return step
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Probabilities of aligned faces: the recogniser's answer."""
@@ -848,7 +1047,7 @@ class FERModel(RangeChecked, keras.Model):
         averaged = {name: plan for name, plan in self.optimizer_plans().items() if plan.average}
         for name, plan in averaged.items():
             variables = self.variables_of(*plan.networks)
-            for variable, average in zip(variables, self.optimizers[name].averages, strict=True):
+            for variable, average in zip(variables, self._inner(name).averages, strict=True):
                 kept.append((variable, variable.numpy()))
                 variable.assign(average.numpy())
         try:

@@ -385,6 +385,7 @@ class DCGANFER(FERModel):
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """D, then G, on one batch of faces and as many of z."""
+        batch = self.as_batch(batch)
         real = batch["image"]
         z = 2.0 * self.uniform((tf.shape(real)[0], self.config.latent), _Z) - 1.0
         statistics = self.networks["discriminator"].non_trainable_variables

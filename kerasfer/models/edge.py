@@ -193,6 +193,7 @@ class Edge(FERModel):
         copy_layers(encoder if self.config.norm else folded, self.networks["body"])
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        batch = self.as_batch(batch)
         images, labels = batch["image"], batch["label"]
         share, softening = self.config.teacher_share, self.config.softening
         with tf.GradientTape() as tape:

@@ -609,6 +609,7 @@ class FESR(FERModel):
     # -- one training step, Algorithm 1 --------------------------------------------------------------------------------
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        batch = self.as_batch(batch)
         if self.generates:
             self._train_together(batch)
         if not self.joins:

@@ -533,6 +533,7 @@ class G2FER(FERModel):
     # -- one training step ---------------------------------------------------------------------------------------------
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        batch = self.as_batch(batch)
         if self.generates:
             self._train_together(batch)
         else:

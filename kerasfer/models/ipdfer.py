@@ -465,6 +465,7 @@ class IPDFER(FERModel):
     # -- one training step ---------------------------------------------------------------------------------------------
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        batch = self.as_batch(batch)
         images, labels = batch["image"], batch["label"]
         if not self.generates:
             self._train_baseline(images, labels)

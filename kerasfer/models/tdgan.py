@@ -424,6 +424,7 @@ class TDGAN(FERModel):
     # -- one training step ---------------------------------------------------------------------------------------------
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        batch = self.as_batch(batch)
         if self.config.variant == "cnn_base":
             self._train_expression_discriminator(batch["image"], batch["label"], count_accuracy=True)
         else:

@@ -339,7 +339,7 @@ class Experiment:
             tables.append(self._named_faces(table, model))
         size = min(model.config.batch_size, len(tables[0]))
         batches = BATCH_MAKERS[kind](*tables, model.image_spec, model.label_space, size, seed=seed)
-        trained.compile(batches.steps_per_epoch)
+        trained.compile(total_steps=batches.steps_per_epoch)
         return training.fit(model, batches, folder, on_epoch_end=watchers, verbose=self.verbose)
 
     def _named_faces(self, table: FaceTable, model: Any) -> FaceTable:
