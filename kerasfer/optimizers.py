@@ -42,11 +42,13 @@ class WarmAverage:
 def copied(optimizer: keras.optimizers.Optimizer, **changes: Any) -> keras.optimizers.Optimizer:
     """A new optimizer of the same kind and settings, but for the changes; its running averages warm up.
 
-    One that scales losses is left out: the copy is of the one inside.
+    Of Adam the copy is a `FusedAdam`. One that scales losses is left out: the copy is of the one inside.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     kind = type(optimizer)
-    if not issubclass(kind, WarmAverage):
+    if kind is keras.optimizers.Adam and not optimizer.amsgrad:
+        kind = FusedAdam
+    elif not issubclass(kind, WarmAverage):
         kind = type(kind.__name__, (WarmAverage, kind), {})
     return kind.from_config({**optimizer.get_config(), **changes})
 

@@ -296,7 +296,7 @@ def test_checkpoints_of_keras_hold_the_optimizer(edge, tmp_path):
 def test_the_optimizers_that_compile_makes():
     model = zoo.create("tdgan", "tiny", average=0.5, learning_rate=3e-4)
     model.compile("adam")
-    assert {type(optimizer).__name__ for optimizer in model.optimizers.values()} == {"Adam"}
+    assert {type(optimizer).__name__ for optimizer in model.optimizers.values()} == {"FusedAdam"}
     assert float(model.optimizers["generator"].learning_rate) == pytest.approx(3e-4)
     assert len({id(optimizer) for optimizer in model.optimizers.values()}) == len(model.optimizer_plans()) == 4
     with model.averaged_weights():
@@ -304,6 +304,8 @@ def test_the_optimizers_that_compile_makes():
     model.compile(keras.optimizers.SGD(0.25, momentum=0.5))
     assert {float(optimizer.learning_rate) for optimizer in model.optimizers.values()} == {0.25}
     assert {optimizer.momentum for optimizer in model.optimizers.values()} == {0.5}
+    with pytest.raises(ConfigError, match="freeze_epochs need Adam"):
+        zoo.create("edge", "tiny", epochs=2, freeze_epochs=1).compile("sgd", total_steps=4)
     model.compile({name: "sgd" if name == "generator" else "adam" for name in model.optimizer_plans()})
     assert type(model.optimizers["generator"]).__name__ == "SGD"
     model.optimizer.learning_rate = 1e-5

@@ -798,6 +798,8 @@ class FERModel(RangeChecked, keras.Model):
         for name, plan in self.optimizer_plans().items():
             held = [variable for variable in self.variables_of(*plan.networks) if id(variable) not in depends]
             updates = max(steps - plan.start, 0) * plan.updates
+            if held and updates and not isinstance(self._inner(name), FusedAdam):
+                raise ConfigError("freeze_epochs need Adam: compile() or compile('adam')")
             if held and updates:
                 self._inner(name).hold(held, updates)
 
