@@ -1,4 +1,4 @@
-"""The Dockerfile, without Docker: its steps name what is there, ask the index alone, and work in a clean environment."""
+"""The Dockerfile, without Docker: its steps name what is there, ask the index alone, work in a clean environment."""
 
 from __future__ import annotations
 

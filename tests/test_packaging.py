@@ -20,6 +20,7 @@ BUNDLED = sorted(path.parent.name for path in ROOT.glob("saved_models/*/config.j
 
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "skimage": "scikit-image"}
 DISTRIBUTIONS |= {"ai_edge_litert": "ai-edge-litert", "pillow_heif": "pillow-heif"}
+DISTRIBUTIONS |= {"prometheus_client": "prometheus-client", "python_multipart": "python-multipart"}
 """Name of an import -> name of the package that brings it, where the two differ."""
 
 
