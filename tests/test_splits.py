@@ -187,6 +187,8 @@ def test_cross_database_keeps_the_classes_of_both() -> None:
     split = splits.cross_database(seven, three)
     assert split.train.label_space.labels == split.test.label_space.labels == ("neutral", "happiness", "contempt")
     assert split.train["expression"].tolist() == [0, 1, 7, 7] and split.test["expression"].tolist() == [7, 1, 0]
+    two = FaceTable("two", three.source, three.columns, LabelSpace.of(["neutral", "happiness"]))
+    assert splits.cross_database(seven, two).train["expression"].tolist() == [0, 1]
     with pytest.raises(DatasetError, match="the sets share 1 expressions"):
         splits.cross_database(seven, FaceTable("one", three.source, three.columns, LabelSpace.of(["fear"])))
     with pytest.raises(DatasetError, match="seven has no face with one of neutral"):
@@ -222,6 +224,7 @@ def test_repeated_runs_and_first_people() -> None:
     split = splits.Split("s", faces.select([0]), faces.select([1]))
     runs = splits.repeated(split, 2)
     assert [run.name for run in runs] == ["s run 1 of 2", "s run 2 of 2"] and runs[1].test is split.test
+    assert [run.name for run in splits.repeated(split, 1)] == ["s run 1 of 1"]
     with pytest.raises(DatasetError, match="at least 1 run"):
         splits.repeated(split, 0)
     assert splits.first_identities(faces, 2)["identity"].tolist() == ["a", "b"]
@@ -391,3 +394,93 @@ def test_the_part_to_train_on_beside_another_set() -> None:
     part, said = splits.train_part(divided())
     assert set(part["split"]) == {"train"} and "left aside: 2 of no part, 3 of test, 4 of valid" in said
     assert len(splits.train_part(table([0, 1])).table) == 2
+
+
+def test_what_is_held_out_by_default_is_what_earlier_runs_held_out() -> None:
+    """A run that goes on must find its faces: a tenth with the seed 0, of a share with the next, by the same draws."""
+    faces = table([row % 3 for row in range(90)])
+    parts = splits.training_parts(faces, share=0.5)
+    whole = splits.holdout(faces, 0.1, seed=0)
+    assert parts.valid["path"].tolist() == whole.test["path"].tolist()
+    assert parts.train["path"].tolist() == splits.holdout(whole.train, 0.5, seed=1).test["path"].tolist()
+    named = faces.with_columns(identity=[f"p{row % 30}" for row in range(90)])
+    assert splits.training_parts(named).valid["path"].tolist() == splits.holdout(named, 0.1).test["path"].tolist()
+
+
+def test_defaults(people: FaceTable) -> None:
+    def sides(found: list[splits.Split]) -> list[tuple[list[str], list[str]]]:
+        return [(split.train["path"].tolist(), split.test["path"].tolist()) for split in found]
+
+    assert len(splits.subject_independent_folds(people)) == 10
+    assert sides([splits.subject_holdout(people)]) == sides([splits.holdout(people, 0.2, 0)])
+    assert sides(splits.repeated_holdouts(people)) == sides([splits.holdout(people, 0.1, seed) for seed in range(5)])
+
+
+def test_shares_that_no_whole_numbers_tell(people: FaceTable) -> None:
+    for part in (0.0001, 0.99999):
+        with pytest.raises(DatasetError, match=r"must lie between 0.001 and 0.999"):
+            splits.holdout(people, part)
+
+
+def test_the_nameless_may_be_in_several_official_folds() -> None:
+    faces = table([0, 1, 0, 2], fold=[1, 1, 2, 2], identity=["a", "", "", "b"])
+    assert [len(fold.test) for fold in splits.official_folds(faces)] == [2, 2]
+    with pytest.raises(DatasetError, match="0 people asked for, there are 2"):
+        splits.top_identities(faces, 0)
+    with pytest.raises(DatasetError, match="0 people asked for, there are 2"):
+        splits.first_identities(faces, 0)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What is read of a set with every part, whose test part may be missing: `absent` says so."""
+    read: list[dict[str, object]] = []
+
+    def load(name: str, root: object, split: str | None = None, **options: object) -> FaceTable:
+        read.append({"name": name, "split": split, **options})
+        if "absent" in options and options["absent"] in (split, "every"):
+            raise DatasetError(f"{name}: no images of {split}")
+        found = divided()
+        return found if split is None else found.where(split=split)
+
+    monkeypatch.setattr(splits.datasets, "load", load)
+    return read
+
+
+def test_of_large_sets_no_more_is_read_than_is_used(reads: list[dict[str, object]]) -> None:
+    def of_last() -> list[object]:
+        found = [entry["split"] for entry in reads]
+        reads.clear()
+        return found
+
+    train, valid, said = splits.load_training_parts("ferplus", "root", size=1)
+    assert (len(train), len(valid)) == (20, 4) and "left aside" not in said and all(read["size"] == 1 for read in reads)
+    assert sorted(of_last()) == ["train", "valid"]
+    train, valid, _ = splits.load_training_parts("ferplus", "root", 0.2, train_options={"labels": "probability"})
+    assert (len(train), len(valid)) == (16, 4) and reads == [
+        {"name": "ferplus", "split": "train", "labels": "probability"}
+    ]
+    reads.clear()
+    splits.load_training_parts("ferplus", "root", train_options={"labels": "probability"})
+    assert ["labels" in read for read in sorted(reads, key=lambda read: str(read["split"]))] == [True, False]
+    reads.clear()
+    splits.load_training_parts("ferplus", "root", split="valid", hold_out=0.5)
+    assert of_last() == ["valid"]
+    train, valid, _ = splits.load_training_parts("ferplus", "root", split="all")
+    assert len(train) + len(valid) == 29 and of_last() == [None]
+    assert len(splits.load_training_parts("csv", "root").train) == 20 and of_last() == [None]
+    assert len(splits.load_train_part("ferplus", "root").table) == 20 and of_last() == ["train"]
+    assert len(splits.load_train_part("csv", "root").table) == 20 and of_last() == [None]
+
+
+def test_what_is_read_to_test_on(reads: list[dict[str, object]]) -> None:
+    assert len(splits.load_evaluation_part("synthetic").table) == 3
+    assert len(splits.load_evaluation_part("csv", "root").table) == 3
+    table, said = splits.load_evaluation_part("csv", "root", "valid")
+    assert len(table) == 4 and said == "faces: 4 faces to test on (the part valid)"
+    assert len(splits.load_evaluation_part("synthetic", split="all").table) == 29
+    assert [entry["split"] for entry in reads] == ["test", None, "valid", None]
+    table, said = splits.load_evaluation_part("ferplus", "root", absent="test")
+    assert len(table) == 4 and said.endswith("; the part test cannot be read: ferplus: no images of test")
+    with pytest.raises(DatasetError, match="ferplus: no images of test"):
+        splits.load_evaluation_part("ferplus", "root", absent="every")
