@@ -9,6 +9,7 @@ import os
 import posixpath
 import stat
 import struct
+import threading
 import weakref
 import zipfile
 import zlib
@@ -135,7 +136,7 @@ class ZipSource:
         return content
 
     def _open(self) -> None:
-        file = os.open(self.archive, os.O_RDONLY)
+        file = os.open(self.archive, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         weakref.finalize(self, os.close, file)
         self._file = file
 
@@ -179,7 +180,7 @@ class _Entry(NamedTuple):
             raise ValueError("a link; put the file itself into the archive")
         if self.encrypted or self.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError("encrypted or packed in a way that is not read; unpack it and name the folder")
-        header = os.pread(file, _LOCAL_HEADER, self.header)
+        header = _read_at(file, _LOCAL_HEADER, self.header)
         if len(header) < _LOCAL_HEADER or not header.startswith(b"PK\x03\x04"):
             raise ValueError("it is not where the list of files says")
         start = (
@@ -192,12 +193,24 @@ class _Entry(NamedTuple):
             raise ValueError(f"the archive has no room for its {self.packed} bytes")
         if self.size > min(LARGEST_FILE, _MOST_INFLATED * (self.packed + 1)):
             raise ValueError(f"{self.packed} bytes cannot hold its {self.size}, or they are too many")
-        content = os.pread(file, self.packed, start)
+        content = _read_at(file, self.packed, start)
         if self.method == zipfile.ZIP_DEFLATED:
             content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, self.size + 1)
         if len(content) != self.size or zlib.crc32(content) != self.checksum:
             raise ValueError("its checksum does not match")
         return content
+
+
+_seeking = threading.Lock()
+
+
+def _read_at(file: int, length: int, start: int) -> bytes:
+    """Bytes of an open file from some place on, for several threads at once; Windows has no `os.pread`."""
+    if hasattr(os, "pread"):
+        return os.pread(file, length, start)
+    with _seeking:
+        os.lseek(file, start, os.SEEK_SET)
+        return os.read(file, length)
 
 
 LARGEST_FILE = 1 << 30
