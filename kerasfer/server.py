@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 import ipaddress
+import math
 import re
 import socket
 from collections.abc import Iterable, Sequence
@@ -83,10 +84,13 @@ def _protocol(limits: Limits) -> type[H11Protocol]:
     """uvicorn's protocol, which waits for a request no longer than the limits say."""
 
     class Protocol(H11Protocol):
+        _reading: asyncio.TimerHandle | None = None
+        _writing: asyncio.TimerHandle | None = None
+        _since = 0.0
+        _stalled = math.inf
+
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._stalled: float | None = None
-            self._writing: asyncio.TimerHandle | None = None
             self._await_request()
             if len(self.connections) > limits.connections:
                 self._make_room()
@@ -107,7 +111,7 @@ def _protocol(limits: Limits) -> type[H11Protocol]:
         def handle_events(self) -> None:
             answering = self.cycle
             super().handle_events()
-            if self.cycle is not answering and not self.cycle.response_complete:
+            if self.cycle is not answering and not self.cycle.response_complete and self._reading is not None:
                 self._reading.cancel()
 
         def on_response_complete(self) -> None:
@@ -121,7 +125,7 @@ def _protocol(limits: Limits) -> type[H11Protocol]:
 
         def resume_writing(self) -> None:
             super().resume_writing()
-            self._stalled = None
+            self._stalled = math.inf
             if self._writing is not None:
                 self._writing.cancel()
 
@@ -129,7 +133,7 @@ def _protocol(limits: Limits) -> type[H11Protocol]:
             self._refuse(400, msg)
 
         def _await_request(self) -> None:
-            if getattr(self, "_reading", None) is not None:
+            if self._reading is not None:
                 self._reading.cancel()
             self._since = self.loop.time()
             self._reading = self.loop.call_later(limits.header_seconds, self._give_up)
@@ -167,11 +171,15 @@ def _protocol(limits: Limits) -> type[H11Protocol]:
             others = [other for other in self.connections if other is not self and isinstance(other, Protocol)]
             idle = [other for other in others if other.cycle is None or other.cycle.response_complete]
             late = self.loop.time() - _PATIENCE
-            stalled = [other for other in others if other._stalled is not None and other._stalled < late]
-            if idle or stalled:
-                victim = min(idle, key=lambda other: other._since) if idle else min(stalled, key=lambda o: o._stalled)
-                self.connections.discard(victim)
-                victim.transport.abort()
+            stalled = [other for other in others if other._stalled < late]
+            if idle:
+                victim = min(idle, key=lambda other: other._since)
+            elif stalled:
+                victim = min(stalled, key=lambda other: other._stalled)
+            else:
+                return
+            self.connections.discard(victim)
+            victim.transport.abort()
 
     return Protocol
 

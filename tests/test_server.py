@@ -287,6 +287,19 @@ def test_stalled_clients_hold_neither_threads_nor_others(site):
         assert len(ask(address, "/large.wasm")[2]) == 8_000_000
 
 
+def test_a_new_client_is_preferred_to_those_that_take_no_answer(site, monkeypatch):
+    """Where all connections are being answered, it is turned away as long as any client may yet go on."""
+    with running(site, limits=Limits(connections=4)) as address, contextlib.ExitStack() as stack:
+        for _ in range(4):
+            client = stack.enter_context(connect(address))
+            client.sendall(b"GET /huge.wasm HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+        status, headers, _ = ask(address)
+        assert status == 503 and headers["X-Content-Type-Options"] == "nosniff"
+        monkeypatch.setattr("kerasfer.server._PATIENCE", 0)
+        assert ask(address)[0] == 200
+
+
 def test_downloads_beside_each_other(site):
     with running(site, limits=Limits(connections=40)) as address:
         sizes = []
