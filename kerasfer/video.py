@@ -5,10 +5,12 @@
             for face in frame.faces:
                 print(frame.time, face.person, face.prediction.expression)
 
-Following: the detector looks at every fifth frame, and in those between the face mesh goes on from where it was. A
-face that the detector finds is the person whose box it overlaps most, if by three tenths or more and if that person was
-seen within the last second; else it is a new person. Smoothing: each probability is averaged over time, with weights
-that fall by half in `smoothing` seconds.
+Following: the detector looks at every fifth frame, and in those between the face mesh goes on from where it was. At the
+beginning, where the scene changes (at most twice a second) and every three seconds, the detector "quick" looks more
+closely: it finds small faces beside large ones then, and the mesh goes on from them for as long as it sees a face
+there. A face that the detector finds is the person whose box it overlaps most, if by three tenths or more and if that
+person was seen within the last second; else it is a new person. Smoothing: each probability is averaged over time, with
+weights that fall by half in `smoothing` seconds.
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ import os
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from kerasfer import lite
-from kerasfer.detection import find_detector, head_pose
+from kerasfer import images, lite
+from kerasfer.detection import DETECTORS, blazeface, find_detector, head_pose
 from kerasfer.detection.blazeface import Candidate
-from kerasfer.detection.mesh import CONFIRMED, PRESENT, fit, follow, landmarks_of, region
+from kerasfer.detection.mesh import CONFIRMED, PRESENT, fit, follow, follow_from, landmarks_of, region
 from kerasfer.faces import Box, DetectedFace, HeadPose, Prediction
 from kerasfer.frames import VIDEO_SUFFIXES, Frame, Video, VideoError, VideoWriter, camera_number, open_video
 from kerasfer.models import DEFAULT_RECOGNIZER
@@ -59,6 +61,18 @@ SAME_FACE = 0.6
 PATIENCE = 1.0
 """Seconds that a person is remembered for without being seen."""
 
+CLOSE_EVERY = 3.0
+"""Seconds after which the detector looks closely again."""
+
+CLOSE_APART = 0.5
+"""Least seconds between two close looks."""
+
+CUT = 16.0
+"""Mean difference of two frames, reduced to a few grey pixels, from which on the scene has changed; of 255."""
+
+REDUCED = (9, 16)
+"""Height and width to which frames are reduced to see that."""
+
 AHEAD = 8
 """Frames that one stage may be ahead of the next."""
 
@@ -79,6 +93,9 @@ class _Person:
     points: np.ndarray | None = None
     frame: np.ndarray | None = None
     """Where the box lies in the mesh's square: centre and size, in sides of the square, (4,)."""
+    square: tuple[np.ndarray, float, float] | None = None
+    """Where the mesh was in a frame of an earlier run, as `mesh.region` tells."""
+    score: float = 1.0
 
 
 class Tracker:
@@ -98,13 +115,31 @@ class Tracker:
         self._minimum_score = minimum_score
         self._people: list[_Person] = []
         self._count = 0
+        self._closer = blazeface.find_closely if self._find is DETECTORS["quick"] else None
+        self._looks: dict[int, dict[str, Any]] = {}
+        self._reduced: np.ndarray | None = None
+        self._closest: float | None = None
+        self._look_state: dict[str, Any] | None = None
 
     def find(self, frame: Frame) -> list[Candidate] | None:
         """What the detector sees in a frame, None in one that it does not look at.
 
-        This takes the frame alone: it may go on ahead of `update`, in another thread.
+        This takes the frames alone, one after the other: it may go on ahead of `update`, in another thread.
         """
-        return self._find(frame.image, self._minimum_score) if frame.number % self.every == 0 else None
+        if frame.number % self.every:
+            return None
+        if self._closer is None:
+            return self._find(frame.image, self._minimum_score)
+        reduced = images.to_grey(images.resize(frame.image, REDUCED))
+        since = np.inf if self._closest is None else frame.time - self._closest
+        close = bool(since >= CLOSE_EVERY or since >= CLOSE_APART and self._is_cut(reduced))
+        self._reduced = reduced
+        self._closest = frame.time if close else self._closest
+        self._looks[frame.number] = {"close": close, "reduced": reduced.tobytes().hex()}
+        return (self._closer if close else self._find)(frame.image, self._minimum_score)
+
+    def _is_cut(self, reduced: np.ndarray) -> bool:
+        return self._reduced is not None and np.abs(reduced.astype(np.float32) - self._reduced).mean() > CUT
 
     def update(self, frame: Frame, seen: list[Candidate] | None = None) -> list[tuple[int, DetectedFace]]:
         """The faces in the next frame: number of the person, from 1 on, and the face; ordered by the number.
@@ -114,35 +149,63 @@ class Tracker:
             seen: what `find` said of it; found out here by default.
         """
         seen = self.find(frame) if seen is None else seen
+        self._look_state = self._looks.pop(frame.number, None)
         if seen is not None:
-            self._look(frame, seen)
+            self._look(frame, seen, self._look_state is None or self._look_state["close"])
         else:
             self._follow(frame)
         self._people = [person for person in self._people if frame.time - person.seen <= PATIENCE]
         present = [person for person in self._people if person.face is not None]
         return [(person.number, person.face) for person in sorted(present, key=lambda person: person.number)]
 
-    def restore(self, time: float, boxes: Mapping[int, Box]) -> None:
-        """Notes who was where in a frame of an earlier run; `update` must then go on with a frame for the detector."""
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs, beside the boxes, to go on after the frame that `update` saw last; as JSON holds it."""
+        people = {}
         for person in self._people:
-            person.face = None
+            if person.face is not None and person.points is not None:
+                center, side, roll = region(person.points)
+                numbers = (*center, side, roll, *person.frame, person.face.score)
+                people[str(person.number)] = [float(number) for number in numbers]
+        return {"people": people, **({} if self._look_state is None else {"look": self._look_state})}
+
+    def restore(self, time: float, boxes: Mapping[int, Box], state: Mapping[str, Any] | None = None) -> None:
+        """Notes who was where in a frame of an earlier run; `update` must then go on with a frame for the detector.
+
+        Args:
+            time: the frame's.
+            boxes: number of the person -> where the face was.
+            state: what `state` told after that frame.
+        """
+        look = (state or {}).get("look")
+        if look is not None:
+            self._reduced = np.frombuffer(bytes.fromhex(look["reduced"]), np.uint8).reshape(REDUCED)
+            self._closest = time if look["close"] else self._closest
+        elif self._closest is None:
+            self._closest = time
+        for person in self._people:
+            person.face = person.square = person.points = None
         known = {person.number: person for person in self._people}
         for number, box in boxes.items():
             person = known.get(number)
             if person is None:
-                self._people.append(_Person(number, box, time))
+                person = _Person(number, box, time)
+                self._people.append(person)
             else:
                 person.box, person.seen = box, time
+            if numbers := (state or {}).get("people", {}).get(str(number)):
+                person.square = (np.array(numbers[:2]), numbers[2], numbers[3])
+                person.frame, person.score = np.array(numbers[4:8]), numbers[8]
         self._count = max(self._count, *boxes, 0)
         self._people = [person for person in self._people if time - person.seen <= PATIENCE]
 
-    def _look(self, frame: Frame, seen: list[Candidate]) -> None:
+    def _look(self, frame: Frame, seen: list[Candidate], close: bool) -> None:
         found = []
         for candidate in seen:
             presence = PRESENT if candidate.trusted else CONFIRMED
             points = fit(frame.image, candidate.box, candidate.roll, presence)
             if points is not None or candidate.trusted:
                 found.append((candidate, points))
+        before = {person.number: _square(person) for person in self._people}
         for person in self._people:
             person.face = None
         free = [person for person in self._people if frame.time - person.seen <= PATIENCE]
@@ -163,6 +226,26 @@ class Tracker:
                 person = _Person(self._count, candidate.box, frame.time)
                 self._people.append(person)
             _place(person, candidate, points, frame.time)
+        if not close:
+            taken = {person.number for person in chosen.values()}
+            self._go_on(
+                frame, [person for person in free if before[person.number] and person.number not in taken], before
+            )
+
+    def _go_on(
+        self, frame: Frame, people: list[_Person], before: dict[int, tuple[np.ndarray, float, float] | None]
+    ) -> None:
+        """Follows those whom a look that was not close did not find: small faces, above all."""
+        seen = [person for person in self._people if person.face is not None]
+        for person in people:
+            person.points = follow_from(frame.image, before[person.number])
+            if person.points is None:
+                continue
+            face = _face(_moved(person), person.score, person.points)
+            if any(other.box.intersection_over_union(face.box) > SAME_PERSON for other in seen):
+                continue
+            person.box, person.seen, person.face = face.box, frame.time, face
+            seen.append(person)
 
     def _follow(self, frame: Frame) -> None:
         seen: list[_Person] = []
@@ -180,9 +263,16 @@ class Tracker:
             seen.append(person)
 
 
+def _square(person: _Person) -> tuple[np.ndarray, float, float] | None:
+    """Where the mesh of somebody who was there in the frame before was; None if there was none."""
+    if person.face is None or person.points is None:
+        return person.square
+    return region(person.points)
+
+
 def _place(person: _Person, candidate: Candidate, points: np.ndarray | None, seen: float) -> None:
     person.box, person.seen, person.points = candidate.box, seen, points
-    person.face = _face(candidate.box, candidate.score, points)
+    person.face, person.square, person.score = _face(candidate.box, candidate.score, points), None, candidate.score
     if points is not None:
         center, side, _ = region(points)
         size = np.array([candidate.box.width, candidate.box.height])
@@ -255,12 +345,14 @@ class FrameResult:
         number, time: as of `Frame`.
         faces: in the order of the people's numbers.
         image: the frame, uint8 RGB (height, width, 3); None of one that was read back.
+        state: what `Tracker.state` told after it.
     """
 
     number: int
     time: float
     faces: list[PersonFace]
     image: np.ndarray | None = None
+    state: dict[str, Any] | None = None
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> FrameResult:
@@ -276,7 +368,7 @@ class FrameResult:
                 action_units=face["action_units"] and {int(n): value for n, value in face["action_units"].items()},
             )
             faces.append(PersonFace(face["person"], prediction, face["measured"]))
-        return cls(entry["frame"], entry["time"], faces)
+        return cls(entry["frame"], entry["time"], faces, state=entry.get("state"))
 
     def to_json(self) -> dict[str, Any]:
         """Everything but image and landmarks, as plain numbers, strings and lists, exactly."""
@@ -296,7 +388,16 @@ class FrameResult:
                 }
                 for face in self.faces
             ],
+            "state": self.state,
         }
+
+
+class _Followed(NamedTuple):
+    """A frame between following and recognition."""
+
+    frame: Frame
+    people: list[tuple[int, DetectedFace]]
+    state: dict[str, Any]
 
 
 class VideoRecognizer:
@@ -346,7 +447,8 @@ class VideoRecognizer:
             frames: its results, from the first on, as many as `kept` says.
         """
         for frame in frames:
-            self._tracker.restore(frame.time, {face.person: face.prediction.box for face in frame.faces})
+            boxes = {face.person: face.prediction.box for face in frame.faces}
+            self._tracker.restore(frame.time, boxes, frame.state)
             for face in frame.faces:
                 self._smoother.update(face.person, frame.time, face.measured)
 
@@ -363,12 +465,12 @@ class VideoRecognizer:
     def _searched(self, frame: Frame) -> tuple[Frame, list[Candidate] | None]:
         return frame, self._tracker.find(frame)
 
-    def _followed(self, searched: tuple[Frame, list[Candidate] | None]) -> tuple[Frame, list[tuple[int, DetectedFace]]]:
+    def _followed(self, searched: tuple[Frame, list[Candidate] | None]) -> _Followed:
         frame, seen = searched
-        return frame, self._tracker.update(frame, seen)
+        return _Followed(frame, self._tracker.update(frame, seen), self._tracker.state())
 
-    def _recognized(self, followed: tuple[Frame, list[tuple[int, DetectedFace]]]) -> FrameResult:
-        frame, people = followed
+    def _recognized(self, followed: _Followed) -> FrameResult:
+        frame, people = followed.frame, followed.people
         faces = [face for _, face in people]
         predictions = self._classifier(faces, [self._classifier.aligned(frame.image, face) for face in faces])
         results = []
@@ -377,7 +479,7 @@ class VideoRecognizer:
             shown = max(averaged, key=averaged.__getitem__)
             smooth = dataclasses.replace(prediction, expression=shown, probabilities=averaged)
             results.append(PersonFace(number, smooth, prediction.probabilities))
-        return FrameResult(frame.number, frame.time, results, frame.image)
+        return FrameResult(frame.number, frame.time, results, frame.image, followed.state)
 
 
 def recognize_video(

@@ -230,6 +230,72 @@ def test_stopped_and_taken_up_is_as_if_never_stopped():
     assert written[:kept] + rest == whole
 
 
+def pair(number, left=40):
+    """A large face that moves and a small one, 244 and 97 pixels wide as the detector sees them, in 960 x 540."""
+    image = np.full((540, 960, 3), 90, np.uint8)
+    shift = left + 2 * number
+    tight = FACE[10:210, 30:230]
+    image[30:520, shift : shift + 490] = cv2.resize(tight, (490, 490), interpolation=cv2.INTER_LINEAR)
+    image[40 + number : 235 + number, 740:935] = cv2.resize(tight, (195, 195), interpolation=cv2.INTER_AREA)[:, ::-1]
+    return image
+
+
+PAIRS = [Frame(number, number / 25, pair(number)) for number in range(22)]
+
+
+def test_a_small_face_beside_a_large_one():
+    """Found by the close look at the beginning, followed in the looks after it; stopped anywhere, the same again."""
+    whole = list(VideoRecognizer(MODEL).recognize(iter(PAIRS)))
+    widths = sorted(face.prediction.box.width for face in whole[0].faces)
+    assert widths == pytest.approx([97, 244], abs=20)
+    assert [[face.person for face in result.faces] for result in whole] == [[1, 2]] * len(PAIRS)
+    small = max(whole[0].faces, key=lambda face: face.prediction.box.left).person - 1
+    moved = [result.faces[small].prediction.box.top for result in whole]
+    np.testing.assert_allclose(moved, moved[0] + np.arange(len(PAIRS)), atol=4)
+    entries = [json.loads(json.dumps(result.to_json())) for result in whole]
+    for kept in (5, 10, 20):
+        recognizer = VideoRecognizer(MODEL)
+        recognizer.restore(map(FrameResult.from_json, entries[:kept]))
+        rest = [result.to_json() for result in recognizer.recognize(iter(PAIRS[kept:]))]
+        assert json.loads(json.dumps(rest)) == entries[kept:], kept
+
+
+def close_looks(monkeypatch, images, rate=25):
+    """Numbers of the frames that a tracker looks at closely, and of those that it looks at."""
+    looks = {"close": [], "quick": []}
+    now = []
+
+    def seeing(kind):
+        return lambda image, score: looks[kind].append(now[0]) or []
+
+    monkeypatch.setitem(video.DETECTORS, "quick", seeing("quick"))
+    monkeypatch.setattr(video.blazeface, "find_closely", seeing("close"))
+    tracker = Tracker()
+    for number, image in enumerate(images):
+        now[:] = [number]
+        tracker.update(Frame(number, number / rate, image))
+    return looks["close"], looks["quick"]
+
+
+def test_close_looks_come_at_the_start_and_every_three_seconds(monkeypatch):
+    close, quick = close_looks(monkeypatch, [SCENES[0]] * 200)
+    assert close == [0, 75, 150]
+    assert sorted(close + quick) == list(range(0, 200, 5))
+
+
+def test_close_looks_come_at_cuts(monkeypatch):
+    other = np.full_like(SCENES[0], 200)
+    assert close_looks(monkeypatch, [SCENES[0]] * 33 + [other] * 20)[0] == [0, 35]
+    flicker = [SCENES[0] if number // 5 % 2 else other for number in range(60)]
+    assert close_looks(monkeypatch, flicker)[0] == [0, 15, 30, 45], "no more than twice a second"
+
+
+def test_only_the_quick_detector_looks_closely_at_times(monkeypatch):
+    monkeypatch.setattr(video.blazeface, "find_closely", lambda *_: pytest.fail("looked closely"))
+    tracker = Tracker(lambda *_: [])
+    assert tracker.update(FRAMES[0]) == []
+
+
 def test_a_stage_that_fails_and_one_that_is_left():
     def frames():
         yield FRAMES[0]

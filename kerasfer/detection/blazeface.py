@@ -105,6 +105,25 @@ def find_quickly(image: np.ndarray, minimum_score: float = 0.5) -> list[Candidat
     Returns:
         Candidates, the most confident first.
     """
+    return _overviews(image, minimum_score, False)
+
+
+def find_closely(image: np.ndarray, minimum_score: float = 0.5) -> list[Candidate]:
+    """Finds faces as `find_quickly` does, but looks at the image at twice and four times the resolution in any case.
+
+    So it finds small faces beside large ones, in a fraction of the time that `find` takes.
+
+    Args:
+        image: uint8 RGB (height, width, 3).
+        minimum_score: least confidence of a face.
+
+    Returns:
+        Candidates, the most confident first.
+    """
+    return _overviews(image, minimum_score, True)
+
+
+def _overviews(image: np.ndarray, minimum_score: float, closely: bool) -> list[Candidate]:
     longer = max(image.shape[:2])
     # Of a large image, first all that two windows show: seldom is more needed, and looks at less are quicker.
     finest = longer if longer <= 4 * WINDOW else 2 * WINDOW
@@ -113,7 +132,7 @@ def find_quickly(image: np.ndarray, minimum_score: float = 0.5) -> list[Candidat
     found = [_enlarged(face, longer / finest) for face in seen]
     for windows in (2, 4):
         smallest = min((face.box.width / longer for face in found), default=0.0)
-        if WINDOW * windows > 1.5 * longer or smallest > 2 * SMALLEST / windows:
+        if WINDOW * windows > 1.5 * longer or not closely and smallest > 2 * SMALLEST / windows:
             break
         if finest < min(longer, WINDOW * windows):
             finest = WINDOW * windows

@@ -13,7 +13,7 @@ from kerasfer import images
 from kerasfer.detection.graphs import Graph
 from kerasfer.faces import Box, Landmarks
 
-__all__ = ["MESH_POINTS", "fit", "follow", "landmarks_of", "region"]
+__all__ = ["MESH_POINTS", "fit", "follow", "follow_from", "landmarks_of", "region"]
 
 MESH_POINTS: dict[str, tuple[int, ...]] = {
     "jaw": (127, 234, 132, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 361, 454, 356),
@@ -80,7 +80,14 @@ def follow(image: np.ndarray, points: np.ndarray, minimum_presence: float = PRES
     Returns:
         As `fit`.
     """
-    found, present = _run(image, *region(points))
+    return follow_from(image, region(points), minimum_presence)
+
+
+def follow_from(
+    image: np.ndarray, square: tuple[np.ndarray, float, float], minimum_presence: float = PRESENT
+) -> np.ndarray | None:
+    """As `follow`, where of the mesh in the frame before only its `region` is known."""
+    found, present = _run(image, *square)
     return found if present >= minimum_presence else None
 
 
