@@ -28,7 +28,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from kerasfer import images, lite, rendering, weights
+from kerasfer import images, lite, priors, rendering, weights
 from kerasfer.detection import alignment_matrix, detect, transform
 from kerasfer.detection.alignment import align
 from kerasfer.expressions import FERPLUS8
@@ -280,6 +280,37 @@ def test_every_model_gives_pythons_answers(visit, built):
         assert row["model"] == entry["name"] and row["expression"] == face.expression
         for label, value in face.probabilities.items():
             assert abs(float(row[label]) - value) <= TOLERANCE, entry["name"]
+
+
+def test_every_expression_may_count_as_equally_frequent(visit, built):
+    """The photo is read again when the switch is turned, and a model that is chosen then keeps to it."""
+    opened = visit()
+    opened.read(images.encode(rendered(3, "surprise", 300, zoom=0.7)), "rendered.png")
+    entries = {entry["name"]: entry for entry in built["recognizers"]}
+    other = next(name for name in entries if name != built["recognizer"])
+
+    def answers(name):
+        [row] = opened.rows()
+        assert row["model"] == name
+        return np.array([float(row[label]) for label in entries[name]["labels"]])
+
+    def turn():
+        opened.page.click("#balanced")
+        opened.page.wait_for_selector("#balanced:enabled")
+
+    plain = answers(built["recognizer"])
+    turn()
+    weights_of = np.array(entries[built["recognizer"]]["balancing"])
+    assert weights_of[-1] == pytest.approx(25060 / 8 / 119) and weights_of.argmin() == 0
+    expected = priors.adjusted(plain, weights_of)
+    assert np.allclose(answers(built["recognizer"]), expected, atol=0.01)
+    assert not np.allclose(plain, expected, atol=0.05)
+    opened.page.locator(f'#models input[value="{other}"]').click()
+    opened.page.wait_for_selector(f'#models input[value="{other}"]:checked:enabled')
+    balanced = answers(other)
+    turn()
+    expected = priors.adjusted(answers(other), np.array(entries[other]["balancing"]))
+    assert np.allclose(balanced, expected, atol=0.01)
 
 
 def test_the_figures_are_those_of_metrics_json(built):
@@ -650,7 +681,7 @@ def test_the_keyboard_reaches_everything(visit):
         reached.append(
             page.evaluate("document.activeElement.id || document.activeElement.name || document.activeElement.tagName")
         )
-    assert reached[:6] == ["tab-read", "camera", "open", "sample", "model", "SUMMARY"], reached
+    assert reached[:7] == ["tab-read", "camera", "open", "sample", "model", "balanced", "SUMMARY"], reached
     page.focus("#tab-read")
     page.keyboard.press("ArrowRight")
     assert page.is_visible("#panel-transfer") and page.is_hidden("#panel-read")

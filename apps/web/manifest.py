@@ -33,6 +33,7 @@ from kerasfer.faces import LANDMARK_GROUPS  # noqa: E402
 from kerasfer.files import write_aside  # noqa: E402
 from kerasfer.interpreter import open_interpreter  # noqa: E402
 from kerasfer.models import DEFAULT_RECOGNIZER  # noqa: E402
+from kerasfer.priors import PriorError, prior_weights  # noqa: E402
 from kerasfer.version import __version__  # noqa: E402
 
 DETECTOR, MESH = "face_detection_short_range.tflite", "face_landmark.tflite"
@@ -148,6 +149,7 @@ def _recognizer(name: str, file: Path, figures: dict[str, dict[str, Any]], netwo
     return {
         **_described(name, file, metadata, figures, networks),
         "labels": metadata["labels"],
+        "balancing": _balancing(metadata),
         "input": _quantization(interpreter.get_input_details()[0], file),
         "output": _quantization(interpreter.get_output_details()[0], file),
         "accuracy": accuracy.get("value"),
@@ -155,6 +157,14 @@ def _recognizer(name: str, file: Path, figures: dict[str, dict[str, Any]], netwo
         "milliseconds": speed.get("value"),
         "millisecondsOf": speed.get("what"),
     }
+
+
+def _balancing(metadata: dict[str, Any]) -> list[float] | None:
+    """What probabilities are multiplied by for the prior "balanced"; None if the model does not say its own."""
+    try:
+        return prior_weights("balanced", metadata["labels"], metadata.get("training_prior")).tolist()
+    except PriorError:
+        return None
 
 
 def _generator(name: str, file: Path, figures: dict[str, dict[str, Any]], networks: Path) -> dict[str, Any]:
@@ -222,6 +232,7 @@ def _figures(model: Path) -> dict[str, dict[str, Any]]:
 
 def _samples(folder: Path) -> dict[str, str]:
     """A photo of an astronaut (NASA, public domain) and a rendered face of nobody."""
+    folder.mkdir(parents=True)
     shutil.copy(sample.PHOTO, folder / "astronaut.jpg")
     face = rendering.render(rendering.make_factors(identity=3), size=256, channels=3)
     images.write(folder / "rendered.png", face.image)

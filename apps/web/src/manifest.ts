@@ -74,6 +74,8 @@ export interface RecognizerEntry {
   readonly storage: string;
   readonly bytes: number;
   readonly labels: readonly string[];
+  /** What probabilities are multiplied by so that all expressions count as equally frequent; null if not known. */
+  readonly balancing: readonly number[] | null;
   readonly image: ImageFormat;
   readonly input: Quantization | null;
   readonly output: Quantization | null;

@@ -25,8 +25,8 @@ export interface Reading {
 export interface Calls {
   /** Loads runtime, detector, mesh and the recogniser that the page begins with. `base`: the page's folder. */
   start: { with: { base: string }; gives: Manifest };
-  /** Loads a recogniser. */
-  choose: { with: { name: string }; gives: null };
+  /** Loads a recogniser. `balanced`: whether all expressions are to count as equally frequent. */
+  choose: { with: { name: string; balanced: boolean }; gives: null };
   /** Reads a photo. */
   photo: { with: { bitmap: ImageBitmap }; gives: Reading };
   /** Reads a frame of a video; `time` in seconds; `first`: whether a new video begins. */

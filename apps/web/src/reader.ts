@@ -36,6 +36,7 @@ export class Reader {
   private readonly still = canvas("still");
   private readonly frames = canvas("frames");
   private readonly cameraButton = button("camera");
+  private readonly balanced = element("balanced", HTMLInputElement);
   private readonly bars = new Bars();
   private readonly people = new People(() => {
     this.showFaces();
@@ -66,6 +67,15 @@ export class Reader {
     this.model = manifest.recognizers.find(({ name }) => name === manifest.recognizer)!;
     this.bars.name(this.model.labels);
     offerModels(manifest.recognizers, this.model.name, (entry) => this.change(entry));
+    this.balanced.disabled = this.model.balancing === null;
+    this.balanced.addEventListener("change", () => {
+      this.balanced.disabled = true;
+      this.attempt(
+        this.change(this.model).finally(() => {
+          this.balanced.disabled = this.model.balancing === null;
+        }),
+      );
+    });
     const file = element("file", HTMLInputElement);
     const sampleButton = button("sample");
     for (const control of [this.cameraButton, button("open"), sampleButton]) control.disabled = false;
@@ -343,7 +353,7 @@ export class Reader {
   private async change(entry: RecognizerEntry): Promise<boolean> {
     complain(null);
     try {
-      await this.engine.call("choose", { name: entry.name });
+      await this.engine.call("choose", { name: entry.name, balanced: this.balanced.checked });
     } catch (error) {
       explain(error);
       return false;
@@ -353,6 +363,7 @@ export class Reader {
       this.timeline.forget();
     }
     this.model = entry;
+    this.balanced.disabled = entry.balancing === null;
     this.smoother.forget();
     this.bars.name(entry.labels);
     if (this.source === "photo" && this.photo !== null) {

@@ -45,11 +45,14 @@ const calls: { [Name in keyof Calls]: (given: Calls[Name]["with"]) => Promise<Ca
     return manifest;
   },
 
-  async choose({ name }) {
-    const entry = manifest.recognizers.find((candidate) => candidate.name === name)!;
-    const next = new Recognizer(entry, await Network.compile(await content(entry.file)));
-    recognizer.delete();
-    recognizer = next;
+  async choose({ name, balanced }) {
+    if (name !== recognizer.entry.name) {
+      const entry = manifest.recognizers.find((candidate) => candidate.name === name)!;
+      const next = new Recognizer(entry, await Network.compile(await content(entry.file)));
+      recognizer.delete();
+      recognizer = next;
+    }
+    recognizer.balanced = balanced;
     return null;
   },
 

@@ -15,7 +15,13 @@ function quantized(values: Float32Array<ArrayBuffer>, quantization: Quantization
   return Uint8Array.from(values, (value) => clamp(roundEven(value / scale + zero), 0, 255));
 }
 
+/** The least that a probability counts as before it is multiplied. */
+const SMALLEST = 1e-12;
+
 export class Recognizer {
+  /** Whether all expressions count as equally frequent; else as they were in training. */
+  balanced = false;
+
   constructor(
     readonly entry: RecognizerEntry,
     private readonly network: Network,
@@ -26,15 +32,21 @@ export class Recognizer {
     const { image, input, output, labels } = this.entry;
     const outputs = await this.network.run({ face: quantized(prepared(face, image), input) });
     const answer = Array.from(outputs.get(labels.length)!);
-    if (output === null) return answer;
-    const values = answer.map((value) => (value - output.zero) * output.scale);
-    const sum = values.reduce((total, value) => total + value, 0);
-    return values.map((value) => value / sum);
+    const values = output === null ? answer : shares(answer.map((value) => (value - output.zero) * output.scale));
+    const { balancing } = this.entry;
+    if (!this.balanced || balancing === null) return values;
+    return shares(values.map((value, i) => Math.max(value, SMALLEST) * balancing[i]));
   }
 
   delete(): void {
     this.network.delete();
   }
+}
+
+/** Values made to add up to 1. */
+function shares(values: readonly number[]): number[] {
+  const sum = values.reduce((total, value) => total + value, 0);
+  return values.map((value) => value / sum);
 }
 
 /** An aligned face with its landmarks, in pixels of the aligned face. */
