@@ -105,7 +105,8 @@ class ZipSource:
         self.prefix = ""
         try:
             with zipfile.ZipFile(self.archive) as opened:
-                self._entries = {entry.filename: _Entry.of(entry) for entry in opened.infolist() if not entry.is_dir()}
+                listed = [entry for entry in opened.infolist() if entry.filename and not entry.filename.endswith("/")]
+                self._entries = {entry.filename: _Entry.of(entry) for entry in listed}
         except FileNotFoundError as error:
             raise DatasetError(f"{self.archive}: no such file") from error
         except (OSError, ValueError, RuntimeError, EOFError, OverflowError, struct.error, zipfile.BadZipFile) as error:

@@ -7,6 +7,7 @@ import difflib
 import logging
 import math
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -419,7 +420,7 @@ def read_csv(
     header = [name.strip() for name in rows.fieldnames or ()]
     unknown = sorted(set(header) - set(COLUMNS))
     if unknown or "path" not in header or len(set(header)) != len(header):
-        wrong = f"not {', '.join(map(repr, unknown))}" if unknown else "each once, and path among them"
+        wrong = f"not {', '.join(map(reprlib.repr, unknown[:5]))}" if unknown else "each once, and path among them"
         raise DatasetError(f"{origin}: its first line must name columns of {', '.join(COLUMNS)}; {wrong}")
     if split is not None and "split" not in header:
         raise DatasetError(f"{origin}: has no column split, so {split!r} cannot be read from it")

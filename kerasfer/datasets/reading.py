@@ -40,6 +40,7 @@ SPLITS = ("train", "valid", "test")
 
 _SHOWN = 10
 _CHUNK = 256
+_LONGEST = 500
 _JPEG_TAIL = 64
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -131,7 +132,7 @@ class Problems:
             DatasetError: something was, and the reader is strict. The message lists the first ten and the count.
         """
         if self.entries and self.strict:
-            shown = "; ".join(f"{entry.path}: {entry.reason}" for entry in self.entries[:_SHOWN])
+            shown = "; ".join(f"{entry.path}: {_shortened(entry.reason)}" for entry in self.entries[:_SHOWN])
             more = len(self.entries) - _SHOWN
             raise DatasetError(
                 f"{self.name}: {len(self.entries)} missing or damaged files or unknown labels: {shown}"
@@ -139,6 +140,12 @@ class Problems:
                 + "; put them right, or read with strict=False to leave them out"
             )
         return tuple(self.entries)
+
+
+def _shortened(reason: str) -> str:
+    """A reason of which only so much is shown as one reads: it may quote a cell of any length."""
+    text = " ".join(reason.split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 def _image_problem(content: bytes | np.ndarray, origin: str, verify: bool) -> str | None:
