@@ -297,7 +297,8 @@ def test_a_new_client_is_preferred_to_those_that_take_no_answer(site, monkeypatc
         status, headers, _ = ask(address)
         assert status == 503 and headers["X-Content-Type-Options"] == "nosniff"
         monkeypatch.setattr("kerasfer.server._PATIENCE", 0)
-        assert ask(address)[0] == 200
+        # It takes a moment until what lies between the server and the others is full.
+        assert any(ask(address)[0] == 200 or threading.Event().wait(0.05) for _ in range(200))
 
 
 def test_downloads_beside_each_other(site):
