@@ -783,14 +783,15 @@ def page(state: dict[str, Any]) -> str:
     """The counts as a page of Markdown."""
     from kerasfer.version import __version__
 
+    command, minutes = f"python scripts/torture.py --seed {state['seed']}", state["seconds"] / 60
     lines = [
         "# What was tried to break kerasfer",
         "",
-        f"`python scripts/torture.py --seed {state['seed']}`, {state['seconds'] / 60:.0f} minutes, kerasfer {__version__}",
+        f"`{command}`, {minutes:.0f} minutes, kerasfer {__version__}",
         "",
         "Each attempt follows from the seed and its number. A failure is an answer that is wrong without a word, an",
-        "error that is no single line, a crash, a hang, more than a gigabyte of memory, or work that is lost. Of programs",
-        "that are killed, n counts the kills.",
+        "error that is no single line, a crash, a hang, more than a gigabyte of memory, or work that is lost. Of",
+        "programs that are killed, n counts the kills.",
         "",
         "| campaign | what must hold | n | failures |",
         "| --- | --- | ---: | ---: |",
