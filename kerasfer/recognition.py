@@ -347,7 +347,11 @@ def _units_of(model: Any, batch_size: int, flip: bool) -> _Classifier:
 
 
 def classify(
-    model: RecognitionModel, image: np.ndarray, faces: Sequence[DetectedFace], batch_size: int = 32
+    model: RecognitionModel,
+    image: np.ndarray,
+    faces: Sequence[DetectedFace],
+    batch_size: int = 32,
+    prior: Prior | None = None,
 ) -> list[Prediction]:
     """The predictions for faces that are already found.
 
@@ -356,11 +360,12 @@ def classify(
         image: uint8 RGB (height, width, 3).
         faces: faces in the image, as `detection.detect` finds them.
         batch_size: number of faces that go through the model at once.
+        prior: as for `recognize`.
 
     Returns:
         One prediction for each face, in order.
     """
-    classifier = FaceClassifier(model, batch_size)
+    classifier = FaceClassifier(model, batch_size, prior=prior)
     return classifier(faces, [classifier.aligned(image, face) for face in faces])
 
 

@@ -331,6 +331,8 @@ def test_classify_takes_found_faces():
     (prediction,) = classify(BrightnessModel(), ASTRONAUT, faces)
     assert prediction.box == faces[0].box and prediction.expression == "happiness"
     assert classify(BrightnessModel(), ASTRONAUT, []) == []
+    shares = {label: float(label == "sadness") for label in FERPLUS8.labels}
+    assert classify(BrightnessModel(), ASTRONAUT, faces, prior=shares)[0].expression == "sadness"
 
 
 def test_keras_models_are_traced_once():

@@ -86,6 +86,9 @@ def test_intervals_draw_people_with_all_their_faces() -> None:
 def test_an_interval_leaves_out_what_cannot_be_measured() -> None:
     assert np.isnan(interval(0.5, np.array([np.nan])).low)
     assert dataclasses.astuple(interval(0.5, np.array([0.1, np.nan, 0.1]))) == (0.5, 0.1, 0.1)
+    np.testing.assert_allclose(dataclasses.astuple(interval(0.1, np.full(9, 0.4), biased=True)), 0.1)
+    low = interval(0.1, np.tile([0.2, 0.6], 50), biased=True)
+    np.testing.assert_allclose((low.low, low.high), (0.0, 0.3))
     assert interval(np.nan, np.array([])).to_json() == [None, None, None]
 
 

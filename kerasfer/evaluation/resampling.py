@@ -75,11 +75,20 @@ def resampled_sums(values: np.ndarray, units: np.ndarray, resamples: int = 2000,
     return np.concatenate(parts)
 
 
-def interval(value: float, resampled: np.ndarray) -> Interval:
-    """A figure with the percentiles of its resamples, float (B,), NaN left out."""
+def interval(value: float, resampled: np.ndarray, biased: bool = False) -> Interval:
+    """A figure with the percentiles of its resamples.
+
+    Args:
+        value: the figure.
+        resampled: float (B,); NaN is left out.
+        biased: whether the figure is at least 0 and grows with every spread, as a calibration error does: resamples,
+            which spread once more, are then too large on the whole and are moved down by as much as their mean is.
+    """
     resampled = resampled[np.isfinite(resampled)]
     if not len(resampled):
         return Interval(float(value), math.nan, math.nan)
+    if biased:
+        resampled = np.maximum(resampled - (resampled.mean() - value), 0)
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(value), float(low), float(high))
 

@@ -414,6 +414,6 @@ def score(
         tuple(labels),
         interval(mean[0], drawn[0]),
         interval(accuracy[0], drawn[1]),
-        interval(error[0], drawn[2]),
+        interval(error[0], drawn[2], biased=True),
         {labels[code]: interval(recall[0, column], drawn[3][:, column]) for column, code in enumerate(present)},
     )
