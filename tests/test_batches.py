@@ -152,7 +152,7 @@ def test_vote_shares_by_hand() -> None:
     votes = np.zeros((3, 8))
     votes[0, [0, 1, 7]] = 2, 2, 6
     votes[1, 7] = 5
-    votes[2, 3] = np.nan
+    votes[2] = np.nan
     table = numbered(3, votes=votes)
     shares = batches.label_distributions(table, FERPLUS8, "votes")
     np.testing.assert_allclose(shares[0], [0.2, 0.2, 0, 0, 0, 0, 0, 0.6], rtol=1e-6)
