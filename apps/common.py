@@ -11,11 +11,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["locate", "prior", "run_app", "say", "undisturbed"]
+__all__ = ["add_labels_of", "locate", "own_options", "prior", "run_app", "say", "undisturbed"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if importlib.util.find_spec("kerasfer") is None:
@@ -101,3 +101,36 @@ def prior(text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"not a JSON object ({error})") from error
+
+
+def add_labels_of(parser: Any) -> None:
+    """Adds --labels-of to a parser or a group of one."""
+    from kerasfer.expressions import LABEL_CODES
+
+    parser.add_argument(
+        "--labels-of",
+        metavar="NAME",
+        help="whose numbers the labels of csv or folder are, if they are numbers: "
+        f"{', '.join(LABEL_CODES)}; or names, if each number is the name of a class",
+    )
+
+
+def own_options(name: str, labels_of: str | None, voted: Sequence[str] | None = None) -> dict[str, Any]:
+    """Options of the readers of one's own data, {} for another set.
+
+    Args:
+        name: of the data set.
+        labels_of: what --labels-of says.
+        voted: the classes that the votes of a CSV file are for, if they count.
+
+    Raises:
+        ValueError: --labels-of with a set whose labels are known.
+    """
+    from kerasfer import datasets
+
+    if name not in datasets.OWN_DATA:
+        if labels_of:
+            raise ValueError(f"--labels-of explains the numbers of {' or '.join(datasets.OWN_DATA)}, not of {name}")
+        return {}
+    told: dict[str, Any] = {"labels_of": labels_of} if labels_of else {}
+    return {**told, "expressions": voted} if voted and name == "csv" else told

@@ -17,7 +17,7 @@ import argparse
 import json
 from pathlib import Path
 
-from common import locate, run_app
+from common import add_labels_of, locate, own_options, run_app
 
 from kerasfer import datasets
 from kerasfer.files import write_aside
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         "--sheet", metavar="FILE", help="where the picture goes (default: NAME-sheet.png; 'none': no picture)"
     )
     check.add_argument("--json", metavar="FILE", help="write the counts as JSON")
+    add_labels_of(check)
     return parser
 
 
@@ -56,7 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     datasets.reader(options.name)
     if not Path(options.root).exists():
         raise ValueError(f"{options.root}: no such folder or zip file")
-    report = datasets.check(options.name, locate(options.name, options.root))
+    reading = own_options(options.name, options.labels_of)
+    report = datasets.check(options.name, locate(options.name, options.root), **reading)
     print(report)
     sheet = options.sheet or f"{options.name}-sheet.png"
     if sheet != "none" and len(report.table):

@@ -33,7 +33,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from common import locate, prior, run_app
+from common import add_labels_of, locate, own_options, prior, run_app
 
 from kerasfer import datasets
 from kerasfer.files import write_aside
@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("majority", "votes"),
         help="what counts as right (default: majority)",
     )
+    add_labels_of(parser)
     parser.add_argument("--flip", action="store_true", help="mean over each face and its mirror image")
     parser.add_argument(
         "--prior",
@@ -156,7 +157,9 @@ def main(arguments: list[str] | None = None) -> int:
     datasets.reader(options.dataset)
     model, name = _tested(options)
     root = locate(options.dataset, options.data)
-    table, said = splits.load_evaluation_part(options.dataset, root, options.split)
+    voted = model.label_space.labels if options.labels == "votes" else None
+    reading = own_options(options.dataset, options.labels_of, voted)
+    table, said = splits.load_evaluation_part(options.dataset, root, options.split, **reading)
     print(said)
     protocol = [f"{options.labels} labels", *(["mean of face and mirror image"] if options.flip else [])]
     report = evaluation.evaluate(

@@ -68,8 +68,18 @@ def columns(first: Sequence[str], labels: Sequence[str], units: Sequence[int] = 
         labels: the model's expressions, whether or not a face is found.
         units: numbers of the action units that it tells.
     """
-    face = ["left", "top", "right", "bottom", "score", "expression", *labels, "yaw", "pitch", "roll"]
+    face = ["left", "top", "right", "bottom", "score", "expression", *map(_column, labels), "yaw", "pitch", "roll"]
     return [*first, *face, *(f"AU{unit}" for unit in units)]
+
+
+RESERVED = ("time", "left", "top", "right", "bottom", "score", "yaw", "pitch", "roll", *WHOLE, *TEXT)
+"""Columns that say something else than the probability of a class, beside those of the action units."""
+
+
+def _column(label: str) -> str:
+    """The column of a class: its name, or "class NAME" where that is another column's."""
+    taken = label in RESERVED or (label.startswith("AU") and label[2:].isdecimal())
+    return f"class {label}" if taken else label
 
 
 def face_row(face: Prediction) -> Row:
@@ -77,7 +87,7 @@ def face_row(face: Prediction) -> Row:
     box, pose = face.box, face.pose
     row: Row = {side: round(float(getattr(box, side)), 1) for side in ("left", "top", "right", "bottom")}
     row |= {"score": round(face.score, 4), "expression": face.expression}
-    row |= {label: round(float(value), 6) for label, value in face.probabilities.items()}
+    row |= {_column(label): round(float(value), 6) for label, value in face.probabilities.items()}
     row |= {angle: None if pose is None else round(getattr(pose, angle), 1) for angle in ("yaw", "pitch", "roll")}
     return row | {f"AU{unit}": round(float(value), 6) for unit, value in (face.action_units or {}).items()}
 

@@ -4,6 +4,10 @@
     python apps/train.py --model tdgan                                   # synthetic faces, nothing to download
     python apps/train.py --model tdgan --dataset ferplus --faces lfw_expressions --data DIR
     python apps/train.py --model tdgan --set epochs=4 --set lambda_dic=2 --output runs/mine
+    python apps/train.py --start-from edge --set expressions=happy,sad,other --dataset folder --data faces/
+
+The last goes on from a trained model with a new head: folders happy, sad and other hold the faces. The first epochs
+move the head alone (--set freeze_epochs=N), then everything learns.
 
 Run again with the same arguments, a training goes on where it stopped: after Ctrl-C, a crash or at the end of its time.
 
@@ -21,10 +25,11 @@ import dataclasses
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common import locate, run_app
+from common import add_labels_of, locate, own_options, run_app
 
 from kerasfer import datasets
 from kerasfer.models import MODELS
@@ -33,16 +38,28 @@ RENDERED_FACES = {"seed": 1, "yaw": 50.0}
 """Of rendered faces that join another data set's: a population of their own, turned as far as a model may ask for."""
 
 
+class _Named(argparse.Action):
+    """Keeps a value, and that the command line named it: a default may give way to something else."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, values)
+        setattr(namespace, f"{self.dest}_named", True)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     model = parser.add_argument_group("model")
-    model.add_argument("--model", required=True, choices=sorted(MODELS), help="what to train")
+    model.add_argument(
+        "--model", choices=sorted(MODELS), help="what to train (default: what the model of --start-from is)"
+    )
     model.add_argument(
         "--size",
+        action=_Named,
         default="small",
         choices=("paper", "small", "tiny"),
-        help="the paper's size, one that a CPU can train, or one for tests (default: small)",
+        help="the paper's size, one that a CPU can train, or one for tests (default: small; that of a model which "
+        "gets a new head)",
     )
     model.add_argument(
         "--set",
@@ -57,7 +74,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         nargs="+",
         default=[],
-        help="saved models or runs whose networks give the first weights, the last first (default: random)",
+        help="saved models or runs whose networks give the first weights, the last first (default: random); with other "
+        "classes named by --set expressions=NAME,NAME the model gets a new head for these",
     )
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -91,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("majority", "votes"),
         help="learn the expression that most people saw, or the share of each (default: majority)",
     )
+    add_labels_of(data)
     data.add_argument(
         "--teachers",
         metavar="DIR",
@@ -152,26 +171,33 @@ def main(arguments: list[str] | None = None) -> int:
         raise ValueError("--teachers speak by votes: give --labels votes, too")
     for name in (options.dataset, *options.faces):
         datasets.reader(name)
-
-    from kerasfer.models import model_class
-
-    Model = model_class(options.model)
-    start = getattr(Model.Config, options.size)()
-    if "help" in options.overrides:
-        for field in dataclasses.fields(Model.Config):
-            print(f"{field.name} = {json.dumps(getattr(start, field.name))}")
-        return 0
-    config = start.replace(**dict(Model.Config.parse_override(text) for text in options.overrides))
+    own_options(options.dataset, options.labels_of)
+    if not (options.model or options.start_from):
+        raise ValueError(f"--model is missing: one of {', '.join(sorted(MODELS))}; or --start-from a trained one")
 
     from kerasfer import splits, training, zoo
     from kerasfer.batches import BATCH_MAKERS, Augmentation, class_shares
     from kerasfer.expressions import LabelSpace
+    from kerasfer.models import model_class
 
+    strategy = training.strategy_for(options.replicas)
+    sources = {source: recognizer_of(source) for source in options.start_from}
+    goes_on = options.model is None
+    if goes_on:
+        options.model = zoo.model_name(sources[options.start_from[0]])
+    Model = model_class(options.model)
+    named = dict(Model.Config.parse_override(text) for text in options.overrides if text != "help")
+    start = first_config(options, sources, named, goes_on)
+    if "help" in options.overrides:
+        for field in dataclasses.fields(Model.Config):
+            print(f"{field.name} = {json.dumps(getattr(start, field.name))}")
+        return 0
+    config = start.replace(**named)
     if options.deterministic:
         training.deterministic(config.seed)
-    strategy = training.strategy_for(options.replicas)
     folder = Path(options.output or f"runs/{options.model}")
     train, valid, said = expression_parts(options, config)
+    said += outside_classes(train, config, "expressions" in named)
     if options.teachers:
         train = with_teachers(train, options, folder / "teachers.npy")
     if options.balanced:
@@ -236,8 +262,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.start_from:
         facts["start_from"] = options.start_from
         if not training.Checkpoints(folder).places():
-            for source in options.start_from:
-                model.start_from(zoo.load(source))
+            for source, other in sources.items():
+                if "expressions" in named and other.label_space != model.label_space:
+                    other = zoo.with_new_head(other, config.expressions)
+                    said += f"; a new head on {source}"
+                model.start_from(other)
+        sources.clear()
     if getattr(config, "synthetic_teachers", ()):
         with strategy.scope():
             model.learn_from(
@@ -245,9 +275,14 @@ def main(arguments: list[str] | None = None) -> int:
             )
     if training.is_chief(strategy):
         training.write_run(folder, options.model, model, **facts)
-        absent = [name for name, count in train.counts().items() if name in config.expressions and not count]
+        shown = set(train.encoded(model.label_space).tolist())
+        absent = [name for number, name in enumerate(model.label_space.labels) if number not in shown]
         if absent:
             print(f"no face of {', '.join(absent)} to train on: the model will hardly ever answer so")
+        for line in model.omissions():
+            print(line)
+        if config.freeze_epochs:
+            print(f"the first {config.freeze_epochs} of {config.epochs} epochs move the head alone")
         print(f"{said}; {batches.steps_per_epoch} steps an epoch")
         print(f"in {folder}; the first step takes a while, as the graph is built", flush=True)
     watcher = collapse_check(train, model) if batch_kind == "unlabelled" else training.Validation(valid)
@@ -272,6 +307,70 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def recognizer_of(source: str) -> Any:
+    """A trained model to start from."""
+    from kerasfer import zoo
+    from kerasfer.models.base import FERModel
+
+    model = zoo.load(source)
+    if not isinstance(model, FERModel):
+        raise ValueError(f"--start-from {source}: recognises no expressions; name a model that does")
+    return model
+
+
+def first_config(options: argparse.Namespace, sources: Mapping[str, Any], named: dict[str, Any], goes_on: bool) -> Any:
+    """The config before `--set`.
+
+    A model that goes on from one of its own kind has that one's size, and the schedule of `ModelConfig.fine_tuning`, if
+    `--size` does not say otherwise.
+
+    Args:
+        options: of the command line.
+        sources: the models of `--start-from` by name.
+        named: the fields that `--set` names.
+        goes_on: whether no kind of model was named, so that it is that of the first source in any case; else it goes
+            on where `--set expressions` asks for a new head.
+    """
+    from kerasfer.models import model_class
+
+    Model = model_class(options.model)
+    wanted = getattr(Model.Config, options.size)()
+    own = next((model for model in sources.values() if type(model) is Model), None)
+    if own is None or hasattr(options, "size_named"):
+        return wanted
+    learnt = own.config.recognizing()
+    given = {"expressions": named["expressions"]} if "expressions" in named else {}
+    new_head = learnt.replace(**given).expressions != learnt.expressions
+    if not (new_head or goes_on):
+        return wanted
+    start = learnt.fine_tuning().replace(precision=wanted.precision)
+    start = start.with_classes(learnt.replace(**given).expressions) if new_head else start.replace(freeze_epochs=0)
+    if isinstance(epochs := named.get("epochs"), int):
+        start = start.replace(epochs=epochs, freeze_epochs=min(start.freeze_epochs, epochs // 5))
+    return start
+
+
+def outside_classes(table: Any, config: Any, named: bool) -> str:
+    """What is said of faces whose class the model does not have.
+
+    Raises:
+        ValueError: there are some in data of the user's own, and no classes were named.
+    """
+    from kerasfer.expressions import LabelSpace
+
+    outside = table.outside(LabelSpace.of(config.expressions))
+    if not outside:
+        return ""
+    counted = ", ".join(f"{name} ({count})" for name, count in outside.items())
+    if table.name in datasets.OWN_DATA and not named:
+        classes = ",".join(table.label_space.labels)
+        raise ValueError(
+            f"{table.name}: {counted}: no classes of the model, which has {', '.join(config.expressions)}; name those "
+            f"to learn: --set expressions={classes}"
+        )
+    return f"; {sum(outside.values())} more are left out, which the model has no class for: {counted}"
+
+
 def collapse_check(table: Any, model: Any) -> Any:
     """What watches a model that learns without labels: whether it repeats itself, or the faces of the table."""
     import numpy as np
@@ -288,7 +387,11 @@ def expression_parts(options: argparse.Namespace, config: Any) -> Any:
     from kerasfer import splits
 
     name = options.dataset
-    reading = synthetic_options(options, config) if name == "synthetic" else {}
+    reading: dict[str, Any] = {}
+    if name == "synthetic":
+        reading = synthetic_options(options, config)
+    else:
+        reading = own_options(name, options.labels_of, config.expressions if options.labels == "votes" else None)
     votes = name == "ferplus" and options.labels == "votes"
     return splits.load_training_parts(
         name,

@@ -10,6 +10,7 @@ need numpy, Pillow and LiteRT.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import re
 from pathlib import Path
@@ -136,7 +137,10 @@ def _numbers(recognizer: lite.Recognizer, file: str) -> dict[str, Any]:
         "colour": "grey" if spec.channels == 1 else "RGB",
         "count": len(recognizer.labels),
         "labels": ", ".join(recognizer.labels),
-        "quoted": ", ".join(f'"{label}"' for label in recognizer.labels),
+        "swift_labels": ", ".join(json.dumps(label, ensure_ascii=False) for label in recognizer.labels),
+        "kotlin_labels": ", ".join(
+            json.dumps(label, ensure_ascii=False).replace("$", "\\$") for label in recognizer.labels
+        ),
         "input": "bytes 0 to 255" if bytes_in else f"float32, {low:g} (black) to {high:g} (white)",
         "output": "bytes: probability = byte / 256" if bytes_in else "float32 probabilities",
         "target": ", ".join(f"{value:.2f}" for value in target.ravel()),

@@ -381,3 +381,99 @@ def test_train_g2fer_on_paired_and_unpaired_faces(tmp_path):
     assert model.seen().sum() == 2 * json.loads((tmp_path / "run" / "config.json").read_text())["dataset"]["train"]
     faces = np.zeros((2, *model.image_spec.shape), np.float32)
     assert np.isfinite(model.synthesize(faces, model.landmarks_of("happiness", 15))).all()
+
+
+@pytest.fixture(scope="module")
+def own_faces(tmp_path_factory):
+    """Rendered faces in folders happy, sad and other, divided into train and test."""
+    from kerasfer.rendering import make_factors, render
+
+    root = tmp_path_factory.mktemp("own") / "my_faces"
+    shown = {"happy": ("happiness",), "sad": ("sadness",), "other": ("neutral", "surprise")}
+    for number in range(60):
+        part, name = ("test", "train")[number >= 12], list(shown)[number % 3]
+        factors = make_factors(number // 6, shown[name][number % len(shown[name])], seed=3)
+        images.write(root / part / name / f"{number:02}.png", render(factors, 48, 1).image)
+    return root
+
+
+def commands_of_the_readme(own_faces: Path, folder: Path) -> list[list[str]]:
+    """The commands under "Classes of your own": app and arguments, with the folders of the test."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("### Classes of your own")[1].split("\n##")[0]
+    lines = [line.split("#")[0] for line in text.splitlines() if line.startswith("python apps/")]
+    places = {"my_faces": str(own_faces), "runs/edge": str(folder / "run"), "exported": str(folder / "exported")}
+    return [[places.get(word, word) for word in shlex.split(line)[1:]] for line in lines]
+
+
+def test_classes_of_ones_own_as_the_readme_has_it(own_faces, tmp_path, capsys):
+    """From a bundled model to a run, a report, a photo and a TFLite file that say happy, sad and other."""
+    from kerasfer.lite import Recognizer
+
+    train, evaluate, export, recognize = commands_of_the_readme(own_faces, tmp_path)
+    least = ["--set", "epochs=5", "--set", "batch_size=16", "--output", str(tmp_path / "run"), "--quiet"]
+    assert app("train").main([*train[1:], *least]) == 0
+    said = capsys.readouterr().out
+    assert "a new head on edge" in said and "the first 1 of 5 epochs move the head alone" in said
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["model"] == "edge" and config["config"]["expressions"] == ["happy", "sad", "other"]
+    assert config["config"]["blocks"] == 9 and config["config"]["freeze_epochs"] == 1
+    assert app("evaluate").main([*evaluate[1:], "--output", str(tmp_path / "report.json")]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["labels"] == ["happy", "sad", "other"] and report["n"] == 12 and report["split"] == "test"
+    assert app("export").main([*export[1:], "--formats", "float32", "--dataset", "synthetic"]) == 0
+    assert Recognizer(tmp_path / "exported" / "model.tflite").labels == ("happy", "sad", "other")
+    table = tmp_path / "faces.csv"
+    photo = str(ROOT / "kerasfer" / "astronaut.jpg")
+    assert app("recognize").main([photo, *recognize[2:], "--csv", str(table), "--output", "none"]) == 0
+    with table.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["expression"] in ("happy", "sad", "other")
+    assert sum(float(row[name]) for name in ("happy", "sad", "other")) == pytest.approx(1, abs=1e-4)
+
+
+def test_classes_that_a_model_does_not_have_are_an_error_or_said(own_faces, run, tmp_path, monkeypatch, capsys):
+    own = ["--dataset", "folder", "--data", str(own_faces), "--output", str(tmp_path / "run")]
+    assert code_of("train", monkeypatch, "--model", "tdgan", *own, *BASE) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "other (14): no classes of the model" in line and "--set expressions=happy,other,sad" in line
+    assert code_of("train", monkeypatch, *own) == 2
+    assert "--model is missing" in capsys.readouterr().err
+    some = [*BASE, "--set", "expressions=happiness,sad", "--set", "epochs=1", "--set", "batch_size=16"]
+    assert code_of("train", monkeypatch, "--model", "tdgan", *own, *some) == 0
+    assert "14 more are left out, which the model has no class for: other (14)" in capsys.readouterr().out
+    assert code_of("evaluate", monkeypatch, "--model", run, "--dataset", "folder", "--data", own_faces) == 0
+    assert (
+        "4 faces left out: their expression is unknown or not one of the model's: other (4)" in capsys.readouterr().out
+    )
+    assert code_of("train", monkeypatch, "--model", "tdgan", "--start-from", run, *BASE, "--set", "epochs=0",
+                   "--set", "expressions=happy,sad,sad") == 2  # fmt: skip
+    assert "class 'sad' is named twice" in capsys.readouterr().err
+    assert code_of("train", monkeypatch, "--model", "tdgan", "--labels-of", "fer2013", *BASE) == 2
+    assert "--labels-of explains the numbers of csv or folder, not of synthetic" in capsys.readouterr().err
+
+
+def test_labels_of_another_set(tmp_path, monkeypatch, run, capsys):
+    """FER2013's 3 is happiness, and no number is an expression before someone says whose it is."""
+    from kerasfer.rendering import make_factors, render
+
+    for number, label in enumerate("3344"):
+        name = {"3": "happiness", "4": "sadness"}[label]
+        images.write(tmp_path / "faces" / label / f"{number}.png", render(make_factors(number, name), 48, 1).image)
+    given = ["--model", run, "--dataset", "folder", "--data", tmp_path / "faces"]
+    assert code_of("evaluate", monkeypatch, *given) == 2
+    assert "say whose they are with labels_of= (--labels-of)" in capsys.readouterr().err
+    file = tmp_path / "report.json"
+    assert code_of("evaluate", monkeypatch, *given, "--labels-of", "fer2013", "--output", file) == 0
+    counted = {name: entry["n"] for name, entry in json.loads(file.read_text())["per_class"].items() if entry["n"]}
+    assert counted == {"happiness": 2, "sadness": 2}
+
+
+@pytest.mark.slow
+def test_the_example_of_own_classes(tmp_path):
+    """On rendered faces and for an epoch: two lines with as many faces."""
+    command = [sys.executable, str(ROOT / "examples/own_classes.py"), "--dataset", "synthetic", "--each", "12"]
+    command += ["--output", str(tmp_path), "--set", "epochs=1", "--set", "batch_size=8"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first.startswith("a new head on edge") and second.startswith("without")
+    assert first.endswith("n = 124") and second.endswith("n = 124")

@@ -16,7 +16,19 @@ from typing import Any
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.datasets.checking import CheckReport, count_all
 
-__all__ = ["FILES", "READERS", "DatasetError", "FaceTable", "card", "check", "find", "load", "names", "reader"]
+__all__ = [
+    "FILES",
+    "OWN_DATA",
+    "READERS",
+    "DatasetError",
+    "FaceTable",
+    "card",
+    "check",
+    "find",
+    "load",
+    "names",
+    "reader",
+]
 
 READERS: dict[str, tuple[str, str]] = {
     "affectnet": ("kerasfer.datasets.affectnet", "read"),
@@ -52,6 +64,10 @@ FILES: dict[str, tuple[str, ...]] = {
     "london": ("london_faces",),
 }
 """Name -> other names that the set's folder or zip goes by."""
+
+
+OWN_DATA = ("csv", "folder")
+"""The readers of people's own faces, whose classes may be any."""
 
 
 def names() -> list[str]:

@@ -276,7 +276,7 @@ def _load(entry: TransferSet, data: str | os.PathLike[str] | None, model: Recogn
     """
     root, options = None, dict(entry.options)
     if entry.dataset == "synthetic":
-        names = [label for label in model.label_space.labels if label in FERPLUS8.labels]
+        names = [label for label in FERPLUS8.labels if model.label_space.find(label) >= 0]
         if not names:
             raise DatasetError("none of the model's expressions can be rendered")
         options["expressions"] = names

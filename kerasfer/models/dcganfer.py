@@ -184,6 +184,10 @@ class DCGANFERConfig(ModelConfig):
     def with_classes(self, expressions: Sequence[str]) -> DCGANFERConfig:
         return dataclasses.replace(super().with_classes(expressions), support_vectors=0)
 
+    def fine_tuning(self) -> DCGANFERConfig:
+        """As every model's, but G and D, which know no classes, learn from the first epoch on."""
+        return dataclasses.replace(super().fine_tuning(), freeze_epochs=0)
+
     @property
     def svm_settings(self) -> SVMSettings:
         """The fields that say how the machines are fitted."""
@@ -369,9 +373,9 @@ class DCGANFER(FERModel):
         return ("discriminator", "generator", "real_score", "generated_score")
 
     def start_from(self, other: FERModel) -> None:
-        """Copies the weights of the other's networks, but for an RBF machine of another size."""
+        """Copies the weights of the other's networks, but for an RBF machine of another size or of other classes."""
         sizes = [
-            (model.config.support_vectors, model.config.components)
+            (model.config.support_vectors, model.config.components, model.config.expressions)
             for model in (self, other)
             if isinstance(model, DCGANFER)
         ]

@@ -102,7 +102,8 @@ export function percent(share: number, digits = 0): string {
 const COLORS = ["#8b95a1", "#e3a008", "#ef7d3c", "#4a86d8", "#d64550", "#4c9f62", "#8f68d6", "#2a9d9a"];
 
 export function colorOf(label: number): string {
-  return COLORS[label % COLORS.length];
+  // Of further classes each hue is the golden angle from the one before: none comes again.
+  return COLORS[label] ?? `hsl(${Math.round((label * 137.508) % 360)} 55% 52%)`;
 }
 
 /** Fits a canvas to its place in the page at the screen's resolution; gives its width and height in CSS pixels. */

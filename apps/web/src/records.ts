@@ -31,7 +31,8 @@ export class Records {
   }
 
   csv(labels: readonly string[]): string {
-    const header = ["source", "time", "person", "model", "left", "top", "right", "bottom", "expression", ...labels];
+    const first = ["source", "time", "person", "model", "left", "top", "right", "bottom", "expression"];
+    const header = [...first, ...labels.map((label) => quoted(first.includes(label) ? `class ${label}` : label))];
     const lines = this.rows.map(({ source, time, person, model, box, probabilities }) =>
       [
         `"${source.replaceAll('"', '""')}"`,
@@ -39,12 +40,17 @@ export class Records {
         person,
         model,
         ...[box.left, box.top, box.right, box.bottom].map((side) => side.toFixed(1)),
-        labels[largest(probabilities)],
+        quoted(labels[largest(probabilities)]),
         ...probabilities.map((probability) => probability.toFixed(6)),
       ].join(","),
     );
     return [header.join(","), ...lines, ""].join("\n");
   }
+}
+
+/** A cell of a CSV file, in quotes where it has a comma or a quote in it. */
+function quoted(text: string): string {
+  return /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /** Averages each person's probabilities over time, with weights that fall by half in so many seconds. */

@@ -17,7 +17,7 @@ import org.tensorflow.lite.Interpreter
 class Expressions(context: Context) {
     private val detector = open(context, "face_detection_short_range.tflite")
     private val recognizer = open(context, "$file")
-    val labels = listOf($quoted)
+    val labels = listOf($kotlin_labels)
 
     private fun open(context: Context, name: String): Interpreter {
         val file = context.assets.openFd(name)

@@ -8,7 +8,7 @@ import TensorFlowLite
 final class Expressions {
     let detector = try! Expressions.open("face_detection_short_range")
     let recognizer = try! Expressions.open("$stem")
-    let labels = [$quoted]
+    let labels = [$swift_labels]
 
     static func open(_ name: String) throws -> Interpreter {
         let network = try Interpreter(modelPath: Bundle.main.path(forResource: name, ofType: "tflite")!)
