@@ -701,8 +701,8 @@ class FERModel(RangeChecked, keras.Model):
             run_eagerly, steps_per_execution: for `Model.fit`.
             jit_compile: whether `Model.fit` has XLA compile the step; "auto" does not.
             auto_scale_loss: whether losses are scaled where the precision is mixed_float16, for each optimizer apart.
-            total_steps: length of the training; needed by every schedule but the constant one. Without it, an optimizer
-                named here keeps one learning rate.
+            total_steps: length of the training; needed by every schedule but the constant one, and by `freeze_epochs`.
+                Without it, an optimizer named here keeps one learning rate and moves everything from the first step on.
 
         Raises:
             ConfigError: a loss or a metric; an optimizer that is unknown or missing; a schedule without `total_steps`;
@@ -741,7 +741,8 @@ class FERModel(RangeChecked, keras.Model):
                 # Until its first update, a network's averages are the weights that it starts with.
                 for variable, average in zip(variables, made.averages, strict=True):
                     average.assign(variable)
-        self._freeze(total_steps)
+        if total_steps is not None or optimizer is None:
+            self._freeze(total_steps)
         idle = [name for name, net in self.networks.items() if net.trainable_variables and name not in seen]
         if set(idle) - set(self.frozen):
             raise ConfigError(f"no optimizer moves {', '.join(sorted(set(idle) - set(self.frozen)))}")
