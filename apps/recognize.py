@@ -1,22 +1,25 @@
 #!/usr/bin/env python3
-"""Recognises the expression of every face in photos, in a video or before a camera.
+"""Recognises the expression of every face in photos, in videos or before a camera.
 
     python apps/recognize.py photo.jpg
     python apps/recognize.py holiday/ --output marked/ --csv expressions.csv
     python apps/recognize.py photo.jpg --model dcganfer --action-units
     python apps/recognize.py clip.mp4 --csv expressions.csv
     python apps/recognize.py camera --seconds 60 --output none --jsonl expressions.jsonl
+    python apps/recognize.py rtsp://camera.example/live --seconds 60 --csv expressions.csv
 
-Prints each face's box, expression and probabilities, and writes each photo with its faces marked.
+Prints each face's box, expression and probabilities, and writes each photo with its faces marked. Folders are searched
+for photos and videos with all below them, linked folders too; what is neither is counted. The content of a file, not
+its name, tells what it is. With several videos, or photos beside them, one table holds all.
 
-In a video, people keep their number over time. The detector looks at every fifth frame (--every), and the face mesh
-follows the faces in between. A face that the detector finds is the person whose box it overlaps most, by 0.3 or more,
-if seen within the last second; else it is somebody new. Probabilities are averaged over time, with weights that fall by
-half in 0.3 s (--smoothing, 0 for none). If the model has a TFLite file, that is run. A video that was stopped goes on
-where it was with the same command.
+In a video, people keep their number over time. The detector looks at every fifth frame (--every), more closely at the
+start, at cuts and every three seconds, and the face mesh follows the faces in between. A face that the detector finds
+is the person whose box it overlaps most, by 0.3 or more, if seen within the last second; else it is somebody new.
+Probabilities are averaged over time, with weights that fall by half in 0.3 s (--smoothing, 0 for none). If the model
+has a TFLite file, that is run. A video that was stopped goes on where it was with the same command.
 
-Exit code 0: all done; 1: some of several photos could not be read, or the video ended early (the rest is done); 2:
-nothing could be done.
+Exit code 0: all done; 1: some of several photos or videos could not be read, or a video ended early (the rest is done);
+2: nothing could be done.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import dataclasses
+import itertools
 import os
 import sys
 import time
@@ -34,14 +39,14 @@ from typing import Any
 from common import prior, run_app, say, undisturbed
 from tables import Journal, Row, Tables, add_options, columns, demand_writable, face_row
 
-from kerasfer import images
+from kerasfer import folders, images
 from kerasfer.detection import DETECTORS
 from kerasfer.files import printable
+from kerasfer.frames import Frame, is_stream_address
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.recognition import FaceClassifier, PhotoResult, annotate, find_photos, recognize_each
 from kerasfer.version import __version__
 from kerasfer.video import (
-    VIDEO_SUFFIXES,
     FrameResult,
     Video,
     VideoError,
@@ -65,8 +70,8 @@ def parser() -> argparse.ArgumentParser:
         "photos",
         nargs="+",
         metavar="PHOTO|VIDEO|CAMERA",
-        help=f"image files, folders of images or patterns; one video ({', '.join(VIDEO_SUFFIXES)}); or one camera: "
-        "'camera', 'camera:1'",
+        help="image files, videos, folders of these, or patterns; a camera: 'camera', 'camera:1', or its number; or a "
+        "stream's address, such as rtsp://..., http://...",
     )
     parser.add_argument(
         "--model", default=DEFAULT_RECOGNIZER, help="name of a bundled model, or a folder (default: %(default)s)"
@@ -104,59 +109,135 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the app; returns its exit code."""
     options = parser().parse_args(arguments)
     demand_writable(options)
-    if any(_is_video(source) for source in options.photos):
-        if len(options.photos) > 1:
-            raise VideoError("one video or camera at a time, and no photos beside it")
-        return _recognize_video(options, options.photos[0])
-    return _recognize_photos(options)
+    photos, videos = _sources(options)
+    if not videos:
+        return _recognize_photos(options, photos)
+    if len(videos) == 1 and not photos:
+        return _recognize_video(options, videos[0])
+    return _recognize_all(options, photos, videos)
 
 
-def _recognize_photos(options: argparse.Namespace) -> int:
-    photos = [os.fspath(photo) for photo in find_photos(options.photos)]
-    photos = [photo for photo in photos if not _is_marked(photo, options.output)] or photos
-    targets = _targets(photos, options.output)
+def _sources(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """The photos, and the videos, cameras and streams, that the command line means."""
+    photos, videos, live = [], [], []
+    for source in options.photos:
+        if _is_live(source):
+            live.append(source)
+            continue
+        for found in map(os.fsdecode, find_photos(source)):
+            (videos if folders.kind_of(found) == "video" else photos).append(found)
+    sources = [source for source in photos + videos if not _is_marked(source, options.output)] or photos + videos
+    if live and options.seconds is None and len(live + sources) > 1:
+        raise VideoError(f"{live[0]}: has no end; name it alone, or say after how many --seconds to go on")
+    return [name for name in photos if name in sources], [name for name in videos if name in sources] + live
+
+
+def _is_live(source: str) -> bool:
+    """Whether this is a camera or a stream."""
+    if camera_number(source) is not None:
+        return source.startswith("/dev/") or not os.path.lexists(source)
+    return is_stream_address(source) and Path(source).suffix.lower() not in images.IMAGE_SUFFIXES
+
+
+def _recognize_photos(options: argparse.Namespace, photos: Sequence[str]) -> int:
     classifier = FaceClassifier(options.model, TOGETHER, options.action_units, options.flip, options.prior)
-    found = recognize_each(photos, classifier, options.detector or "mediapipe", minimum_score=options.minimum_score)
     names = [*columns(["path", "face"], classifier.labels, classifier.units), "error"]
-    journal, tables, bad = Journal(None, {}), Tables(options, names), []
+    journal, tables = Journal(None, {}), Tables(options, names)
     with contextlib.closing(journal):
         try:
-            for result in _shown(found, photos):
-                if result.error is not None and len(photos) == 1:
-                    raise images.ImageError(result.error)
-                target = targets.get(journal.count)
-                if target is not None and result.error is None:
-                    images.write(target, annotate(images.read(result.path), result.predictions))
-                bad += [result.error] if result.error is not None else []
-                faces = [{**face.to_json(), "row": face_row(face)} for face in result.predictions]
-                entry = {"path": result.path, "error": result.error, "faces": faces}
-                with undisturbed():
-                    journal.append(entry)
-                    tables.add(_photo_rows([entry]), _without_rows(entry))
-                _say(_described(result, target))
+            bad = _all_photos(options, photos, classifier, journal, tables)
         finally:
             tables.close(lambda: _photo_rows(journal), lambda: map(_without_rows, journal))
         count = journal.count
+    return _complain(bad, count, "photos")
+
+
+def _recognize_all(options: argparse.Namespace, photos: Sequence[str], videos: Sequence[str]) -> int:
+    """Photos and videos into one table: the photos first."""
+    if Path(options.output).suffix.lower() in (*PICTURES, *VideoWriter.CODECS) and not Path(options.output).is_dir():
+        count = len(photos) + len(videos)
+        raise VideoError(f"{options.output}: one file cannot hold {count} photos and videos; name a folder")
+    classifier = FaceClassifier(options.model, TOGETHER, options.action_units, options.flip, options.prior)
+    own = ["path", *(["face"] if photos else []), "frame", "time", "person"]
+    tables = Tables(options, [*columns(own, classifier.labels, classifier.units), "error"])
+    journal, journals, bad, done = Journal(None, {}), [], [], False
+    names = _names(videos)
+    try:
+        if photos:
+            bad += _all_photos(options, photos, classifier, journal, tables)
+        for source, name in zip(videos, names):
+            target = _video_target(source, name, options.output)
+            try:
+                recognizer = _video_recognizer(options)
+                with open_video(source):
+                    pass
+                journals.append((source, _journal(options, source, name, target)))
+                problem = _one_video(options, source, target, recognizer, journals[-1][1], tables, source)
+                bad += [] if problem is None else [problem]
+            except VideoError as error:
+                bad.append(str(error))
+                entry = {"path": source, "error": str(error), "faces": []}
+                with undisturbed():
+                    journal.append(entry)
+                    tables.add(_photo_rows([entry]), entry)
+                say(f"{source}: could not be read")
+        done = True
+    finally:
+        with contextlib.ExitStack() as stack:
+            stack.callback(journal.close)
+            for _, kept in journals:
+                stack.callback(kept.close, remove=done)
+            stack.callback(
+                tables.close,
+                lambda: itertools.chain(
+                    _photo_rows(journal), *(_video_rows(_frames(kept), source) for source, kept in journals)
+                ),
+                lambda: itertools.chain(
+                    map(_without_rows, journal), *(_entries(kept, source) for source, kept in journals)
+                ),
+            )
+    return _complain(bad, len(photos) + len(videos), "photos and videos" if photos else "videos")
+
+
+def _complain(bad: Sequence[str], count: int, what: str) -> int:
+    """Lists what went wrong; gives the exit code."""
     if bad:
-        print(f"{len(bad)} of {count} photos could not be read:", file=sys.stderr)
+        far = " to the end" if what != "photos" else ""
+        print(f"{len(bad)} of {count} {what} could not be read{far}:", file=sys.stderr)
         for error in bad:
             say(f"  {error}", sys.stderr)
     return 1 if bad else 0
 
 
+def _all_photos(
+    options: argparse.Namespace, photos: Sequence[str], classifier: FaceClassifier, journal: Journal, tables: Tables
+) -> list[str]:
+    """Recognises photos one after the other; gives the errors of those that could not be read."""
+    targets = _targets(photos, options.output)
+    found = recognize_each(photos, classifier, options.detector or "mediapipe", minimum_score=options.minimum_score)
+    bad = []
+    for result in _shown(found, photos):
+        if result.error is not None and len(photos) == 1 == len(options.photos):
+            raise images.ImageError(result.error)
+        target = targets.get(journal.count)
+        if target is not None and result.error is None:
+            image, reduced = images.read_reduced(result.path)
+            images.write(target, annotate(image, [face.scaled(1 / reduced) for face in result.predictions]))
+        bad += [result.error] if result.error is not None else []
+        faces = [{**face.to_json(), "row": face_row(face)} for face in result.predictions]
+        entry = {"path": result.path, "error": result.error, "faces": faces}
+        with undisturbed():
+            journal.append(entry)
+            tables.add(_photo_rows([entry]), _without_rows(entry))
+        _say(_described(result, target))
+    return bad
+
+
 # -- videos ------------------------------------------------------------------------------------------------------------
 
 
-def _is_video(source: str) -> bool:
-    if os.path.isdir(source):
-        return False
-    is_camera = camera_number(source) is not None and not os.path.lexists(source)
-    return is_camera or Path(source).suffix.lower() in VIDEO_SUFFIXES
-
-
-def _recognize_video(options: argparse.Namespace, source: str) -> int:
-    target = _video_target(source, options.output)
-    recognizer = VideoRecognizer(
+def _video_recognizer(options: argparse.Namespace) -> VideoRecognizer:
+    return VideoRecognizer(
         options.model,
         options.detector or "quick",
         options.every,
@@ -166,34 +247,75 @@ def _recognize_video(options: argparse.Namespace, source: str) -> int:
         options.flip,
         options.prior,
     )
-    with open_video(source):
-        pass
-    journal = _journal(options, source, target)
+
+
+def _recognize_video(options: argparse.Namespace, source: str) -> int:
+    (name,) = _names([source])
+    target = _video_target(source, name, options.output)
+    recognizer = _video_recognizer(options)
+    if not _is_live(source):
+        with open_video(source):
+            pass
+    journal = _journal(options, source, name, target)
+    tables = Tables(options, columns(["frame", "time", "person"], recognizer.labels, recognizer.units))
+    done = False
+    try:
+        problem = _one_video(options, source, target, recognizer, journal, tables)
+        done = True
+        count = journal.count
+    finally:
+        with contextlib.ExitStack() as stack:
+            stack.callback(journal.close, remove=done)
+            stack.callback(tables.close, lambda: _video_rows(_frames(journal)), lambda: _entries(journal))
+    if problem is not None:
+        say(f"error: {problem}", sys.stderr)
+        return 1 if count else 2
+    return 0
+
+
+def _one_video(
+    options: argparse.Namespace,
+    source: str,
+    target: Path | None,
+    recognizer: VideoRecognizer,
+    journal: Journal,
+    tables: Tables,
+    path: str | None = None,
+) -> str | None:
+    """Recognises a video, beginning with what the journal holds of an earlier run.
+
+    Args:
+        options: of the command line.
+        source: the video, camera or stream.
+        target: where the marked video goes; None if none is wanted.
+        recognizer: a new one.
+        journal: gets the results of every frame.
+        tables: get the rows.
+        path: what the rows call the video; None if they are of no other.
+
+    Returns:
+        What is wrong with the video, if anything is.
+    """
     kept = recognizer.kept(journal.count)
     journal.keep(kept)
-    recognizer.restore(map(FrameResult.from_json, journal))
+    recognizer.restore(_frames(journal))
     if kept:
         print(f"going on after {kept} frames that are done")
     people: dict[int, collections.Counter[str]] = {}
-    tables = Tables(options, columns(["frame", "time", "person"], recognizer.labels, recognizer.units))
-    began, done, last = time.monotonic(), False, 0.0
+    began, last = time.monotonic(), 0.0
     with open_video(source, kept) as video:
         writer = VideoWriter(target, video.rate) if target else None
         try:
             for result in _frames(journal):
-                tables.add(_video_rows([result]), _video_entry(result))
-            for result in _all_frames(source, video, recognizer, journal, tables, writer, options.seconds):
+                tables.add(_video_rows([result], path), _video_entry(result, path))
+            for result in _all_frames(source, video, recognizer, journal, tables, writer, options.seconds, path):
                 last = result.time
                 for face in result.faces:
                     people.setdefault(face.person, collections.Counter())[face.prediction.expression] += 1
-            done = True
         finally:
-            count = journal.count
-            with contextlib.ExitStack() as stack:
-                stack.callback(journal.close, remove=done)
-                stack.callback(tables.close, lambda: _video_rows(_frames(journal)), lambda: _entries(journal))
-                if writer is not None:
-                    stack.callback(writer.close)
+            if writer is not None:
+                writer.close()
+    count = journal.count
     rate = (count - kept) / max(time.monotonic() - began, 1e-6)
     marked = f", marked in {target}" if target and count else ""
     crowd = "1 person" if len(people) == 1 else f"{len(people)} people"
@@ -201,36 +323,43 @@ def _recognize_video(options: argparse.Namespace, source: str) -> int:
     for number, counts in sorted(people.items()):
         shares = ", ".join(f"{label} {share / counts.total():.0%}" for label, share in counts.most_common(3))
         print(f"  {number}. in {counts.total()} frames: {shares}")
-    if done and video.problem is not None and (options.seconds is None or last < options.seconds - 1):
-        say(f"error: {video.problem}", sys.stderr)
-        return 1
-    return 0
+    return video.problem if options.seconds is None or last < options.seconds - 1 else None
 
 
-def _video_target(source: str, output: str) -> Path | None:
+def _names(sources: Sequence[str]) -> list[str]:
+    """A name for what comes of each video, all different: that of the file without its ending."""
+    names: list[str] = []
+    for source in sources:
+        stem = Path(source.replace(":", "_")).stem or "video"
+        copies = (stem if copy == 1 else f"{stem}_{copy}" for copy in itertools.count(1))
+        names.append(next(name for name in copies if name not in names))
+    return names
+
+
+def _video_target(source: str, name: str, output: str) -> Path | None:
     """Where the marked video goes; None if none is wanted."""
     if output == "none":
         return None
     if Path(output).suffix.lower() in VideoWriter.CODECS and not Path(output).is_dir():
         target = Path(output)
     else:
-        target = Path(output) / f"{Path(source.replace(':', '_')).stem}_expressions.mp4"
-    if target.resolve() == Path(source).resolve():
+        target = Path(output) / f"{name}_expressions.mp4"
+    if not _is_live(source) and target.resolve() == Path(source).resolve():
         raise VideoError(f"{target}: would overwrite the video; choose another --output")
     return target
 
 
-def _journal(options: argparse.Namespace, source: str, target: Path | None) -> Journal:
-    """What an earlier run of the same command did, if it was stopped; of a camera never."""
+def _journal(options: argparse.Namespace, source: str, name: str, target: Path | None) -> Journal:
+    """What an earlier run of the same command did, if it was stopped; of a camera or a stream never."""
     files = [target, *(Path(path) for path in (options.csv, options.json, options.jsonl, options.parquet) if path)]
     beside = next((path for path in files if path is not None), None)
-    if beside is None or camera_number(source) is not None:
+    if beside is None or _is_live(source):
         return Journal(None, {})
     state = Path(source).stat()
     asked = ("model", "detector", "every", "smoothing", "minimum_score", "action_units", "flip", "prior")
     header = {"kerasfer": __version__, "video": str(Path(source).resolve()), "size": state.st_size}
     header |= {"modified": state.st_mtime_ns, **{name: getattr(options, name) for name in asked}}
-    return Journal(beside.with_name(f".{Path(source).name}.journal"), header)
+    return Journal(beside.with_name(f".{name}{Path(source).suffix}.journal"), header)
 
 
 def _all_frames(
@@ -241,6 +370,7 @@ def _all_frames(
     tables: Tables,
     writer: VideoWriter | None,
     seconds: float | None,
+    path: str | None,
 ) -> Iterator[FrameResult]:
     """The results of every frame, those of an earlier run first; marks each in the video that is written."""
     from tqdm import tqdm
@@ -250,7 +380,7 @@ def _all_frames(
         with open_video(source) as again:
             for frame, entry in zip(again, journal):
                 result = FrameResult.from_json(entry)
-                writer.write(mark(frame.image, result.faces))
+                writer.write(dataclasses.replace(frame, image=mark(frame.image, result.faces)))
                 yield result
     else:
         yield from map(FrameResult.from_json, journal)
@@ -264,9 +394,9 @@ def _all_frames(
                 return
             with undisturbed():
                 journal.append(result.to_json())
-                tables.add(_video_rows([result]), _video_entry(result))
+                tables.add(_video_rows([result], path), _video_entry(result, path))
             if writer is not None:
-                writer.write(mark(result.image, result.faces))
+                writer.write(Frame(result.number, result.time, mark(result.image, result.faces)))
             yield result
 
 
@@ -274,27 +404,28 @@ def _frames(journal: Journal) -> Iterator[FrameResult]:
     return map(FrameResult.from_json, journal)
 
 
-def _video_rows(results: Iterable[FrameResult]) -> Iterator[Row]:
+def _video_rows(results: Iterable[FrameResult], path: str | None = None) -> Iterator[Row]:
     """A row for each face in each frame, and for each frame without one: that of person 0."""
     for result in results:
-        known = {"frame": result.number, "time": round(result.time, 4)}
+        known = {**({} if path is None else {"path": path}), "frame": result.number, "time": round(result.time, 4)}
         for face in result.faces:
             yield {**known, "person": face.person, **face_row(face.prediction)}
         if not result.faces:
             yield {**known, "person": 0}
 
 
-def _video_entry(result: FrameResult) -> dict[str, Any]:
+def _video_entry(result: FrameResult, path: str | None = None) -> dict[str, Any]:
     faces = []
     for face in result.faces:
         plain = face.prediction.to_json()
         plain.pop("landmarks")
         faces.append({"person": face.person, **plain})
-    return {"frame": result.number, "time": round(result.time, 4), "faces": faces}
+    known = {} if path is None else {"path": path}
+    return {**known, "frame": result.number, "time": round(result.time, 4), "faces": faces}
 
 
-def _entries(journal: Journal) -> Iterator[dict[str, Any]]:
-    return map(_video_entry, _frames(journal))
+def _entries(journal: Journal, path: str | None = None) -> Iterator[dict[str, Any]]:
+    return (_video_entry(result, path) for result in _frames(journal))
 
 
 # -- photos ------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from kerasfer.files import printable
 from kerasfer.images import IMAGE_SUFFIXES
 
 __all__ = ["SYSTEM_FOLDERS", "VIDEO_SUFFIXES", "Listing", "files_below", "is_system", "kind_of", "sorted_out", "walk"]
@@ -88,14 +89,15 @@ class Listing:
     left_out: dict[str, int]
 
     def remark(self) -> str:
-        """What was left out, in words; "" if nothing was."""
+        """What was left out, in words that a terminal may show; "" if nothing was."""
         if not self.left_out:
             return ""
         kinds = sorted(self.left_out.items(), key=lambda kind: (-kind[1], kind[0]))
         shown = ", ".join(f"{count} {reason}" for reason, count in kinds[:6])
         more = sum(count for _, count in kinds[6:])
         count = sum(self.left_out.values())
-        return f"{count} {'file' if count == 1 else 'files'} left out: {shown}" + (f", {more} others" if more else "")
+        said = f"{count} {'file' if count == 1 else 'files'} left out: {shown}" + (f", {more} others" if more else "")
+        return printable(said)
 
 
 def is_system(name: str) -> bool:

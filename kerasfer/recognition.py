@@ -21,6 +21,7 @@ from kerasfer import detection, folders, images, lite
 from kerasfer.detection import DetectionError, Detector, align, detect, find_detector
 from kerasfer.expressions import ACTION_UNITS, LabelSpace
 from kerasfer.faces import Box, DetectedFace, ImageSpec, Prediction
+from kerasfer.files import printable
 from kerasfer.graphs import in_graph
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.priors import Prior, adjusted, prior_weights
@@ -191,7 +192,7 @@ def _listed(photos: Any) -> list[Photo]:
     if os.path.isdir(photos):
         found = folders.walk(photos)
         if found.left_out:
-            _log.warning("%s: %s", os.fspath(photos), found.remark())
+            _log.warning("%s: %s", printable(photos), found.remark())
         if not found.photos and not found.videos:
             remark = f"; {found.remark()}" if found.left_out else ""
             raise RecognitionError(f"{photos}: holds no images ({', '.join(images.IMAGE_SUFFIXES)}){remark}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import importlib.util
 import json
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -462,13 +464,90 @@ def test_app_keeps_what_a_broken_video_gave(app, clip, tmp_path, capsys):
     assert len(table.read_text().splitlines()) > 10 and (tmp_path / "cut_expressions.mp4").exists()
 
 
+def test_app_folder_of_videos_and_photos(app, clip, tmp_path, monkeypatch, capsys):
+    """All in one table, each video under its path; what cannot be read stops no other; what is left out is counted."""
+    folder = tmp_path / "in"
+    (folder / "b").mkdir(parents=True)
+    cases = ROOT / "tests" / "cases"
+    shutil.copy(clip, folder / "clip.avi")
+    shutil.copy(cases / "noface.mp4", folder / "b" / "clip")
+    shutil.copy(cases / "a.jfif", folder / "photo.jfif")
+    (folder / "broken.mp4").write_bytes(b"no video" * 99)
+    (folder / "notes.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    arguments = ["in", "--model", str(MODEL), "--csv", "a.csv", "--jsonl", "a.jsonl", "--json", "a.json"]
+    assert app.main(arguments) == 1
+    said = capsys.readouterr()
+    assert "1 of 4 photos and videos could not be read to the end" in said.err
+    assert "in/broken.mp4: damaged, cut off or no video" in said.err
+    rows = list(csv.DictReader(Path("a.csv").open()))
+    assert list(rows[0])[:5] == ["path", "face", "frame", "time", "person"] and list(rows[0])[-1] == "error"
+    counted = collections.Counter(row["path"] for row in rows)
+    assert counted == {"in/photo.jfif": 1, "in/b/clip": 25, "in/broken.mp4": 1, "in/clip.avi": 46}
+    assert {row["person"] for row in rows if row["path"] == "in/b/clip"} == {"0"}
+    (photo,) = (row for row in rows if row["path"] == "in/photo.jfif")
+    assert (photo["face"], photo["frame"], photo["expression"]) == ("1", "", "happiness")
+    assert [row["error"] != "" for row in rows].count(True) == 1
+    entries = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
+    assert len(entries) == len(json.loads(Path("a.json").read_text())) == 1 + 25 + 1 + 23
+    assert sorted(path.name for path in Path("recognized").iterdir()) == [
+        "clip_2_expressions.mp4",
+        "clip_expressions.mp4",
+        "photo_expressions.png",
+    ]
+    assert app.main(arguments) == 1
+    assert "4 photos and videos" in capsys.readouterr().err, "what was marked is no photo or video of the folder's"
+
+
+def test_app_several_videos_go_on_after_a_kill(app, clip, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(clip, "other.avi")
+
+    def arguments(name):
+        return [str(clip), "other.avi", "--model", str(MODEL), "--output", name, "--csv", f"{name}.csv"]
+
+    assert app.main(arguments("whole")) == 0
+    written = []
+
+    def stop(self, image, write=VideoWriter.write):
+        written.append(1)
+        if len(written) == 23 + 14:
+            raise KeyboardInterrupt
+        write(self, image)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(app.VideoWriter, "write", stop)
+        app.main(arguments("parts"))
+    assert len(Path("parts.csv").read_text().splitlines()) == 1 + 2 * (23 + 14)
+    capsys.readouterr()
+    assert app.main(arguments("parts")) == 0
+    assert "going on after 10 frames" in capsys.readouterr().out
+    assert Path("parts.csv").read_text() == Path("whole.csv").read_text()
+    for name in ("clip_expressions.mp4", "other_expressions.mp4"):
+        assert Path("parts", name).read_bytes() == Path("whole", name).read_bytes()
+    assert sorted(path.name for path in Path("parts").iterdir()) == ["clip_expressions.mp4", "other_expressions.mp4"]
+
+
+def test_app_marks_videos_of_variable_rate_at_their_times(app, tmp_path, capsys):
+    source = ROOT / "tests" / "cases" / "screen.webm"
+    assert app.main([str(source), "--model", str(MODEL), "--output", str(tmp_path)]) == 0
+    assert "68 frames, 9.0 s, 1 person" in capsys.readouterr().out
+    with open_video(source) as video, open_video(tmp_path / "screen_expressions.mp4") as marked:
+        times = [[frame.time for frame in opened] for opened in (video, marked)]
+    np.testing.assert_allclose(*times, atol=0.002)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["empty.mp4"], "empty.mp4: the file is empty"),
         (["gone.mp4"], "gone.mp4: cannot be read"),
         (["camera:97"], "camera 97: cannot be opened"),
-        (["CLIP", "CLIP"], "one video or camera at a time"),
+        (["CLIP", "camera"], "camera: has no end; name it alone, or say after how many --seconds to go on"),
+        (["CLIP", "CLIP", "--output", "a.mp4"], "a.mp4: one file cannot hold 2 photos and videos; name a folder"),
+        (["http://127.0.0.1:9/a.jpg"], "http://127.0.0.1:9/a.jpg: an address, not a path; download the image"),
+        (["http://127.0.0.1:9/live"], "http://127.0.0.1:9/live: no stream can be opened"),
+        ([""], "the path of the photo is empty"),
         (["CLIP", "--model", "other.tflite"], "other.tflite: carries no kerasfer metadata"),
         (["CLIP", "--model", "gone.tflite"], "gone.tflite: cannot be read"),
         (["CLIP", "--every", "0"], "n at least 1; got 0"),

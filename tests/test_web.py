@@ -31,6 +31,7 @@ from PIL import Image
 from kerasfer import images, lite, priors, rendering, weights
 from kerasfer.detection import alignment_matrix, detect, transform
 from kerasfer.detection.alignment import align
+from kerasfer.detection.blazeface import find_closely
 from kerasfer.expressions import FERPLUS8
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -173,8 +174,8 @@ def visit(browser, address):
 
 @pytest.fixture
 def pipeline(built):
-    """`kerasfer.lite` with the file that the page begins with."""
-    return lite.Pipeline(file_of(built, built["recognizer"]))
+    """`kerasfer.lite` with the file that the page begins with, looking at photos as the page does."""
+    return lite.Pipeline(file_of(built, built["recognizer"]), detector=find_closely)
 
 
 def file_of(built, name):
@@ -192,8 +193,15 @@ def rendered(identity, expression, size=320, **factors):
     return rendering.render(factors, size=size, channels=3).image
 
 
+def beside():
+    """A large face and a small one, 960 x 540."""
+    ground = on_ground(images.resize(ASTRONAUT[20:220, 120:320], 500), 540, 960, 20, 40)
+    ground[40:230, 740:930] = images.resize(ASTRONAUT[20:220, 120:320], 190)
+    return ground
+
+
 def files_of_faces():
-    """Twenty image files: small, large, turned, several faces, JPEG with an EXIF turn, grey, transparent."""
+    """Twenty-one image files: small, large, turned, several faces, JPEG with an EXIF turn, grey, transparent."""
     small = images.resize(ASTRONAUT, 200)
     files = {
         "astronaut.png": images.encode(ASTRONAUT),
@@ -204,6 +212,7 @@ def files_of_faces():
         "grey.png": images.encode(images.to_grey(ASTRONAUT)),
         "wide.png": images.encode(on_ground(ASTRONAUT[:300], 300, 1100, 0, 70)),
         "two.png": images.encode(np.hstack([ASTRONAUT[:400, :400], rendered(4, "anger", 400)])),
+        "beside.png": images.encode(beside()),
     }
     buffer = io.BytesIO()
     exif = Image.Exif()
@@ -235,10 +244,12 @@ def compare(visit, pipeline, name, content):
 
 def test_twenty_photos_give_pythons_answers(visit, pipeline):
     files = files_of_faces()
-    assert len(files) == 20
+    assert len(files) == 21
     opened = visit()
     for name, content in files.items():
         compare(opened, pipeline, name, content)
+        if name == "beside.png":
+            assert len(opened.rows()) == 2, "the small face, too"
     assert opened.page.inner_text("#announcement").startswith("1 face: ")
 
 
@@ -276,7 +287,7 @@ def test_every_model_gives_pythons_answers(visit, built):
             opened.page.wait_for_selector(f'#models input[value="{entry["name"]}"]:checked:enabled')
         assert f"{entry['bytes'] / 1e6:.1f} MB" in switch.inner_text()
         [row] = opened.rows()
-        [face] = lite.Pipeline(file_of(built, entry["name"])).recognize(ASTRONAUT)
+        [face] = lite.Pipeline(file_of(built, entry["name"]), detector=find_closely).recognize(ASTRONAUT)
         assert row["model"] == entry["name"] and row["expression"] == face.expression
         for label, value in face.probabilities.items():
             assert abs(float(row[label]) - value) <= TOLERANCE, entry["name"]
@@ -420,7 +431,7 @@ def test_the_sample_and_its_marked_picture(visit):
     picture = images.decode(opened.download("#png"))
     original = images.decode((SITE / "samples" / "astronaut.jpg").read_bytes())
     changed = np.abs(picture.astype(int) - original).max(2) > 60
-    [face] = lite.Pipeline("tdgan").detect(original)
+    [face] = lite.Pipeline("tdgan", detector=find_closely).detect(original)
     middle = int(face.box.center[1])
     left, right = round(face.box.left), round(face.box.right)
     assert changed[middle, left - 3 : left + 4].any() and changed[middle, right - 3 : right + 4].any()
@@ -464,7 +475,7 @@ def test_transfer_draws_what_python_draws(visit, built):
         if "noise" in generator.inputs:
             assert np.abs(pictures[100].astype(int) - pictures[0]).mean() > 1
             continue
-        faces = [detect(image, "quick")[0] for image in (ASTRONAUT, other)]
+        faces = [detect(image, find_closely)[0] for image in (ASTRONAUT, other)]
         own, theirs = (
             spec.scale(lite.prepare(align(image, face, spec.size), spec))
             for image, face in zip((ASTRONAUT, other), faces, strict=True)

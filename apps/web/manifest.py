@@ -131,6 +131,10 @@ def _settings(detector: str, face_mesh: str) -> dict[str, Any]:
         },
         "tracking": {
             "every": following["every"].default,
+            "closeEvery": video.CLOSE_EVERY,
+            "closeApart": video.CLOSE_APART,
+            "cut": video.CUT,
+            "reduced": list(video.REDUCED),
             "samePerson": video.SAME_PERSON,
             "sameFace": video.SAME_FACE,
             "patience": video.PATIENCE,

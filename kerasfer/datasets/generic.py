@@ -38,6 +38,7 @@ from kerasfer.expressions import (
     known_expression,
     label_codes,
 )
+from kerasfer.files import printable
 from kerasfer.folders import sorted_out
 from kerasfer.images import IMAGE_SUFFIXES
 
@@ -149,7 +150,7 @@ def read_folder(
     source = open_source(root)
     found, remark = _sorted_out("folder", root, source)
     if remark:
-        _log.warning("%s: %s", root, remark)
+        _log.warning("%s: %s", printable(root), remark)
     problems = Problems("folder", strict)
     paths, labels, splits = [], [], []
     folders = [PurePosixPath(path).parent.name for path in found] if classes != "identity" else []

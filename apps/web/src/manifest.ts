@@ -48,6 +48,11 @@ export interface Template {
 /** The constants of `kerasfer.video`. */
 export interface TrackingSettings {
   readonly every: number;
+  readonly closeEvery: number;
+  readonly closeApart: number;
+  readonly cut: number;
+  /** Height and width. */
+  readonly reduced: readonly [number, number];
   readonly samePerson: number;
   readonly sameFace: number;
   readonly patience: number;

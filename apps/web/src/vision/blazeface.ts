@@ -42,8 +42,10 @@ export class Detector {
    *
    * Looks at the whole picture; if there is no face, with a black border; if there is still none, or a small one, at
    * twice the resolution, and then at four times.
+   *
+   * @param closely whether to look at these resolutions in any case: that finds small faces beside large ones.
    */
-  async find(picture: Picture): Promise<Candidate[]> {
+  async find(picture: Picture, closely: boolean): Promise<Candidate[]> {
     const { window, padding, smallest, minimumScore, tileScore } = this.settings;
     const longer = Math.max(picture.width, picture.height);
     const finest = Math.min(longer, 4 * window);
@@ -52,7 +54,7 @@ export class Detector {
     if (found.length === 0) found = await this.look(reduced, 1 / padding, minimumScore);
     for (const windows of [2, 4]) {
       const least = found.length > 0 ? Math.min(...found.map(({ box }) => (box.right - box.left) / finest)) : 0;
-      if (window * windows > 1.5 * longer || least > (2 * smallest) / windows) break;
+      if (window * windows > 1.5 * longer || (!closely && least > (2 * smallest) / windows)) break;
       found = found.concat(await this.overview(reduced, windows, Math.max(minimumScore, tileScore)));
     }
     const factor = longer / finest;

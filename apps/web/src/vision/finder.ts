@@ -4,7 +4,7 @@ import { alignment } from "./alignment";
 import type { Candidate, Detector } from "./blazeface";
 import { area, type Box, center, overlap } from "./boxes";
 import { type Mesh, type Points, region } from "./mesh";
-import { apply, inverted, type Picture, warp } from "./pictures";
+import { apply, inverted, type Picture, resize, toGrey, warp } from "./pictures";
 import type { AlignedFace } from "./recognizer";
 
 /** A face in a picture; `points` are the mesh's, or null of a face turned too far away for it. */
@@ -27,6 +27,9 @@ export class Finder {
   private people: Person[] = [];
   private count = 0;
   private frame = 0;
+  /** The last frame that was looked at, reduced to a few grey pixels, and the time of the last close look. */
+  private reduced: Float32Array | null = null;
+  private closest = -Infinity;
 
   constructor(
     private readonly manifest: Manifest,
@@ -34,9 +37,9 @@ export class Finder {
     private readonly mesh: Mesh,
   ) {}
 
-  /** The faces in a photo, the largest first. */
+  /** The faces in a photo, small ones beside large ones, too, the largest first. */
   async find(picture: Picture): Promise<FoundFace[]> {
-    const faces = (await this.look(picture)).map(([{ box }, points]) => ({ box, points }));
+    const faces = (await this.look(picture, true)).map(([{ box }, points]) => ({ box, points }));
     return faces.sort((one, other) => area(other.box) - area(one.box));
   }
 
@@ -56,6 +59,8 @@ export class Finder {
     this.people = [];
     this.count = 0;
     this.frame = 0;
+    this.reduced = null;
+    this.closest = -Infinity;
   }
 
   /** The faces in the next frame of a video, with people's numbers from 1 on, ordered by them. */
@@ -70,19 +75,34 @@ export class Finder {
       .sort((one, other) => one.person - other.person);
   }
 
-  private async look(picture: Picture): Promise<[Candidate, Points | null][]> {
+  private async look(picture: Picture, closely: boolean): Promise<[Candidate, Points | null][]> {
     const found: [Candidate, Points | null][] = [];
-    for (const candidate of await this.detector.find(picture)) {
+    for (const candidate of await this.detector.find(picture, closely)) {
       const points = await this.mesh.fit(picture, candidate.box, candidate.roll, candidate.trusted);
       if (points !== null || candidate.trusted) found.push([candidate, points]);
     }
     return found;
   }
 
+  /** Whether it is time for a close look: at the beginning, where the scene changes, and every few seconds. */
+  private isClose(picture: Picture, time: number): boolean {
+    const { closeEvery, closeApart, cut, reduced: size } = this.manifest.tracking;
+    const reduced = Float32Array.from(toGrey(resize(picture, size[1], size[0])));
+    const before = this.reduced;
+    this.reduced = reduced;
+    const since = Math.abs(time - this.closest);
+    const change = before === null ? 0 : reduced.reduce((sum, value, i) => sum + Math.abs(value - before[i]), 0) / reduced.length;
+    const close = since >= closeEvery || (since >= closeApart && change > cut);
+    if (close) this.closest = time;
+    return close;
+  }
+
   private async lookFor(picture: Picture, time: number): Promise<void> {
     const { samePerson, patience } = this.manifest.tracking;
-    const found = await this.look(picture);
+    const close = this.isClose(picture, time);
+    const found = await this.look(picture, close);
     const free = new Set(this.people.filter(({ seen }) => time - seen <= patience));
+    const unseen = close ? [] : this.people.filter(({ here, points }) => here && points !== null);
     for (const person of this.people) person.here = false;
     const pairs = found
       .flatMap(([{ box }], index) => [...free].map((person) => ({ index, person, shared: overlap(box, person.box) })))
@@ -106,6 +126,16 @@ export class Finder {
         person.frame = [(x - middle[0]) / side, (y - middle[1]) / side, width / side, height / side];
       }
     });
+    for (const person of unseen.filter(({ here }) => !here)) await this.goOn(picture, person, time);
+  }
+
+  /** Follows somebody whom a look that was not close did not find: a small face, above all. */
+  private async goOn(picture: Picture, person: Person, time: number): Promise<void> {
+    const points = await this.mesh.follow(picture, person.points!);
+    if (points === null) return;
+    const box = boxAround(points, person.frame);
+    const known = this.people.some((other) => other.here && overlap(other.box, box) > this.manifest.tracking.samePerson);
+    if (!known) Object.assign(person, { box, seen: time, points, here: true });
   }
 
   private async goAlong(picture: Picture, time: number): Promise<void> {
