@@ -24,8 +24,12 @@ _PUBLIC = {
     "evaluate": "kerasfer.evaluation",
     "list_models": "kerasfer.zoo",
     "load": "kerasfer.zoo",
+    "explain": "kerasfer.explanation",
+    "push_to_hub": "kerasfer.zoo",
     "recognize": "kerasfer.recognition",
+    "recognize_faces": "kerasfer.recognition",
     "save": "kerasfer.zoo",
+    "to_dataframe": "kerasfer.tabular",
     "verify": "kerasfer.verification",
 }
 """Public function -> the module that holds it."""

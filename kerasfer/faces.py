@@ -280,6 +280,8 @@ class Prediction:
         action_units: number of a FACS action unit -> probability that it is present; None if none were asked for.
         blendshapes: name of a movement (`BLENDSHAPES`) -> score in [0, 1]; None if none were asked for, or the network
             that scores them sees no face.
+        valence: how pleasant what the face shows is, in [-1, 1]; None of a model that has not learnt it.
+        arousal: how excited it is, in [-1, 1]; None likewise.
     """
 
     box: Box
@@ -290,6 +292,14 @@ class Prediction:
     score: float = 1.0
     action_units: dict[int, float] | None = None
     blendshapes: dict[str, float] | None = None
+    valence: float | None = None
+    arousal: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("valence", "arousal"):
+            value = getattr(self, name)
+            if value is not None and not -1 <= value <= 1:
+                raise ValueError(f"{name} lies in [-1, 1], got {value}")
 
     @classmethod
     def of(
@@ -333,4 +343,5 @@ class Prediction:
             "landmarks": None if self.landmarks is None else np.round(self.landmarks.points, 2).tolist(),
             **({} if units is None else {"action_units": {f"AU{n}": round(float(p), 6) for n, p in units.items()}}),
             **({} if shapes is None else {"blendshapes": {name: round(p, 6) for name, p in shapes.items()}}),
+            **{name: round(value, 6) for name in ("valence", "arousal") if (value := getattr(self, name)) is not None},
         }

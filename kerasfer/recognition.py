@@ -37,6 +37,8 @@ __all__ = [
     "find_photos",
     "recognize",
     "recognize_each",
+    "recognize_faces",
+    "recognition_model",
 ]
 
 Photo = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
@@ -128,6 +130,87 @@ def recognize(
             raise images.ImageError(result.error)
         answers.append(result.predictions)
     return answers if _is_batch(photos) else answers[0]
+
+
+def recognize_faces(
+    crops: Photo | Sequence[Photo],
+    model: str | os.PathLike[str] | RecognitionModel = DEFAULT_RECOGNIZER,
+    batch_size: int = 64,
+    on_error: str = "entry",
+    workers: int = 2,
+    action_units: bool = False,
+    flip: bool = False,
+    prior: Prior | None = None,
+) -> Prediction | list[PhotoResult]:
+    """Recognises the expressions of faces that are cut out already ("crops"); no face is looked for.
+
+    Faces should fill their pictures as in the model's training: forehead to chin, eyes level. Each is brought to the
+    model's size as it is, whatever its shape.
+
+    Args:
+        crops: one: a path, a Pillow image, the content of an image file, or an array, uint8 grey (h, w), RGB (h, w, 3)
+            or RGBA (h, w, 4). Many: a folder, a pattern, a list of any of these, each of a size of its own, or an array
+            (n, h, w), (n, h, w, 1) or (n, h, w, 3).
+        model, action_units, flip, prior: as for `recognize`.
+        batch_size: number of faces that go through the model at once.
+        on_error: of many, what a crop that cannot be read gives: "entry", a result that carries the error; or "raise".
+        workers: number of threads that read files.
+
+    Returns:
+        For one crop its `Prediction`, whose box is the whole crop. For many a `PhotoResult` each, in order, with one
+        prediction or an error.
+
+    Raises:
+        ImageError: one crop was given and cannot be read, or one of many with `on_error="raise"`.
+        RecognitionError: the folder or the pattern holds no images, the list is empty, or a wrong `on_error`.
+        ValueError: the model is unknown or its weights are damaged.
+    """
+    if on_error not in ("entry", "raise"):
+        raise RecognitionError(f"on_error is 'entry' or 'raise', got {on_error!r}")
+    if batch_size < 1 or workers < 1:
+        raise RecognitionError(f"batch_size and workers must be at least 1, got {batch_size} and {workers}")
+    crops = _in_memory(crops)
+    if isinstance(crops, np.ndarray) and (crops.ndim == 4 or crops.ndim == 3 and crops.shape[2] not in (1, 3, 4)):
+        found, is_many = list(images.floats_to_bytes(crops)) if len(crops) else [], True
+    else:
+        found, is_many = _crops(crops), _is_many(crops)
+    classifier = FaceClassifier(model, batch_size, action_units, flip, prior)
+
+    def look(numbered: tuple[int, Photo]) -> _Found:
+        number, crop = numbered
+        try:
+            crop = images.floats_to_bytes(crop) if isinstance(crop, np.ndarray) else crop
+            image = images.read_reduced(crop)[0]
+            face = DetectedFace(Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0])), 1.0)
+            return _Found(_name_of(crop, number), [face], [classifier.prepared(image)])
+        except (ValueError, OSError, MemoryError) as error:
+            return _Found(_name_of(crop, number), [], [], str(error) or type(error).__name__)
+
+    results = []
+    for result in _looked_at(found, look, classifier, workers if _reads_files(found) else 1):
+        if result.error is not None and (on_error == "raise" or not is_many):
+            raise images.ImageError(result.error)
+        results.append(result)
+    return results if is_many else results[0].predictions[0]
+
+
+def _crops(crops: Any) -> list[Any]:
+    """`find_photos`, but that an entry of a list which is no image, such as None, stays in it to be reported."""
+    if not isinstance(crops, (list, tuple)):
+        return find_photos(crops)
+    found: list[Any] = []
+    for entry in crops:
+        try:
+            found += find_photos(entry)
+        except RecognitionError:
+            found.append(entry)
+    if not found:
+        raise RecognitionError("the list of crops is empty")
+    return found
+
+
+def _reads_files(photos: Sequence[Photo]) -> bool:
+    return any(not isinstance(photo, np.ndarray) for photo in photos)
 
 
 def recognize_each(
@@ -249,7 +332,8 @@ def _name_of(photo: Photo, number: int) -> str:
     return name if isinstance(name, str) and name else f"image {number}"
 
 
-def _model_of(given: str | os.PathLike[str] | RecognitionModel) -> RecognitionModel:
+def recognition_model(given: str | os.PathLike[str] | RecognitionModel) -> RecognitionModel:
+    """The model that a name, a folder, a TFLite file or a model means, as for `recognize`."""
     model: Any = given
     if isinstance(model, (str, os.PathLike)) and Path(model).suffix == ".tflite":
         model = _lite_model(Path(model), Path(model).stat().st_mtime_ns if Path(model).exists() else 0)
@@ -397,13 +481,17 @@ class FaceClassifier:
         flip: bool = False,
         prior: Prior | None = None,
     ) -> None:
-        model = _model_of(model)
+        model = recognition_model(model)
         self._weights = prior_weights(prior, model.label_space.labels, getattr(model, "training_prior", None))
         self._expressions = _Classifier(model, batch_size, flip=flip)
         self._action_units = _units_of(model, batch_size, flip) if action_units else None
         self.batch_size = batch_size
         self.labels: tuple[str, ...] = tuple(self._expressions.labels)
         self.units: tuple[int, ...] = () if self._action_units is None else tuple(map(int, self._action_units.labels))
+
+    def prepared(self, face: np.ndarray) -> np.ndarray:
+        """A cut-out face, uint8 RGB (height, width, 3), as the model wants it: float32 (h, w, c)."""
+        return images.prepare(face, self._expressions.spec)
 
     def aligned(self, image: np.ndarray, face: DetectedFace) -> np.ndarray:
         """A face of an image, uint8 RGB (height, width, 3), as the model wants it: float32 (h, w, c)."""
@@ -442,8 +530,6 @@ def _results(
     workers: int,
     blendshapes: bool,
 ) -> Iterator[PhotoResult]:
-    batch_size = classifier.batch_size
-
     def look(numbered: tuple[int, Photo]) -> _Found:
         number, photo = numbered
         path = _name_of(photo, number)
@@ -460,9 +546,19 @@ def _results(
         except (ValueError, OSError, MemoryError) as error:
             return _Found(path, [], [], str(error) or type(error).__name__)
 
-    if len(photos) <= 1:
+    return _looked_at(photos, look, classifier, workers)
+
+
+def _looked_at(
+    photos: Sequence[Photo], look: Callable[[tuple[int, Photo]], _Found], classifier: FaceClassifier, workers: int
+) -> Iterator[PhotoResult]:
+    """What `look` finds in each photo, classified in batches; in order."""
+    batch_size = classifier.batch_size
+    if len(photos) <= 1 or workers == 1:
         # In this thread, whose interpreters of the detector's networks are open from the last photo.
-        yield from _classified([look(numbered) for numbered in enumerate(photos)], classifier)
+        numbered = list(enumerate(photos))
+        for start in range(0, len(numbered), batch_size):
+            yield from _classified([look(photo) for photo in numbered[start : start + batch_size]], classifier)
         return
     executor = ThreadPoolExecutor(min(workers, len(photos)))
     try:

@@ -20,12 +20,14 @@ import json
 import math
 import os
 import reprlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerasfer import hub
 from kerasfer.files import folder_written_aside
 from kerasfer.models import MODELS, model_class
 from kerasfer.version import __version__
@@ -56,6 +58,7 @@ __all__ = [
     "folder_of",
     "list_models",
     "load",
+    "push_to_hub",
     "save",
     "with_new_head",
 ]
@@ -243,6 +246,50 @@ def save(
     return folder
 
 
+def push_to_hub(
+    model: FERModel,
+    repository: str,
+    *,
+    license: str = "mit",
+    datasets: Sequence[str] = (),
+    metrics: Mapping[str, Any] | None = None,
+    card: str | None = None,
+    private: bool | None = None,
+    revision: str | None = None,
+    **options: Any,
+) -> str:
+    """Saves a model on the Hugging Face Hub: safetensors, JSON and a card; `load("hf://user/name")` opens it anywhere.
+
+    Who is logged in (`hf auth login`, or `HF_TOKEN`) sends it; `HF_ENDPOINT` names another hub.
+
+    Args:
+        model: a model of the zoo.
+        repository: "user/name"; it is made if need be.
+        license: of the weights, as the hub names it ("mit", "apache-2.0", "cc-by-nc-4.0", "other").
+        datasets: what the model was trained on, as the hub names it.
+        metrics: what was measured, as JSON values; their names go into the card's front matter.
+        card: the model card, Markdown; by default one is written. Its front matter is replaced.
+        private: whether a new repository is private; by default as the account has it.
+        revision: the branch to send it to.
+        **options: `history`, `groups` and `storage` of `save`.
+
+    Returns:
+        The commit's address.
+
+    Raises:
+        ZooError: as `save`; or the hub is away, or does not let you.
+        ImportError: huggingface_hub is not installed.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        folder = save(model, Path(place) / "model", metrics=metrics, card=card, **options)
+        description = read_json(folder / "config.json")
+        readme = folder / "README.md"
+        text = hub.card(readme.read_text(encoding="utf-8"), description, license, datasets, sorted(metrics or {}))
+        readme.write_text(text, encoding="utf-8")
+        message = f"{description['model']} by kerasfer {__version__}"
+        return hub.upload(folder, repository, revision, private, message)
+
+
 def _demand_replaceable(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ZooError(f"{folder}: is a file; name a folder for the model")
@@ -331,7 +378,8 @@ def load(
     Args:
         source: a name of `list_models(trained=True)`; or the path of a folder of `save`, of a training run (its newest
             checkpoint is taken, with the averaged weights if it keeps them), or of one checkpoint of a run. A string
-            that is both a name and a path means the name; write "./tdgan" for the folder.
+            that is both a name and a path means the name; write "./tdgan" for the folder. Or the address of a model on
+            the Hugging Face Hub, "hf://user/name" or "hf://user/name@revision", which is fetched once (extra `hub`).
         expressions: names of the classes, if they are to be others than those that the model was trained on.
         precision: the dtype policy that the model computes in. Models are trained in bfloat16 for speed and used in
             float32; give "mixed_bfloat16" for a model that is to be trained on. By default the global policy.
@@ -349,6 +397,8 @@ def load(
         return _load_for(source, expressions, precision)
     if isinstance(source, str) and source in bundled():
         return _load_saved(bundled()[source], precision, recognizer_only)
+    if hub.is_address(source):
+        return _load_saved(hub.fetch(str(source)), precision, recognizer_only)
     path = Path(source)
     if path.name in ("config.json", "state.safetensors") and path.is_file():
         path = path.parent
