@@ -314,6 +314,17 @@ def test_no_augmentation_changes_nothing() -> None:
     np.testing.assert_array_equal(same, pixels)
 
 
+def test_each_change_is_done_without_the_others() -> None:
+    assert set(dataclasses.asdict(NO_AUGMENTATION).values()) == {0.0}
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 1)).astype(np.uint8)
+    for change in ({"shift": 0.2}, {"scale": 0.3}, {"rotation": 30.0}, {"flip": 1.0}):
+        recipe = dataclasses.replace(NO_AUGMENTATION, **change)
+        changed, _ = augment(pixels, np.random.default_rng(1), recipe, 12)
+        assert all((one != other).any() for one, other in zip(changed, pixels)), change
+    flipped, _ = augment(pixels, np.random.default_rng(1), dataclasses.replace(NO_AUGMENTATION, flip=1.0), 12)
+    np.testing.assert_array_equal(flipped, pixels[:, :, ::-1])
+
+
 def test_sharp_images_move_by_whole_pixels() -> None:
     """Each is the picture, mirrored or not, moved by up to two pixels, its border repeated; the others are blurred."""
     pixels = np.random.default_rng(1).integers(0, 256, (1, 10, 10, 1)).astype(np.uint8).repeat(400, 0)
@@ -347,6 +358,14 @@ def test_light_and_cutout(channels: int) -> None:
     cut, _ = augment(pixels, np.random.default_rng(0), dataclasses.replace(NO_AUGMENTATION, cutout=0.4), 10)
     holes = (cut == 150).sum((1, 2, 3)) / channels
     assert holes.max() == 16 and holes.min() >= 4
+    for hole in (cut[..., 0] == 150)[holes == 16]:
+        assert sorted(hole.any(0)) == sorted(hole.any(1)) == [False] * 6 + [True] * 4, "a square of four by four"
+    whole = (cut[..., 0] == 150)[holes == 16]
+    assert np.abs(np.corrcoef(whole.any(1).argmax(1), whole.any(2).argmax(1))[0, 1]) < 0.4, "anywhere"
+    both = dataclasses.replace(NO_AUGMENTATION, brightness=0.1, contrast=0.2)
+    lit, _ = augment(pixels, np.random.default_rng(0), both, 10)
+    bright, spread = lit.mean((1, 2, 3)), lit[:, 0, 9, 0].astype(int) - lit[:, 0, 0, 0]
+    assert np.abs(np.corrcoef(bright, spread)[0, 1]) < 0.3, "light and contrast are drawn apart"
 
 
 @pytest.mark.parametrize(
