@@ -178,6 +178,18 @@ def test_a_model_of_fewer_classes_and_another_beside_it(data: Path) -> None:
     assert result.own.recall["happiness"].value == 1 and result.own.recall["anger"].value == 0
 
 
+def test_classes_by_names_of_ones_own(data: Path) -> None:
+    space = LabelSpace.of(["bored", "happy", "anger"])
+    model = model_of(space, lambda level: [0.5, 0.4, 0.1] if level > 0.3 else [0.5, 0.1, 0.4], [1, 1, 1])
+    sets = [entry for entry in SETS if entry.name == "ck48"]
+    sets += [
+        dataclasses.replace(entry, options={"count": 12, "identities": 3}) for entry in SETS if entry.name == "rendered"
+    ]
+    crops, rendered = transfer(model, data, sets, resamples=20).results
+    assert crops.classes == {"happy": 2, "anger": 2} and crops.own.mean_recall.value == 1
+    assert crops.every.mean_recall.value == 0 and set(rendered.classes) == {"happy", "anger"}
+
+
 def test_a_damaged_file_and_a_folder_that_is_not_there(data: Path) -> None:
     (data / "ck48/CK+48/anger/S010_001_00000001.png").write_bytes(b"no image")
     sets = [entry for entry in SETS if entry.name == "ck48"]
