@@ -78,8 +78,9 @@ def fetch(source: str) -> Path:
     try:
         return Path(library.snapshot_download(address.repository, **settings))
     except Exception as error:
-        if _is_refusal(error, library):
-            raise ZooError(f"{address}: {_line(error)}; check the name, or log in with `hf auth login`") from error
+        refusal = _refusal(error, library)
+        if refusal is not None:
+            raise ZooError(f"{address}: {refusal}; check the name, or log in with `hf auth login`") from error
         try:
             return Path(library.snapshot_download(address.repository, **settings, local_files_only=True))
         except Exception:
@@ -116,11 +117,22 @@ def upload(folder: Path, repository: str, revision: str | None, private: bool | 
     return str(getattr(sent, "commit_url", sent))
 
 
-def _is_refusal(error: Exception, library: Any) -> bool:
-    """Whether the hub answered, and said no."""
-    refusals = ("RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError", "DisabledRepoError")
-    kinds = tuple(kind for name in refusals if isinstance(kind := getattr(library.errors, name, None), type))
-    return isinstance(error, kinds)
+_REFUSALS = {
+    "GatedRepoError": "access to the model has to be asked for on its page",
+    "RevisionNotFoundError": "the model has no such revision",
+    "DisabledRepoError": "the hub has disabled the model",
+    "RepositoryNotFoundError": "the hub has no such model, or not for you",
+}
+"""Errors with which the hub says no -> what they mean, the special ones first."""
+
+
+def _refusal(error: Exception, library: Any) -> str | None:
+    """What the hub means where it answered and said no; None where it did not answer."""
+    for name, meaning in _REFUSALS.items():
+        kind = getattr(library.errors, name, None)
+        if isinstance(kind, type) and isinstance(error, kind):
+            return meaning
+    return None
 
 
 def _line(error: Exception) -> str:
