@@ -10,6 +10,7 @@ that. Every file carries its labels, image size, colour and pixel range.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -277,7 +278,7 @@ def export(
     expected = _answers(network, spec.scale(parity_faces))
     entries: list[Parity] = []
     with entries_written_aside(folder, ExportError) as aside:
-        faces_model = None
+        one_face = None
         for name in formats:
             if progress is not None:
                 progress(name)
@@ -289,19 +290,17 @@ def export(
                 _write_onnx(_recognizing(network), {"faces": list(spec.shape)}, target, description, opset)
                 answers = {name: _onnx_answers(target, {"faces": spec.scale(parity_faces)})}
             else:
-                if faces_model is None:
-                    faces_model = aside / "faces"
-                    _write_faces(network, spec, faces_model)
-                content = _converted(faces_model, name, calibration_faces, spec)
-                target.write_bytes(
-                    _with_metadata(content, {**description, "storage": name, "batch": _batch(content, spec)})
-                )
+                if one_face is None:
+                    one_face = aside / "one_face"
+                    _write_one_face(network, spec, one_face)
+                content, batch = _with_any_batch(_converted(one_face, name, calibration_faces, spec), spec)
+                target.write_bytes(_with_metadata(content, {**description, "storage": name, "batch": batch}))
                 answers = {name: lite.Recognizer(target).recognize(parity_faces)}
             entries += [_compared(key, value, expected, _size(target)) for key, value in answers.items()]
         report = Report({name: folder / FILES[name] for name in formats}, tuple(entries), calibration_name, parity_name)
         (aside / "parity.json").write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
-        if faces_model is not None:
-            shutil.rmtree(faces_model)
+        if one_face is not None:
+            shutil.rmtree(one_face)
     return report
 
 
@@ -650,23 +649,75 @@ def _onnx_answers(path: Path, inputs: dict[str, np.ndarray], size: int = 50) -> 
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 
 
-def _write_faces(network: keras.Model, spec: ImageSpec, path: Path) -> None:
-    """A SavedModel of faces to probabilities for the converter to read."""
+def _write_one_face(network: keras.Model, spec: ImageSpec, path: Path) -> None:
+    """A SavedModel that takes one face at a time, as devices do; the converter reads it."""
     import tensorflow as tf
 
     def recognize(face: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probabilities": network(face, training=False)}
 
-    _write_signatures(network, {"recognize": (recognize, tf.TensorSpec((None, *spec.shape), tf.float32, "face"))}, path)
+    _write_signatures(network, {"recognize": (recognize, tf.TensorSpec((1, *spec.shape), tf.float32, "face"))}, path)
 
 
-def _batch(content: bytes, spec: ImageSpec) -> str | int:
-    """How many faces a TFLite file takes at once: "any", if it runs when its input is resized to two, or else 1."""
+def _with_any_batch(content: bytes, spec: ImageSpec) -> tuple[bytes, str | int]:
+    """A recogniser's TFLite file whose input may be resized to several faces.
+
+    Converted for one face, its layers take any number, but a reshape has the one in its new shape; -1 there stands for
+    as many as come. All shapes stay known, as delegates want them: a file converted for any number computes shapes as it
+    runs, and LiteRT's newer runtimes refuse it.
+
+    Args:
+        content: the file.
+        spec: of its input.
+
+    Returns:
+        The file, and "any"; or, if several faces do not get the answers that each gets alone, the file as it was and 1.
+    """
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    for graph in model.subgraphs:
+        for operation in graph.operators:
+            code = model.operatorCodes[operation.opcodeIndex]
+            kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+            if kind != schema.BuiltinOperator.RESHAPE or len(operation.inputs) < 2:
+                continue
+            source, target = (graph.tensors[number] for number in operation.inputs[:2])
+            data = model.buffers[target.buffer].data
+            shape = [] if data is None else np.frombuffer(bytes(data), np.int32).copy()
+            if len(shape) and shape[0] == source.shape[0] == 1 and -1 not in shape:
+                # A constant of its own: others may share the one that it has.
+                shape[0] = -1
+                buffer, constant = schema.BufferT(), copy.copy(target)
+                buffer.data, constant.buffer = np.frombuffer(shape.tobytes(), np.uint8), len(model.buffers)
+                operation.inputs = [operation.inputs[0], len(graph.tensors)]
+                model.buffers.append(buffer)
+                graph.tensors.append(constant)
+                if operation.builtinOptions is not None:
+                    operation.builtinOptions.newShape = shape
+    changed = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
     try:
-        open_interpreter(content, shape=(2, *spec.shape)).invoke()
+        several, alone = _raw_answers(changed, spec, 3), _raw_answers(content, spec, 1)
     except (ValueError, RuntimeError):
-        return 1
-    return "any"
+        return content, 1
+    tolerance = 1 if several.dtype == np.uint8 else 1e-5
+    difference = np.abs(several.astype(np.float64) - alone).max()
+    return (changed, "any") if difference <= tolerance else (content, 1)
+
+
+def _raw_answers(content: bytes, spec: ImageSpec, rows: int) -> np.ndarray:
+    """What a TFLite file answers to three faces of noise, so many at a time, as it stores it: (3, K)."""
+    interpreter = open_interpreter(content, shape=(rows, *spec.shape))
+    entrance, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    pixels = np.random.default_rng(0).integers(0, 256, (3, *spec.shape), np.uint8)
+    faces = pixels if entrance["dtype"] == np.uint8 else spec.scale(pixels)
+    answers = []
+    for start in range(0, len(faces), rows):
+        interpreter.set_tensor(entrance["index"], faces[start : start + rows])
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(answer["index"]))
+    return np.concatenate(answers)
 
 
 def _converted(

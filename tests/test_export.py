@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -332,6 +333,8 @@ def test_a_batch_goes_through_a_tflite_file_at_once(model, exported, storage):
     """An interpreter whose input is resized; the file says that this is possible."""
     path = exported[0] / FILES[storage]
     assert lite.Recognizer(path).metadata["batch"] == "any"
+    resting = open_interpreter(path.read_bytes()).get_input_details()[0]
+    assert list(resting["shape_signature"]) == [1, *model.image_spec.shape], "LiteRT's CompiledModel takes no other"
     faces = np.stack([images.prepare_uint8(face, model.image_spec) for face in some_faces(5, seed=3)])
     interpreter = open_interpreter(path.read_bytes(), shape=(5, *model.image_spec.shape))
     entrance, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -340,6 +343,18 @@ def test_a_batch_goes_through_a_tflite_file_at_once(model, exported, storage):
     answers = interpreter.get_tensor(answer["index"]) / (256 if storage == "int8" else 1)
     np.testing.assert_allclose(answers, lite.Recognizer(path).recognize(faces), atol=0.01)
     np.testing.assert_allclose(answers, expected(model, faces), atol=0.05)
+
+
+def test_a_file_that_cannot_take_several_faces_says_so(tmp_path):
+    """Here one row is added up with the others: resizing would give another answer without a word."""
+    from kerasfer.export import _converted, _with_any_batch, _write_one_face
+
+    spec = ImageSpec(4)
+    face = keras.Input(spec.shape)
+    mixed = keras.layers.Lambda(lambda x: tf.reshape(x, (1, 16)) + tf.reduce_sum(x), output_shape=(16,))(face)
+    _write_one_face(keras.Model(face, mixed), spec, tmp_path / "model")
+    content = _converted(tmp_path / "model", "float32", None, spec)
+    assert _with_any_batch(content, spec) == (content, 1)
 
 
 @pytest.mark.slow
