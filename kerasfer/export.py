@@ -663,8 +663,8 @@ def _with_any_batch(content: bytes, spec: ImageSpec) -> tuple[bytes, str | int]:
     """A recogniser's TFLite file whose input may be resized to several faces.
 
     Converted for one face, its layers take any number, but a reshape has the one in its new shape; -1 there stands for
-    as many as come. All shapes stay known, as delegates want them: a file converted for any number computes shapes as it
-    runs, and LiteRT's newer runtimes refuse it.
+    as many as come. All shapes stay known, as delegates want them: a file converted for any number computes shapes
+    as it runs, and LiteRT's newer runtimes refuse it.
 
     Args:
         content: the file.

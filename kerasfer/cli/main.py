@@ -15,7 +15,7 @@ COMMANDS = {
     "train": "a model on your own labelled crops, a data set, or rendered faces",
     "evaluate": "accuracy, recall and confusion on a data set; the papers' tables",
     "synthesize": "faces with other expressions, or of new people",
-    "export": "SavedModel, TFLite and bundles for devices",
+    "export": "SavedModel, TFLite, ONNX and bundles for devices",
     "data": "data sets: the list, their cards, whether yours is complete",
     "serve": "the page in the browser; with --api, recognition as a web service",
     "bench": "milliseconds a face and photos a second on this machine",
