@@ -445,6 +445,11 @@ def with_new_head(model: FERModel, expressions: Sequence[str], config: ModelConf
     from kerasfer.models.base import ConfigError
 
     headed = type(model)((config or model.config).with_classes(expressions))
+    if config is not None and any(is_missing(model.networks[name]) for name in headed.weight_groups()["recognizer"]):
+        # Another variant, whose recognizer is made of other networks: the model's `start_from` says of which.
+        headed.start_from(with_new_head(model, expressions))
+        headed.new_head = True
+        return headed
     replaced = headed.class_weights()
     for name, network in headed.networks.items():
         if is_missing(model.networks[name]):

@@ -106,6 +106,18 @@ def test_load_with_classes(tmp_path):
         kerasfer.load("dlib_resnet", expressions=OWN)
 
 
+def test_a_tdgan_gets_a_new_head_as_a_cnn_base(tmp_path):
+    """It learns from images alone then; D_e, which the saved model lacks, starts as E_e."""
+    model = tiny("tdgan")
+    folder = zoo.save(model, tmp_path / "tdgan", groups=("recognizer", "generator"))
+    headed = kerasfer.load(folder, expressions=OWN)
+    assert headed.config.variant == "cnn_base" and headed.new_head and headed.label_space.labels == OWN
+    assert headed.batch_kind_of(headed.config) == "images"
+    encoder, trained = headed.networks["expression_discriminator_encoder"], model.networks["expression_encoder"]
+    for mine, theirs in zip(encoder.weights, trained.weights, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+
+
 def test_a_head_that_does_not_fit_is_refused():
     """Also one of as many classes, which would have been copied."""
     trained = tiny("edge", teacher_share=0.0)

@@ -135,6 +135,10 @@ class TDGANConfig(ModelConfig):
         """The paper's baseline of the same size: D_e alone."""
         return dataclasses.replace(self, variant="cnn_base")
 
+    def fine_tuning(self) -> TDGANConfig:
+        """As every model's, of the CNN-Base, which needs no names of people; it starts as E_e and M_ER."""
+        return dataclasses.replace(super().fine_tuning(), variant="cnn_base")
+
     def without_dic(self) -> TDGANConfig:
         """The paper's ablation TDGAN-D."""
         return dataclasses.replace(self, lambda_dic=0.0)
