@@ -92,7 +92,7 @@ class _File:
             raise LiteError(f"{path}: is a {self.metadata.get('part')}, not a {wanted}; name another file")
         demand_whole(self._content, self.metadata, path)
         self.metadata.setdefault("batch", 1)
-        self.labels: tuple[str, ...] = tuple(self.metadata["labels"])
+        self.labels = _labels(self.metadata, path)
         self.image_spec = _image_spec(self.metadata)
         self._path, self._threads = path, threads
         self._lock = threading.Lock()
@@ -302,6 +302,15 @@ def _demand_tensors(path: Path, interpreter: Any, inputs: dict[str, tuple[int, .
         raise LiteError(f"{path}: its signature cannot be read ({error}); export the model again") from error
     if found != {name: (1, *shape) for name, shape in inputs.items()} or made != {"image": (1, *spec.shape)}:
         raise LiteError(f"{path}: its tensors {found}, {made} contradict its metadata; export the model again")
+
+
+def _labels(metadata: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """Names of the classes; `LiteError` if they are no names, each once."""
+    labels = metadata.get("labels")
+    named = isinstance(labels, list) and labels and all(isinstance(label, str) and label.strip() for label in labels)
+    if not named or len(set(labels)) != len(labels):
+        raise LiteError(f"{path}: its labels are no names, each once ({labels!r}); export the model again")
+    return tuple(labels)
 
 
 def _image_spec(metadata: dict[str, Any]) -> ImageSpec:

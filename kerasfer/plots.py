@@ -78,13 +78,20 @@ def confusion_matrix(report: Report) -> Figure:
             text = f"{shares[row, column]:.0%}\n{counts[row, column]}"
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
-    axes.set_xticks(range(size), report.labels, rotation=45, ha="right")
-    axes.set_yticks(range(size), report.labels)
+    names = list(map(_plain, report.labels))
+    axes.set_xticks(range(size), names, rotation=45, ha="right")
+    axes.set_yticks(range(size), names)
     axes.set_xlabel("recognised")
     axes.set_ylabel("true")
     about = ", ".join(part for part in (report.model, report.dataset, report.split) if part)
     axes.set_title(f"{about + ': ' if about else ''}{report.accuracy:.1%} of {report.n}", fontsize=10)
     return figure
+
+
+def _plain(name: str) -> str:
+    """A name as matplotlib shows it as it is: a dollar begins no formula, a low line at the start hides nothing."""
+    shown = str(name).replace("$", r"\$")
+    return f"\u200a{shown}" if shown.startswith("_") else shown
 
 
 def roc_curves(true: np.ndarray, scores: np.ndarray, labels: Sequence[str]) -> Figure:
@@ -114,10 +121,10 @@ def roc_curves(true: np.ndarray, scores: np.ndarray, labels: Sequence[str]) -> F
     for number, label in enumerate(labels):
         style = {"color": COLORS[number % len(COLORS)], "linestyle": ("-", "--", ":")[number // len(COLORS) % 3]}
         if holds[:, number].all() or not holds[:, number].any():
-            axes.plot([], [], label=f"{label}: not in the set, or nothing else", **style)
+            axes.plot([], [], label=f"{_plain(label)}: not in the set, or nothing else", **style)
             continue
         false_rate, true_rate, _ = roc_curve(holds[:, number], scores[:, number])
-        axes.plot(false_rate, true_rate, label=f"{label}: {auc(false_rate, true_rate):.3f}", **style)
+        axes.plot(false_rate, true_rate, label=f"{_plain(label)}: {auc(false_rate, true_rate):.3f}", **style)
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
@@ -158,7 +165,7 @@ def tsne(codes: np.ndarray, groups: Sequence[str], seed: int = 0, perplexity: fl
         chosen = points[groups == name]
         marker = "osD^vPX*"[number // len(COLORS) % 8]
         color = COLORS[number % len(COLORS)]
-        axes.scatter(*chosen.T, s=12, color=color, marker=marker, linewidths=0, alpha=0.8, label=name)
+        axes.scatter(*chosen.T, s=12, color=color, marker=marker, linewidths=0, alpha=0.8, label=_plain(name))
     axes.set_xticks([])
     axes.set_yticks([])
     figure.legend(loc="outside right upper", fontsize=8, ncols=1 + len(set(groups.tolist())) // 24)

@@ -274,3 +274,78 @@ def test_a_report_names_the_classes_that_were_left_out():
     assert "other (2)" in str(report) and type(report).from_json(report.to_json()) == report
     own = evaluate(Sure(OWN), table)
     assert own.labels == OWN and own.n == 5 and own.outside == {} and own.accuracy == 2 / 5
+
+
+# -- what is written and drawn -----------------------------------------------------------------------------------------
+
+ODD = (
+    "score",
+    "AU12",
+    "yaw",
+    "a,b",
+    'say "x"',
+    "$5 or $x_$",
+    "_hidden",
+    "笑顔",
+    "path",
+    "class 9",
+    "class 10",
+    "class 11",
+)
+
+
+def test_a_report_of_twelve_classes_of_odd_names_is_drawn():
+    import io
+
+    from kerasfer import plots
+    from kerasfer.evaluation.classification import Report
+
+    true = np.arange(120) % 12
+    report = Report.of(true, np.roll(true, 7), LabelSpace.of(ODD))
+    assert ODD[5] in str(report) and Report.from_json(report.to_json()) == report
+    figure = plots.confusion_matrix(report)
+    figure.savefig(io.BytesIO(), format="png")
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()][:2] == ["score", "AU12"]
+    curves = plots.roc_curves(true, np.random.default_rng(0).random((120, 12)), ODD)
+    curves.savefig(io.BytesIO(), format="png")
+    assert len(curves.axes[0].get_legend().get_texts()) == 12
+
+
+def test_columns_of_classes_that_are_called_like_other_columns(monkeypatch):
+    import sys
+
+    from kerasfer.faces import Box, Prediction
+
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "apps"))
+    sys.modules.pop("tables", None)
+    import tables
+
+    names = tables.columns(["path", "face"], ODD, (12,))
+    assert len(set(names)) == len(names) and {"class score", "class AU12", "class yaw", "class path"} <= set(names)
+    probabilities = dict(zip(ODD, np.arange(12) / 66, strict=True))
+    row = tables.face_row(Prediction(Box(1, 2, 3, 4), "score", probabilities, score=0.5, action_units={12: 0.25}))
+    assert row["score"] == 0.5 and row["expression"] == "score" and row["AU12"] == 0.25
+    assert row["class AU12"] == pytest.approx(1 / 66, abs=1e-6) and set(row) <= set(names)
+
+
+def test_a_bundle_quotes_names_for_each_language():
+    from types import SimpleNamespace
+
+    from kerasfer.bundle import _numbers
+    from kerasfer.faces import ImageSpec
+
+    metadata = {"model": "edge", "storage": "float32"}
+    numbers = _numbers(SimpleNamespace(labels=ODD[4:6], image_spec=ImageSpec(48), metadata=metadata), "model.tflite")
+    assert numbers["swift_labels"] == r'"say \"x\"", "$5 or $x_$"'
+    assert numbers["kotlin_labels"] == r'"say \"x\"", "\$5 or \$x_\$"'
+
+
+@pytest.mark.parametrize("labels", [None, [], ["happy", "happy"], ["happy", " "], ["happy", 3], "happy"])
+def test_a_tflite_file_whose_labels_are_none(labels, monkeypatch):
+    from kerasfer import lite
+
+    path = Path(__file__).resolve().parents[1] / "saved_models" / "edge" / "model_int8.tflite"
+    read = lite.read_metadata
+    monkeypatch.setattr(lite, "read_metadata", lambda *arguments: {**read(*arguments), "labels": labels})
+    with pytest.raises(lite.LiteError, match="model_int8.tflite: its labels are no names, each once"):
+        lite.Recognizer(path)
