@@ -317,7 +317,7 @@ def test_no_augmentation_changes_nothing() -> None:
 def test_each_change_is_done_without_the_others() -> None:
     assert set(dataclasses.asdict(NO_AUGMENTATION).values()) == {0.0}
     pixels = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 1)).astype(np.uint8)
-    for change in ({"shift": 0.2}, {"scale": 0.3}, {"rotation": 30.0}, {"flip": 1.0}):
+    for change in ({"shift": 0.2}, {"scale": 0.3}, {"rotation": 30.0}, {"rotation": 0.9}, {"flip": 1.0}):
         recipe = dataclasses.replace(NO_AUGMENTATION, **change)
         changed, _ = augment(pixels, np.random.default_rng(1), recipe, 12)
         assert all((one != other).any() for one, other in zip(changed, pixels)), change
@@ -360,7 +360,9 @@ def test_light_and_cutout(channels: int) -> None:
     assert holes.max() == 16 and holes.min() >= 4
     for hole in (cut[..., 0] == 150)[holes == 16]:
         assert sorted(hole.any(0)) == sorted(hole.any(1)) == [False] * 6 + [True] * 4, "a square of four by four"
-    whole = (cut[..., 0] == 150)[holes == 16]
+    hidden = cut[..., 0] == 150
+    assert hidden[:, 0].any() and hidden[:, -1].any() and hidden[:, :, 0].any() and hidden[:, :, -1].any()
+    whole = hidden[holes == 16]
     assert np.abs(np.corrcoef(whole.any(1).argmax(1), whole.any(2).argmax(1))[0, 1]) < 0.4, "anywhere"
     both = dataclasses.replace(NO_AUGMENTATION, brightness=0.1, contrast=0.2)
     lit, _ = augment(pixels, np.random.default_rng(0), both, 10)
