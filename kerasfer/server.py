@@ -37,6 +37,8 @@ except ImportError as error:
 __all__ = ["HostCheck", "Limits", "Server", "make_server", "page", "trusted_hosts"]
 
 _POLICY = re.compile(r'http-equiv="Content-Security-Policy"\s+content="([^"]+)"')
+_ABSOLUTE = re.compile(r"https?://([^/]*)(/.*)?", re.IGNORECASE | re.DOTALL)
+_RANGE = re.compile(r"\s*(\d{1,18})-\d*\s*")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:\[\]/@?#]+)(?::\d{0,5})?")
 
 _MEDIA_TYPES = {
@@ -345,6 +347,12 @@ class HostCheck:
         self._app, self._hosts, self._any_address = app, hosts, any_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        absolute = _ABSOLUTE.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        if absolute is not None:
+            # RFC 9112, 3.2.2: as proxies are asked; the host given there counts.
+            others = [entry for entry in scope["headers"] if entry[0] != b"host"]
+            path, host = absolute[2] or "/", absolute[1].encode("utf-8", "replace")
+            scope = {**scope, "path": path, "raw_path": path.encode(), "headers": [(b"host", host), *others]}
         if scope["type"] == "http" and not self._is_ours(scope):
             refusal = PlainTextResponse("unknown host; name it with --allow-host", status_code=400)
             await refusal(scope, receive, send)
@@ -396,11 +404,23 @@ class _Files(StaticFiles):
             raise HTTPException(404) from error
 
     def file_response(self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200) -> Response:
+        scope["headers"] = [
+            (name, _satisfiable(value, stat_result.st_size) if name == b"range" else value)
+            for name, value in scope["headers"]
+        ]
         response = super().file_response(full_path, stat_result, scope, status_code)
         kind = _MEDIA_TYPES.get(Path(full_path).suffix.lower())
         if kind is not None and "content-type" in response.headers:
             response.headers["content-type"] = kind
         return response
+
+
+def _satisfiable(ranges: bytes, size: int) -> bytes:
+    """A Range header without those beyond the file's end, if others are left (RFC 9110, 14.1.2)."""
+    unit, _, listed = ranges.decode("latin-1").partition("=")
+    matches = [(part, _RANGE.fullmatch(part)) for part in listed.split(",")]
+    kept = [part for part, match in matches if match is None or int(match[1]) < size]
+    return f"{unit}={','.join(kept)}".encode("latin-1") if kept else ranges
 
 
 def page(folder: Path, hosts: tuple[frozenset[str], bool]) -> tuple[ASGIApp, list[tuple[str, str]]]:

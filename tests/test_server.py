@@ -178,6 +178,10 @@ def test_several_ranges(address):
     boundary = headers["Content-Type"].partition("boundary=")[2].encode()
     parts = [part.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n") for part in body.split(b"--" + boundary)[1:-1]]
     assert parts == [NUMBERS[:2], NUMBERS[100:104]]
+    status, headers, body = ask(address, "/networks/model.tflite", Range="bytes=99999-,3-5, 20000-20001")
+    assert (status, body) == (206, NUMBERS[3:6]), "those beyond the end are left out"
+    assert headers["Content-Range"] == f"bytes 3-5/{len(NUMBERS)}"
+    assert ask(address, "/networks/model.tflite", Range="bytes=99999-,88888-")[0] == 416
     many = ",".join(f"{start}-{start}" for start in range(0, 5000, 2))
     assert len(ask(address, "/networks/model.tflite", Range=f"bytes={many}")[2]) <= len(NUMBERS)
 
@@ -228,6 +232,38 @@ def test_http_1_0_and_requests_in_a_row(address):
     assert row.count(b"HTTP/1.1 200 OK") == 6
     mixed = talk(address, request + b"\r\n" + b"GET /no HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert mixed.index(b"200 OK") < mixed.index(b"404 Not Found")
+
+
+@pytest.mark.parametrize(
+    "line, status",
+    [
+        (b"GET http://localhost/code.js HTTP/1.1\r\nHost: localhost", b"200"),
+        (b"GET HTTP://127.0.0.1:1234/code.js HTTP/1.1\r\nHost: other.example", b"200"),
+        (b"GET http://localhost HTTP/1.1\r\nHost: localhost", b"200"),
+        (b"GET http://evil.example/code.js HTTP/1.1\r\nHost: localhost", b"400"),
+        (b"GET http://localhost/../secret.txt HTTP/1.1\r\nHost: localhost", b"404"),
+        (b"OPTIONS * HTTP/1.1\r\nHost: localhost", b"404"),
+        (b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost", b"404"),
+        (b"GET /code.js HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade", b"200"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5", b"405"),
+    ],
+)
+def test_requests_in_odd_forms(address, line, status):
+    with connect(address) as client:
+        client.sendall(line + b"\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_thousand_requests_at_once_are_answered_in_order(address):
+    request = b"GET /%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
+    names = [b"code.js" if number % 3 else b"none" for number in range(1000)]
+    content = b"".join(request % (name, b"") for name in names[:-1]) + request % (names[-1], b"Connection: close\r\n")
+    with connect(address) as client:
+        sender = threading.Thread(target=client.sendall, args=(content,))
+        sender.start()
+        answers = read_all(client).split(b"HTTP/1.1 ")[1:]
+        sender.join()
+    assert [answer[:3] for answer in answers] == [b"200" if name == b"code.js" else b"404" for name in names]
 
 
 @pytest.mark.parametrize(
