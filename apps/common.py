@@ -1,19 +1,15 @@
-"""What every app does: find kerasfer in the checkout, keep TensorFlow quiet, turn errors into exit codes."""
+"""What every app does: find kerasfer in the checkout, and what every command does."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.util
-import io
 import json
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 __all__ = ["add_labels_of", "locate", "own_options", "prior", "run_app", "say", "undisturbed"]
 
@@ -22,75 +18,7 @@ if importlib.util.find_spec("kerasfer") is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
-def run_app(main: Callable[[list[str] | None], int]) -> NoReturn:
-    """Runs an app's `main` and exits with its code.
-
-    Bad input (`ValueError`, `OSError`) becomes one line on stderr and exit code 2, Ctrl-C exit code 130, and SIGTERM,
-    which leaves what was done as Ctrl-C does, exit code 143.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        code = main(None)
-        sys.stdout.flush()
-    except KeyboardInterrupt as reason:
-        say("interrupted", sys.stderr)
-        code = 143 if isinstance(reason, Terminated) else 130
-    except (ValueError, OSError) as error:
-        say(f"error: {' '.join(str(error).split())}", sys.stderr)
-        code = 2
-    sys.exit(code)
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived; it is taken like Ctrl-C."""
-
-
-def _terminate(number: int, frame: Any) -> None:
-    """Stops once: what is being finished is not to be stopped by a second signal, which some tools send."""
-    signal.signal(number, signal.SIG_IGN)
-    raise Terminated
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until what is inside is done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    noted: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _: noted.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in dict.fromkeys(noted):
-            signal.raise_signal(number)
-
-
-def say(text: str, file: Any = None) -> None:
-    """Prints a line that may have names of files in it; a terminal gets nothing in them to obey."""
-    from kerasfer.files import printable
-
-    print(printable(text), file=file or sys.stdout)
-
-
-def locate(name: str, data: str | None) -> Path | None:
-    """Where a data set lies: in the folder `data` under a name that it goes by, or `data` itself.
-
-    None if `data` is not given.
-    """
-    if data is None:
-        return None
-    from kerasfer import datasets
-
-    return datasets.find(name, data) or Path(data)
+from kerasfer.cli.common import locate, run_app, say, undisturbed  # noqa: E402
 
 
 def prior(text: str) -> Any:

@@ -17,7 +17,7 @@ import argparse
 import json
 from pathlib import Path
 
-from common import add_labels_of, locate, own_options, run_app
+from common import add_labels_of, locate, own_options, run_app, say
 
 from kerasfer import datasets
 from kerasfer.files import write_aside
@@ -59,11 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
         raise ValueError(f"{options.root}: no such folder or zip file")
     reading = own_options(options.name, options.labels_of)
     report = datasets.check(options.name, locate(options.name, options.root), **reading)
-    print(report)
+    for line in str(report).split("\n"):
+        say(line)
     sheet = options.sheet or f"{options.name}-sheet.png"
     if sheet != "none" and len(report.table):
         images.write(sheet, contact_sheet(report.table))
-        print(f"some faces of each expression: {sheet}")
+        say(f"some faces of each expression: {sheet}")
     if options.json:
         write_aside(options.json, (json.dumps(report.to_json(), indent=2) + "\n").encode())
     return 0 if report.complete else 1

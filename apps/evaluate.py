@@ -33,7 +33,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from common import add_labels_of, locate, own_options, prior, run_app
+from common import add_labels_of, locate, own_options, prior, run_app, say
 
 from kerasfer import datasets
 from kerasfer.files import write_aside
@@ -312,7 +312,7 @@ def _draw_codes(codes: dict[str, Any], table: Any, folder: Path) -> None:
         for group, names in groups.items():
             path = folder / f"tsne_{code}_by_{group}.png"
             plots.save(plots.tsne(features, names), path)
-            print(f"drawn: {path}")
+            say(f"drawn: {path}")
 
 
 def _list_protocols() -> int:
@@ -363,10 +363,10 @@ def _run_protocol(options: argparse.Namespace) -> int:
     try:
         outcome = experiment.run()
     except training.Interrupted as stopped:
-        print(f"{stopped}; the same command goes on", file=sys.stderr)
+        say(f"{stopped}; the same command goes on", sys.stderr)
         return 130
     print(outcome.text())
-    print(f"written: {experiment.folder / 'result.json'}, result.csv and figures")
+    say(f"written: {experiment.folder / 'result.json'}, result.csv and figures")
     return 0
 
 

@@ -24,7 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import locate, run_app
+from common import locate, run_app, say
 
 from kerasfer import datasets
 from kerasfer.datasets.base import FaceTable
@@ -134,7 +134,7 @@ def _bundle(options: argparse.Namespace, calibration: FaceTable | None, parity: 
 
 
 def _say(name: str) -> None:
-    print(f"exporting {name} ...", flush=True)
+    say(f"exporting {name} ...")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from common import say
+
 __all__ = ["draw"]
 
 
@@ -44,13 +46,13 @@ def draw(model: Any, options: argparse.Namespace, faces: Any, names: list[str], 
         plots.save(strip, options.output)
         if options.gif:
             plots.write_gif(options.gif, enlarged(frames))
-            print(f"animation: {options.gif}")
+            say(f"animation: {options.gif}")
     elif sets:
         drawn = {name: spec.unscale(model.synthesize(faces, points)) for name, points in sets.items()}
         plots.save(plots.parts_grid(spec.unscale(faces), drawn, names), options.output)
     else:
         plots.save(poses(model, faces, names), options.output)
-    print(f"{len(faces)} faces with {', '.join(sets) or 'every pose and expression'}: {options.output}")
+    say(f"{len(faces)} faces with {', '.join(sets) or 'every pose and expression'}: {options.output}")
     return 0
 
 

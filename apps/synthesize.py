@@ -28,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import run_app
+from common import run_app, say
 from geometry import draw
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.disentangle:
         drawn = {f"+ {part}": spec.unscale(images) for part, images in model.disentangle(faces).items()}
         plots.save(plots.parts_grid(spec.unscale(faces), drawn, face_names), options.output)
-        print(f"{len(faces)} faces, drawn from {', '.join(drawn)}: {options.output}")
+        say(f"{len(faces)} faces, drawn from {', '.join(drawn)}: {options.output}")
         return 0
     expressions, expression_names = inputs(
         options.expressions, spec, options, lambda: synthetic_expressions(options, model.label_space.labels)
@@ -148,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
         plots.save(plots.interpolation_strip(frames, *sides, names, spec.unscale(others), kept), options.output)
         if options.gif:
             plots.write_gif(options.gif, enlarged(frames))
-            print(f"animation: {options.gif}")
+            say(f"animation: {options.gif}")
     else:
         count = len(expressions)
         every_face, every_expression = faces.repeat(count, 0), expressions[list(range(count)) * len(faces)]
@@ -156,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
         cells = spec.unscale(generated).reshape(len(faces), count, *spec.shape)
         grid = plots.transfer_grid(spec.unscale(faces), spec.unscale(expressions), cells, face_names, expression_names)
         plots.save(grid, options.output)
-    print(f"{len(faces)} faces, {len(expressions)} expressions: {options.output}")
+    say(f"{len(faces)} faces, {len(expressions)} expressions: {options.output}")
     return 0
 
 
@@ -237,7 +237,7 @@ def draw_named(model: Any, options: argparse.Namespace) -> int:
     else:
         grid = plots.parts_grid(spec.unscale(faces).repeat(len(rows) // len(names), 0), cells, rows)
     plots.save(grid, options.output)
-    print(f"{len(names)} people with {', '.join(expressions)}: {options.output}")
+    say(f"{len(names)} people with {', '.join(expressions)}: {options.output}")
     return 0
 
 

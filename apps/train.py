@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common import add_labels_of, locate, own_options, run_app
+from common import add_labels_of, locate, own_options, run_app, say
 
 from kerasfer import datasets
 from kerasfer.models import MODELS
@@ -283,8 +283,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(line)
         if config.freeze_epochs:
             print(f"the first {config.freeze_epochs} of {config.epochs} epochs move the head alone")
-        print(f"{said}; {batches.steps_per_epoch} steps an epoch")
-        print(f"in {folder}; the first step takes a while, as the graph is built", flush=True)
+        say(f"{said}; {batches.steps_per_epoch} steps an epoch")
+        say(f"in {folder}; the first step takes a while, as the graph is built")
     watcher = collapse_check(train, model) if batch_kind == "unlabelled" else training.Validation(valid)
     try:
         training.fit(
@@ -298,12 +298,12 @@ def main(arguments: list[str] | None = None) -> int:
             stop_after=options.minutes and options.minutes * 60,
         )
     except training.NonFiniteLossError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", sys.stderr)
         return 1
     except training.Interrupted as stopped:
-        print(f"{stopped}; the same command goes on", file=sys.stderr)
+        say(f"{stopped}; the same command goes on", sys.stderr)
         return 0 if isinstance(stopped, training.TimeIsOver) else 130
-    print(f"trained: {folder}")
+    say(f"trained: {folder}")
     return 0
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
+import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from types import ModuleType
-from typing import NoReturn
+from types import FrameType, ModuleType
+from typing import NoReturn, TextIO
 
+from kerasfer.files import printable
 from kerasfer.interpreter import silent_stderr
 
-__all__ = ["locate", "run_app"]
+__all__ = ["Terminated", "locate", "run_app", "say", "undisturbed"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -42,19 +47,59 @@ def run_app(main: Callable[[list[str] | None], int]) -> NoReturn:
     """Runs a command's `main` and exits with its code.
 
     Bad input (`ValueError`, `OSError`) and a package that is not installed (`ImportError`) become one line on stderr
-    and exit code 2, Ctrl-C exit code 130.
+    and exit code 2, Ctrl-C exit code 130, and SIGTERM, which leaves what was done as Ctrl-C does, exit code 143.
     """
     sys.meta_path.insert(0, _QuietTensorFlow())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         code = main(None)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = 130
+    except KeyboardInterrupt as reason:
+        say("interrupted", sys.stderr)
+        code = 143 if isinstance(reason, Terminated) else 130
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"error: {' '.join(str(error).split())}", sys.stderr)
         code = 2
     sys.exit(code)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived; it is taken like Ctrl-C."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Stops once: what is being finished is not to be stopped by a second signal, which some tools send."""
+    signal.signal(number, signal.SIG_IGN)
+    raise Terminated
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until what is inside is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: noted.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(noted):
+            signal.raise_signal(number)
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Prints a line that may have names of files in it; a terminal gets nothing in them to obey."""
+    print(printable(text), file=file or sys.stdout, flush=True)
 
 
 def locate(name: str, data: str | None) -> Path | None:
