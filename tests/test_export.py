@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from kerasfer.export import (
     FORMATS,
     GENERATOR_FILES,
     ExportError,
+    GeneratorParity,
     Parity,
     Report,
     export,
@@ -165,6 +167,44 @@ def test_a_figure_that_misses_its_target_is_shown():
     assert "same label on 97.0%: MISSED" in report.table()
     assert not Parity("float32", 500, 2e-4, 1e-6, 1.0, 20).good
     assert Parity("float16", 500, 2e-4, 1e-6, 0.995, 20).good
+
+
+@pytest.mark.parametrize(
+    ("name", "difference", "same"),
+    [
+        ("saved_model", 1e-4, 1.0),
+        ("saved_model, encoded images", 1e-4, 1.0),
+        ("float32", 1e-4, 1.0),
+        ("float16", 1.0, 0.995),
+        ("dynamic", 1.0, 0.98),
+        ("int8", 1.0, 0.97),
+        ("onnx", 1e-4, 1.0),
+    ],
+)
+def test_figures_at_their_targets_are_good_and_beyond_not(name, difference, same):
+    assert Parity(name, 500, difference, 1e-6, same, 10).good
+    assert not Parity(name, 500, difference * 1.01, 1e-6, same, 10).good
+    assert not Parity(name, 500, difference, 1e-6, same - 0.001, 10).good
+
+
+@pytest.mark.parametrize(
+    ("name", "psnr"),
+    [("saved_model", 60), ("float32", 60), ("float16", 40), ("dynamic", 40), ("int8", 30), ("onnx", 60)],
+)
+def test_generated_images_at_their_targets(name, psnr):
+    fields = {field.name: 1 for field in dataclasses.fields(GeneratorParity)} | {"format": name}
+    assert GeneratorParity(**fields | {"psnr": float(psnr)}).good
+    assert not GeneratorParity(**fields | {"psnr": psnr - 0.1}).good
+
+
+def test_how_answers_are_compared():
+    """By hand: differences 0.1, 0.1, 0.3 and 0.3, one label of two the same."""
+    from kerasfer.export import _compared
+
+    expected = np.array([[0.4, 0.6], [0.7, 0.3]])
+    parity = _compared("int8", np.array([[0.3, 0.7], [0.4, 0.6]], np.float32), expected, 10)
+    assert (parity.format, parity.faces, parity.same_label, parity.bytes) == ("int8", 2, 0.5, 10)
+    assert parity.max_difference == pytest.approx(0.3) and parity.mean_difference == pytest.approx(0.2)
 
 
 def test_faces_come_from_a_table_or_from_the_synthetic_set(tmp_path):
