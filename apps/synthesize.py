@@ -288,7 +288,7 @@ def synthetic_expressions(options: argparse.Namespace, labels: tuple[str, ...]) 
     return [
         (label, render(make_factors(1000, label, zoom=0.8, seed=options.seed), 256, 3))
         for label in labels
-        if label in FERPLUS8.labels
+        if FERPLUS8.find(label) >= 0
     ]
 
 

@@ -61,7 +61,12 @@ def test_every_model_learns_any_classes(name, classes):
     np.testing.assert_allclose(probabilities.sum(1), 1.0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
+LARGE = ("fesr", "g2fer", "tdgan")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in MODELS]
+)
 def test_a_new_head_keeps_the_trunk(name, tmp_path):
     """What depends on the classes is new, all else as it was trained; saved and loaded, the model says its classes."""
     model = tiny(name, temperature=2.0)
@@ -81,6 +86,14 @@ def test_a_new_head_keeps_the_trunk(name, tmp_path):
     loaded = kerasfer.load(folder, recognizer_only=True)
     assert loaded.label_space.labels == OWN
     np.testing.assert_array_equal(loaded.recognizer()(faces_for(model)), headed.recognizer()(faces_for(model)))
+
+
+def test_what_is_drawn_by_name_is_found_by_meaning():
+    fesr = tiny("fesr", OWN)
+    codes = fesr.expression_codes(["happiness", "other", 1])
+    assert codes.argmax(1).tolist() == [0, 2, 1]
+    with pytest.raises(ValueError, match="unknown expression 'anger'; this model has happy, sad, other"):
+        fesr.expression_codes("anger")
 
 
 def test_load_with_classes(tmp_path):
@@ -157,6 +170,22 @@ def test_the_trunk_is_frozen_at_first_and_then_learns(tmp_path):
     for name, value in resumed.items():
         assert not np.array_equal(value, first[name]), name
         np.testing.assert_allclose(value, whole[name], atol=1e-5, err_msg=name)
+
+
+def test_a_run_from_before_the_config_knew_of_freezing_goes_on(tmp_path, monkeypatch):
+    model = tiny("edge", OWN, teacher_share=0.0)
+    fields = type(model.config).to_dict
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            type(model.config),
+            "to_dict",
+            lambda self: {name: value for name, value in fields(self).items() if name != "freeze_epochs"},
+        )
+        training.save_state(model, tmp_path / "state.safetensors")
+    training.load_state(model, tmp_path / "state.safetensors")
+    other = tiny("edge", OWN, teacher_share=0.0, freeze_epochs=1)
+    with pytest.raises(training.TrainingError, match="is of a run with another freeze_epochs"):
+        training.load_state(other, tmp_path / "state.safetensors")
 
 
 def test_freezing_needs_a_length():

@@ -798,7 +798,7 @@ class FESR(FERModel):
             return []
         faces = np.asarray(batch["image"])[:8]
         changed = [self.synthesize(faces, label) for label in self.label_space.labels]
-        people = self.new_people(len(faces), ["happiness" if "happiness" in self.label_space.labels else 0])
+        people = self.new_people(len(faces), [max(self.label_space.find("happiness"), 0)])
         return [faces, *changed, people[:, 0]]
 
     def expression_codes(
@@ -820,8 +820,8 @@ class FESR(FERModel):
         names = [expressions] if isinstance(expressions, (str, int, np.integer)) else list(expressions)
         classes = []
         for name in names:
-            number = labels.index(name) if name in labels else name
-            if isinstance(number, str) or not 0 <= number < len(labels):
+            number = self.label_space.find(name) if isinstance(name, str) else name
+            if not 0 <= number < len(labels):
                 raise ValueError(f"unknown expression {name!r}; this model has {', '.join(labels)}")
             classes.append(int(number))
         intensity = np.asarray(intensity, np.float32)

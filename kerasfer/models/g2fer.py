@@ -757,8 +757,8 @@ class G2FER(FERModel):
             ValueError: an unknown expression, or one that the training set did not show at that yaw.
         """
         labels = self.label_space.labels
-        number = labels.index(expression) if expression in labels else expression
-        if isinstance(number, str) or not 0 <= number < len(labels):
+        number = self.label_space.find(expression) if isinstance(expression, str) else expression
+        if not 0 <= number < len(labels):
             raise ValueError(f"unknown expression {expression!r}; this model has {', '.join(labels)}")
         known = np.flatnonzero(self.seen()[number])
         if not len(known):
@@ -914,14 +914,14 @@ class G2FER(FERModel):
             ValueError: an unknown expression, or none that was shown at any of the yaws.
         """
         expressions = self.label_space.labels if expressions is None else expressions
-        unknown = [name for name in expressions if name not in self.label_space.labels]
+        unknown = [name for name in expressions if self.label_space.find(name) < 0]
         if unknown:
             self.landmarks_of(unknown[0])
         shown = np.zeros((len(yaws), len(expressions)), bool)
         points = []
         for row, yaw in enumerate(yaws):
             for column, expression in enumerate(expressions):
-                known = np.array(YAWS)[self.seen()[self.label_space.labels.index(expression)] > 0]
+                known = np.array(YAWS)[self.seen()[self.label_space.index(expression)] > 0]
                 if len(known) and known[0] <= yaw <= known[-1]:
                     shown[row, column] = True
                     points.append(self.landmarks_of(expression, yaw))
