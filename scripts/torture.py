@@ -473,9 +473,9 @@ def program(arguments: list[Any], after: float | None = None, number: int = sign
     return Ended(process.returncode, time.monotonic() - began, errors.decode(errors="replace"))
 
 
-def demand_done(ended: Ended) -> Ended:
-    """Raises `Failure` if a program that nobody stopped did not end well."""
-    if ended.code:
+def demand_done(ended: Ended, most: int = 0) -> Ended:
+    """Raises `Failure` if a program that nobody stopped did not end well, with an exit code of so much at most."""
+    if not 0 <= ended.code <= most:
         raise Failure(f"exit code {ended.code}: {' '.join(ended.errors.split())[-300:]}")
     return ended
 
@@ -527,7 +527,7 @@ def exporting(chance: random.Random, folder: Path) -> int:
         return [ROOT / "apps" / "export.py", "--model", _saved(folder) / "saved", *options]
 
     whole = folder.parent / "whole_export"
-    seconds = once(whole, lambda place: program(command(place)).seconds)
+    seconds = once(whole, lambda place: demand_done(program(command(place)), 1).seconds)
     shutil.copytree(whole / "out", folder / "out")
     kills = int(program(command(folder), chance.uniform(0.3, 1.05) * seconds).code == -signal.SIGKILL)
     for path in (folder / "out").glob("*.tflite"):
