@@ -163,7 +163,7 @@ def _last_maps(network: Any) -> list[Any]:
     """Keras tensors of the maps (n, h, w, c) of more than one pixel that something else than a map is made from."""
     import keras
 
-    found = []
+    found: list[Any] = []
     for layer in network.layers[1:]:
         if len(keras.tree.flatten(layer.output)[0].shape) == 4:
             continue

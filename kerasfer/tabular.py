@@ -50,8 +50,8 @@ def to_dataframe(results: Any) -> pandas.DataFrame:
     columns = [name for name in _FIRST if name == "face" or name in kinds]
     columns += [*_FACE, *labels.values(), *_AFTER, *others, *(["error"] if "path" in kinds else [])]
     table = []
-    for known, prediction, error in rows:
-        row = {**known, "error": error}
+    for known, prediction, wrong in rows:
+        row = {**known, "error": wrong}
         table.append(row if prediction is None else {**row, **_face(prediction, labels)})
     data = {}
     for name in columns:

@@ -71,11 +71,12 @@ class Recognizer(RangeChecked, keras.Model):
         name: of the model.
     """
 
-    def __init__(
-        self, inputs: keras.KerasTensor, outputs: keras.KerasTensor, name: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(inputs, outputs, name=name, **kwargs)
-        self.dtype_policy = self._end.precision
+    # No __init__: Keras saves and clones subclasses of its functional models only where that is its own.
+
+    @property
+    def dtype_policy(self) -> keras.DTypePolicy:
+        """That of the layers, by which `compile` scales losses or does not."""
+        return keras.dtype_policies.get(self._end.precision)
 
     @property
     def _end(self) -> Probabilities:
