@@ -23,9 +23,7 @@ BASE = [*LEAST, "--set", "variant=cnn_base", "--set", "batch_size=32", "--images
 
 
 def app(name: str):
-    if str(ROOT / "apps") not in sys.path:
-        sys.path.insert(0, str(ROOT / "apps"))
-    return importlib.import_module(name)
+    return importlib.import_module(f"kerasfer.cli.{name}")
 
 
 def code_of(name: str, monkeypatch, *arguments: str) -> int:
@@ -49,7 +47,7 @@ def test_train_leaves_a_run(run):
     assert config["model"] == "tdgan" and config["config"]["variant"] == "cnn_base"
     assert config["config"]["training_prior"] == pytest.approx([1 / 6] * 6 + [0, 0], abs=1e-5)
     assert config["dataset"]["name"] == "synthetic" and config["dataset"]["train"] > config["dataset"]["valid"] > 0
-    assert config["command"].startswith("python apps/train.py --model tdgan --output ")
+    assert config["command"].startswith("kerasfer train --model tdgan --output ")
     with (run / "history.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert list(row) == [

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -350,9 +348,7 @@ def test_collapse_by_hand():
 
 
 def test_the_app_trains_on_two_sets_without_labels(tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parent.parent / "apps"))
-    monkeypatch.delitem(sys.modules, "common", raising=False)
-    from train import main
+    from kerasfer.cli.train import main
 
     faces_of = {"ferplus": 24, "lfw_expressions": 16}
     load = datasets.load

@@ -3,7 +3,7 @@
 import base64
 import csv
 import dataclasses
-import importlib.util
+import importlib
 import io
 import json
 import os
@@ -16,6 +16,7 @@ import skimage.data
 from PIL import Image
 
 from kerasfer import images, recognition
+from kerasfer.cli.common import run_app
 from kerasfer.detection import DetectionError, detect
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import Box, ImageSpec, Prediction
@@ -399,13 +400,8 @@ def test_annotate_takes_any_size(shape, count):
 
 @pytest.fixture
 def app(monkeypatch):
-    """`apps/recognize.py` as a module, its model replaced."""
-    apps = Path(__file__).resolve().parents[1] / "apps"
-    monkeypatch.syspath_prepend(str(apps))
-    monkeypatch.delitem(sys.modules, "common", raising=False)
-    specification = importlib.util.spec_from_file_location("recognize_app", apps / "recognize.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    """`kerasfer recognize` as a module, its model replaced."""
+    module = importlib.import_module("kerasfer.cli.recognize")
     monkeypatch.setattr(recognition, "_named_model", lambda name: BrightnessModel())
     return module
 
@@ -489,7 +485,7 @@ def test_app_bad_input_is_one_line_and_exit_code_2(app, arguments, message, tmp_
     Path("empty_folder").mkdir()
     monkeypatch.setattr(sys, "argv", ["recognize.py", *arguments])
     with pytest.raises(SystemExit) as ended:
-        app.run_app(app.main)
+        run_app(app.main)
     error = capsys.readouterr().err
     assert ended.value.code == 2 and message in error and error.startswith("error: ") and error.count("\n") == 1
     assert not [file for file in tmp_path.rglob("*") if ".tmp" in file.name]
@@ -504,5 +500,5 @@ def test_app_help_and_ctrl_c(app, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as ended:
-        app.run_app(interrupted)
+        run_app(interrupted)
     assert ended.value.code == 130

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import skimage.data
 from PIL import Image
 
 from kerasfer import images, plots, zoo
+from kerasfer.cli.common import run_app
 from kerasfer.models.tdgan import TDGAN, TDGANConfig
 from kerasfer.rendering import render_image
 
@@ -20,14 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def app():
-    sys.path.insert(0, str(ROOT / "apps"))
-    try:
-        specification = importlib.util.spec_from_file_location("synthesize_app", ROOT / "apps" / "synthesize.py")
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
-        return module
-    finally:
-        sys.path.remove(str(ROOT / "apps"))
+    return importlib.import_module("kerasfer.cli.synthesize")
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +133,7 @@ def test_bad_input_is_one_line_and_exit_code_2(app, saved, tmp_path, monkeypatch
         last = [] if name == "output" else ["--output", str(tmp_path / "grid.png")]
         monkeypatch.setattr(sys, "argv", ["synthesize.py", *first, *arguments, *last])
         with pytest.raises(SystemExit) as exit:
-            app.run_app(app.main)
+            run_app(app.main)
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert exit.value.code == 2 and line.startswith("error: ") and message in line, name
         assert not list(tmp_path.glob("*grid*")) and not list(tmp_path.glob("*.gif")), name

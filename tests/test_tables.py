@@ -2,7 +2,7 @@
 
 import argparse
 import csv
-import importlib.util
+import importlib
 import json
 import os
 import signal
@@ -26,24 +26,14 @@ EMPTY = np.full((120, 160, 3), 90, np.uint8)
 ODD = os.fsdecode(b"caf\xe9 \x1b[31m\n.png")
 
 
-def load(name, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "apps"))
-    for module in ("common", "tables"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    specification = importlib.util.spec_from_file_location(f"{name}_under_test", ROOT / "apps" / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+@pytest.fixture
+def app():
+    return importlib.import_module("kerasfer.cli.recognize")
 
 
 @pytest.fixture
-def app(monkeypatch):
-    return load("recognize", monkeypatch)
-
-
-@pytest.fixture
-def tables(monkeypatch):
-    return load("tables", monkeypatch)
+def tables():
+    return importlib.import_module("kerasfer.cli.tables")
 
 
 def rows_of(path):
@@ -163,7 +153,7 @@ def test_sigterm_leaves_what_was_done(earlier, tmp_path):
 
 def test_a_line_is_whole_or_not_there(tmp_path):
     program = (
-        "import argparse, resource, sys; sys.path.insert(0, sys.argv[1]); import common, tables\n"
+        "import argparse, resource, sys; sys.path.insert(0, sys.argv[1]); from kerasfer.cli import tables\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
         "options = argparse.Namespace(csv=sys.argv[2], json=None, jsonl=sys.argv[3], parquet=None)\n"
         "written = tables.Tables(options, ['path'])\n"
@@ -173,7 +163,7 @@ def test_a_line_is_whole_or_not_there(tmp_path):
         "finally: written.close(list, list)\n"
     )
     table, lines = tmp_path / "a.csv", tmp_path / "a.jsonl"
-    command = [sys.executable, "-c", program, ROOT / "apps", table, lines]
+    command = [sys.executable, "-c", program, ROOT, table, lines]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "a.csv: cannot be written (File too large)" in done.stdout and done.stdout.count("\n") == 1
     assert {len(row["path"]) for row in rows_of(table)} == {90} and 20 <= len(rows_of(table)) <= 22

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import csv
-import importlib.util
+import importlib
 import json
 import shutil
 import sys
@@ -17,6 +17,7 @@ import pytest
 import skimage.data
 
 from kerasfer import recognition, video
+from kerasfer.cli.common import run_app
 from kerasfer.detection.blazeface import Candidate
 from kerasfer.expressions import ACTION_UNITS, FERPLUS8
 from kerasfer.faces import Box, ImageSpec
@@ -378,15 +379,9 @@ def test_no_more_photos_are_read_than_are_waited_for():
 
 
 @pytest.fixture
-def app(monkeypatch):
-    """`apps/recognize.py` as a module."""
-    monkeypatch.syspath_prepend(str(ROOT / "apps"))
-    for name in ("common", "tables"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    specification = importlib.util.spec_from_file_location("recognize_video_app", ROOT / "apps" / "recognize.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def app():
+    """`kerasfer recognize` as a module."""
+    return importlib.import_module("kerasfer.cli.recognize")
 
 
 def test_app_video(app, clip, tmp_path, capsys):
@@ -476,6 +471,7 @@ def test_app_folder_of_videos_and_photos(app, clip, tmp_path, monkeypatch, capsy
     (folder / "notes.txt").touch()
     monkeypatch.chdir(tmp_path)
     arguments = ["in", "--model", str(MODEL), "--csv", "a.csv", "--jsonl", "a.jsonl", "--json", "a.json"]
+    arguments += ["--output", "marked"]
     assert app.main(arguments) == 1
     said = capsys.readouterr()
     assert "1 of 4 photos and videos could not be read to the end" in said.err
@@ -490,7 +486,7 @@ def test_app_folder_of_videos_and_photos(app, clip, tmp_path, monkeypatch, capsy
     assert [row["error"] != "" for row in rows].count(True) == 1
     entries = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
     assert len(entries) == len(json.loads(Path("a.json").read_text())) == 1 + 25 + 1 + 23
-    assert sorted(path.name for path in Path("recognized").iterdir()) == [
+    assert sorted(path.name for path in Path("marked").iterdir()) == [
         "clip_2_expressions.mp4",
         "clip_expressions.mp4",
         "photo_expressions.png",
@@ -566,7 +562,7 @@ def test_app_bad_input_is_one_line_and_exit_code_2(app, clip, arguments, message
     output = [] if "--output" in arguments else ["--output", "none"]
     monkeypatch.setattr(sys, "argv", ["recognize.py", *arguments, *model, *output])
     with pytest.raises(SystemExit) as ended:
-        app.run_app(app.main)
+        run_app(app.main)
     error = capsys.readouterr().err
     assert ended.value.code == 2 and message in error and error.startswith("error: ") and error.count("\n") == 1
 

@@ -1,4 +1,4 @@
-"""The part of apps/synthesize.py that is for models which landmarks drive."""
+"""The part of kerasfer synthesize that is for models which landmarks drive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from common import say
+from kerasfer.cli.common import say
 
 __all__ = ["draw"]
 

@@ -60,16 +60,19 @@ def demand_writable(options: argparse.Namespace) -> None:
             raise TableError(f"--parquet needs pyarrow ({error}); pip install 'pyarrow<20', or take --csv") from error
 
 
-def columns(first: Sequence[str], labels: Sequence[str], units: Sequence[int] = ()) -> list[str]:
+def columns(
+    first: Sequence[str], labels: Sequence[str], units: Sequence[int] = (), shapes: Sequence[str] = ()
+) -> list[str]:
     """Names of the columns: some of the caller's, then those of `face_row`.
 
     Args:
         first: the caller's.
         labels: the model's expressions, whether or not a face is found.
         units: numbers of the action units that it tells.
+        shapes: names of the blendshapes that are asked for.
     """
     face = ["left", "top", "right", "bottom", "score", "expression", *map(_column, labels), "yaw", "pitch", "roll"]
-    return [*first, *face, *(f"AU{unit}" for unit in units)]
+    return [*first, *face, *(f"AU{unit}" for unit in units), *shapes]
 
 
 RESERVED = ("time", "left", "top", "right", "bottom", "score", "yaw", "pitch", "roll", *WHOLE, *TEXT)
@@ -89,7 +92,8 @@ def face_row(face: Prediction) -> Row:
     row |= {"score": round(face.score, 4), "expression": face.expression}
     row |= {_column(label): round(float(value), 6) for label, value in face.probabilities.items()}
     row |= {angle: None if pose is None else round(getattr(pose, angle), 1) for angle in ("yaw", "pitch", "roll")}
-    return row | {f"AU{unit}": round(float(value), 6) for unit, value in (face.action_units or {}).items()}
+    row |= {f"AU{unit}": round(float(value), 6) for unit, value in (face.action_units or {}).items()}
+    return row | {name: round(value, 6) for name, value in (face.blendshapes or {}).items()}
 
 
 class Tables:

@@ -1,0 +1,65 @@
+"""Tells what data sets there are, how to get them, and whether one on the disk is complete.
+
+    kerasfer data list
+    kerasfer data card ferplus
+    kerasfer data check ferplus DIR
+    kerasfer data check ck_plus ck.zip --sheet ck.png --json ck.json
+
+`check` prints what was found and what is missing, counts by expression, split and person beside the papers' and the
+owners' counts, and draws some faces of each expression. Exit code 0: all is there; 1: something is missing, damaged or
+of another number; 2: nothing can be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from kerasfer import datasets
+from kerasfer.cli.common import add_labels_of, locate, own_options, say
+from kerasfer.files import write_aside
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="name every data set")
+    card = actions.add_parser("card", help="print a data set's page: source, licence, layout, labels, counts")
+    card.add_argument("name", metavar="NAME", help="of the data set")
+    check = actions.add_parser("check", help="read a data set and count it")
+    check.add_argument("name", metavar="NAME", help="of the data set")
+    check.add_argument("root", metavar="ROOT", help="its folder or zip, or the folder that holds NAME or NAME.zip")
+    check.add_argument("--sheet", metavar="FILE", help="where the picture goes (default: none)")
+    check.add_argument("--json", metavar="FILE", help="write the counts as JSON")
+    add_labels_of(check)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    options = parser().parse_args(arguments)
+    if options.action == "list":
+        for name in datasets.names():
+            print(f"{name:<16}{datasets.card(name).splitlines()[2]}")
+        return 0
+    if options.action == "card":
+        print(datasets.card(options.name).rstrip())
+        return 0
+    from kerasfer import images
+    from kerasfer.datasets.checking import contact_sheet
+
+    datasets.reader(options.name)
+    if not Path(options.root).exists():
+        raise ValueError(f"{options.root}: no such folder or zip file")
+    reading = own_options(options.name, options.labels_of)
+    report = datasets.check(options.name, locate(options.name, options.root), **reading)
+    for line in str(report).split("\n"):
+        say(line)
+    if options.sheet and options.sheet != "none" and len(report.table):
+        images.write(options.sheet, contact_sheet(report.table))
+        say(f"some faces of each expression: {options.sheet}")
+    if options.json:
+        write_aside(options.json, (json.dumps(report.to_json(), indent=2) + "\n").encode())
+    return 0 if report.complete else 1

@@ -1,0 +1,392 @@
+"""Tests how well a model recognises expressions.
+
+    kerasfer evaluate --model tdgan --dataset ferplus --split valid --data DIR
+    kerasfer evaluate --model runs/tdgan --flip --output report.json
+    kerasfer evaluate --tflite exported/tdgan/model_int8.tflite --dataset ferplus --data DIR
+    kerasfer evaluate --model edge --data DIR --transfer                 # every set that is in DIR
+    kerasfer evaluate --model edge --data DIR --transfer --prior balanced --against ipdfer
+    kerasfer evaluate --model runs/tdgan --disentanglement
+    kerasfer evaluate --list-protocols
+    kerasfer evaluate --protocol tdgan/table3 --data DIR
+    kerasfer evaluate --protocol tdgan/table3 --data synthetic    # minutes: shows that it runs
+
+Prints accuracy, the figures of each expression and the confusion matrix. With --transfer it measures what carries over:
+mean recall, accuracy, the worst class and the calibration error on every set that DIR holds, from photos where the set
+has photos, with 95 % intervals. With --disentanglement it measures instead
+what the model's codes give away: who it is and which expression it is, as a linear classifier reads them from the codes
+of synthetic faces, beside chance, and how well the codes cluster (silhouette).
+
+With --protocol it runs a paper's table: trains each variant on each fold, chooses the epoch on a part of the train
+side, tests once, and prints the paper's figure and ours. Run again, it goes on; with --folds, several runs share the
+work in one folder. Exit code 0: done; 2: bad input; 130: stopped by Ctrl-C, and saved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from kerasfer import datasets
+from kerasfer.cli.common import add_labels_of, locate, own_options, prior, say
+from kerasfer.files import write_aside
+from kerasfer.models import DEFAULT_RECOGNIZER
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tested = parser.add_mutually_exclusive_group()
+    tested.add_argument(
+        "--model",
+        default=DEFAULT_RECOGNIZER,
+        metavar="NAME|DIR",
+        help="bundled model, saved model or training run (default: %(default)s)",
+    )
+    tested.add_argument("--tflite", metavar="FILE", help="test an exported .tflite file instead")
+    parser.add_argument(
+        "--dataset",
+        default="synthetic",
+        metavar="NAME",
+        help=f"the faces: {', '.join(datasets.names())} (default: synthetic)",
+    )
+    parser.add_argument(
+        "--split",
+        metavar="PART",
+        help="train, valid, test or all (default: test; valid if the set has no test part, all if it has neither)",
+    )
+    parser.add_argument(
+        "--data", metavar="DIR", help="folder that holds the data set's folder or zip, or is the data set"
+    )
+    parser.add_argument(
+        "--labels",
+        default="majority",
+        choices=("majority", "votes"),
+        help="what counts as right (default: majority)",
+    )
+    add_labels_of(parser)
+    parser.add_argument("--flip", action="store_true", help="mean over each face and its mirror image")
+    parser.add_argument(
+        "--prior",
+        type=prior,
+        metavar="PRIOR",
+        help="how frequent expressions are to count as: balanced, ferplus, or a JSON object with a share for each "
+        "(default: as in the model's training)",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="NAME|DIR|FILE",
+        help="compare with another model, or a .tflite file, on the same faces: McNemar's test, intervals by person",
+    )
+    parser.add_argument(
+        "--transfer", action="store_true", help="measure every set that --data holds, and rendered faces"
+    )
+    parser.add_argument(
+        "--sets",
+        nargs="+",
+        metavar="NAME",
+        help="with --transfer: only these sets, such as ck48 london rendered (default: all)",
+    )
+    parser.add_argument(
+        "--cache",
+        default="runs/aligned",
+        metavar="DIR",
+        help="with --transfer: where faces that were aligned in photos are kept (default: %(default)s)",
+    )
+    parser.add_argument("--disentanglement", action="store_true", help="probe the codes instead")
+    parser.add_argument(
+        "--tsne", metavar="DIR", help="with --disentanglement: draw the codes in the plane, by expression and by person"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", help="write the figures as JSON; of a protocol, its folder (default: runs/NAME)"
+    )
+    table = parser.add_argument_group("a paper's table")
+    table.add_argument("--list-protocols", action="store_true", help="name every table that can be run")
+    table.add_argument("--protocol", metavar="NAME", help="run this table; --data may be the word synthetic")
+    table.add_argument("--settings", nargs="+", metavar="NAME", help="only these columns of it (default: all)")
+    table.add_argument("--folds", metavar="N,N", help="only these folds or runs, from 0 (default: all)")
+    table.add_argument(
+        "--size",
+        choices=("paper", "small", "tiny"),
+        help="of the models (default: paper; tiny on synthetic faces)",
+    )
+    table.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="change a field of the models' config, as often as needed",
+    )
+    table.add_argument(
+        "--selection",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="share of the train side that the epoch is chosen on; 0: train on all, take the last (default: 0.1)",
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    options = parser().parse_args(arguments)
+    if options.list_protocols:
+        return _list_protocols()
+    if options.protocol:
+        return _run_protocol(options)
+    if options.disentanglement:
+        if options.tflite or options.dataset != "synthetic":
+            raise ValueError("--disentanglement needs a --model, and synthetic faces, whose factors are known")
+        return _probe(options)
+    if options.tsne:
+        raise ValueError("--tsne draws the codes that --disentanglement probes: give both")
+
+    if options.transfer:
+        return _transfer(options)
+
+    from kerasfer import evaluation, splits
+
+    datasets.reader(options.dataset)
+    model, name = _tested(options)
+    root = locate(options.dataset, options.data)
+    voted = model.label_space.labels if options.labels == "votes" else None
+    reading = own_options(options.dataset, options.labels_of, voted)
+    table, said = splits.load_evaluation_part(options.dataset, root, options.split, **reading)
+    print(said)
+    protocol = [f"{options.labels} labels", *(["mean of face and mirror image"] if options.flip else [])]
+    report = evaluation.evaluate(
+        model,
+        table,
+        flip=options.flip,
+        labels=options.labels,
+        protocol=", ".join(protocol),
+        model_name=name,
+        progress=_progress(),
+        prior=options.prior,
+    )
+    print(report)
+    content = report.to_json()
+    if options.against:
+        compared = _compared(options, model, table)
+        print(f"less {options.against}: {compared}")
+        content["against"] = {"model": options.against, **compared.to_json()}
+    if options.output:
+        write_aside(options.output, as_json(content))
+    return 0
+
+
+def _compared(options: argparse.Namespace, model: Any, table: Any) -> Any:
+    """The model beside the other one on the faces whose expression both know."""
+    import numpy as np
+
+    from kerasfer.evaluation import paired_test, predict
+    from kerasfer.evaluation.classification import true_classes
+    from kerasfer.evaluation.resampling import people_of
+
+    other, _ = _named(options.against)
+    shared = model.label_space.shared(other.label_space)
+    true = true_classes(table, shared, options.labels)
+    faces = table.select(true >= 0)
+    if not len(faces):
+        raise ValueError(f"{options.against}: no face has an expression that both models know")
+    answers = []
+    for each in (model, other):
+        probabilities = predict(each, faces, flip=options.flip, progress=_progress(), prior=options.prior)
+        kept = [each.label_space.find(label) for label in shared.labels]
+        answers.append(np.asarray(probabilities)[:, kept].argmax(1))
+    return paired_test(true[true >= 0], *answers, people_of(faces)[0])
+
+
+def _transfer(options: argparse.Namespace) -> int:
+    """Measures every set that is there."""
+    from kerasfer.evaluation.transfer import SETS, transfer
+
+    known = {entry.name: entry for entry in SETS}
+    for wanted in options.sets or ():
+        if wanted not in known:
+            raise ValueError(f"--sets: no set {wanted!r}; known are: {', '.join(entry.name for entry in SETS)}")
+    model, name = _tested(options)
+    against = _named(options.against)[0] if options.against else None
+    report = transfer(
+        model,
+        options.data,
+        SETS if options.sets is None else [known[wanted] for wanted in options.sets],
+        prior=options.prior,
+        flip=options.flip,
+        against=against,
+        cache=options.cache,
+        model_name=name,
+        against_name=options.against or "",
+        progress=lambda known: print(f"measuring {known}", file=sys.stderr, flush=True),
+    )
+    print(report)
+    if options.output:
+        write_aside(options.output, as_json(report.to_json()))
+    return 0
+
+
+def _tested(options: argparse.Namespace) -> tuple[Any, str]:
+    return _lite(options.tflite) if options.tflite else _loaded(options.model)
+
+
+def _named(source: str) -> tuple[Any, str]:
+    return _lite(source) if source.endswith(".tflite") else _loaded(source)
+
+
+def _loaded(source: str) -> tuple[Any, str]:
+    from kerasfer import zoo
+
+    return zoo.load(source), source
+
+
+def _lite(path: str) -> tuple[Any, str]:
+    """A TFLite recogniser as something that can be evaluated."""
+    import numpy as np
+
+    from kerasfer.expressions import LabelSpace
+    from kerasfer.lite import Recognizer
+
+    lite = Recognizer(path)
+    spec = lite.image_spec
+
+    def recognize(faces: Any) -> Any:
+        return lite.recognize(list(spec.unscale(np.asarray(faces))))
+
+    space = LabelSpace.of(lite.labels)
+    about = {"image_spec": spec, "label_space": space, "training_prior": lite.metadata.get("training_prior")}
+    return SimpleNamespace(**about, recognizer=lambda: recognize), path
+
+
+def _probe(options: argparse.Namespace) -> int:
+    """Reads identity and expression from the codes of synthetic faces that the model was not trained on."""
+    import dataclasses
+
+    from kerasfer import evaluation
+    from kerasfer.datasets.reading import prepare_faces
+
+    model, name = _loaded(options.model)
+    spec = model.image_spec
+    table = datasets.load(
+        "synthetic",
+        count=1600,
+        identities=20,
+        seed=PROBED_SEED,
+        size=max(64, spec.size),
+        channels=spec.channels,
+        expressions=model.label_space.labels,
+    )
+    codes = model.codes(spec.scale(prepare_faces(table, spec)))
+    if not codes:
+        raise ValueError(f"{name}: this model has no codes to probe")
+    probes = evaluation.disentanglement(codes, table)
+    print(f"{name}, {len(table)} synthetic faces of {len(set(table['identity'].tolist()))} people")
+    for probe in probes:
+        print(probe)
+    if options.tsne:
+        _draw_codes(codes, table, Path(options.tsne))
+    if options.output:
+        figures = [dataclasses.asdict(probe) for probe in probes]
+        content = {"model": name, "dataset": "synthetic", "n": len(table), "probes": figures}
+        write_aside(options.output, as_json(content))
+    return 0
+
+
+def _draw_codes(codes: dict[str, Any], table: Any, folder: Path) -> None:
+    """Each code in the plane, coloured by expression and by person."""
+    from kerasfer import plots
+
+    folder.mkdir(parents=True, exist_ok=True)
+    groups = {
+        "expression": table.class_names().tolist(),
+        "identity": table["identity"].tolist(),
+    }
+    for code, features in codes.items():
+        for group, names in groups.items():
+            path = folder / f"tsne_{code}_by_{group}.png"
+            plots.save(plots.tsne(features, names), path)
+            say(f"drawn: {path}")
+
+
+def _list_protocols() -> int:
+    """Prints every protocol: name, place, what it measures, the data sets it needs."""
+    from kerasfer.models import MODELS
+    from kerasfer.protocols import PROTOCOLS, published
+
+    for name, protocol in PROTOCOLS.items():
+        absent = protocol.model and protocol.model not in MODELS
+        needed = ", ".join(protocol.data_sets())
+        print(f"{name:<18}{published(name).place:<11}{protocol.title}")
+        print(f"{'':<18}needs {needed}{'; its model is not in the project yet' if absent else ''}")
+    return 0
+
+
+def _run_protocol(options: argparse.Namespace) -> int:
+    """Runs a paper's table, or goes on with it."""
+    from kerasfer.protocols import protocol
+
+    chosen = protocol(options.protocol)
+    if options.data is None:
+        raise ValueError(f"--data is missing: the folder that holds {', '.join(chosen.data_sets())}; or synthetic")
+    folds = None
+    if options.folds is not None:
+        if not all(part.strip().isdecimal() for part in options.folds.split(",")):
+            raise ValueError(f"--folds {options.folds}: write numbers with commas between them, as in 0,1")
+        folds = [int(part) for part in options.folds.split(",")]
+
+    from kerasfer import protocols, training
+    from kerasfer.models.base import ModelConfig
+
+    synthetic = options.data == "synthetic"
+    find = functools.partial(datasets.find, folder=options.data)
+    source = protocols.SyntheticData() if synthetic else protocols.FolderData(find)
+    default = f"runs/{options.protocol.replace('/', '-')}{'-synthetic' if synthetic else ''}"
+    experiment = protocols.Experiment(
+        options.protocol,
+        source,
+        options.output or default,
+        size=options.size or ("tiny" if synthetic else "paper"),
+        overrides=dict(ModelConfig.parse_override(text) for text in options.overrides),
+        folds=folds,
+        settings=options.settings,
+        selection=options.selection,
+        say=lambda line: print(line, flush=True),
+        verbose=0 if synthetic else 2,
+    )
+    try:
+        outcome = experiment.run()
+    except training.Interrupted as stopped:
+        say(f"{stopped}; the same command goes on", sys.stderr)
+        return 130
+    print(outcome.text())
+    say(f"written: {experiment.folder / 'result.json'}, result.csv and figures")
+    return 0
+
+
+PROBED_SEED = 1000
+"""Seed of the synthetic people that are probed: others than those that `kerasfer train` trains on."""
+
+
+def _progress() -> Callable[[int, int], None]:
+    """A progress bar, if someone watches."""
+    from tqdm import tqdm
+
+    bar = tqdm(unit="face", disable=None, leave=False)
+
+    def show(done: int, count: int) -> None:
+        bar.total = count
+        bar.update(done - bar.n)
+        if done == count:
+            bar.close()
+
+    return show
+
+
+def as_json(content: dict[str, Any]) -> bytes:
+    """The content of a JSON file."""
+    return (json.dumps(content, indent=2) + "\n").encode()
