@@ -48,11 +48,16 @@ GIVING_UP = 30.0
 MOST_PIXELS = 64_000_000
 """Pixels that a frame may have."""
 
-_DEMUXERS = (
-    "3gp,apng,asf,avi,av1,dv,flv,gif,h263,h264,hevc,ivf,live_flv,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nsv,nut,"
-    "obu,ogg,rm,vc1,webm,wtv,yuv4mpegpipe"
+_CONTAINERS = frozenset(
+    (
+        "3gp apng asf av1 avi dv flv gif h263 h264 hevc ivf live_flv m4v matroska mjpeg mov mpeg mpegts mpegvideo mxf "
+        "nsv nut obu ogg rm vc1 webm wtv yuv4mpegpipe"
+    ).split()
 )
-"""Containers that are tried on a file: none that is a list of other files."""
+"""Containers that count as videos: no single pictures, and nothing that is a list of other files."""
+
+_HEAD = 512
+"""Bytes by which a file is seen to be text: what lists other files for FFmpeg is."""
 
 _STREAMS = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
 _PROTOCOLS = "crypto,data,hls,http,httpproxy,https,rtmp,rtmps,rtmpt,rtp,rtsp,rtsps,srt,srtp,tcp,tls,udp"
@@ -195,15 +200,20 @@ class _File(Video):
     def __init__(self, name: str, file: BinaryIO, start: int) -> None:
         av = _library()
         self._file = file
+        unusable = f"{name}: damaged, cut off or no video; get it again, or convert it to MP4"
         try:
             file.seek(0)
-            self._container = av.open(
-                _Nameless(file), metadata_errors="ignore", options={"format_whitelist": _DEMUXERS}, buffer_size=1 << 18
-            )
+            head = file.read(_HEAD)
+            file.seek(0)
+            if _is_text(head):
+                raise VideoError(unusable)
+            self._container = av.open(_Nameless(file), metadata_errors="ignore", buffer_size=1 << 18)
         except (av.FFmpegError, OSError, ValueError) as error:
             file.close()
-            raise VideoError(f"{name}: damaged, cut off or no video; get it again, or convert it to MP4") from error
+            raise VideoError(unusable) from error
         try:
+            if not _CONTAINERS & set(self._container.format.name.split(",")):
+                raise VideoError(unusable)
             self._stream = _video_stream(self._container, name)
         except VideoError:
             self._close()
@@ -233,6 +243,10 @@ class _File(Video):
             self.problem = f"{self.name}: {damage.pictures} of its pictures are damaged and left out; get it again"
         elif not count:
             self.problem = f"{self.name}: holds no pictures; get it again"
+
+
+def _is_text(head: bytes) -> bool:
+    return not head.startswith(b"YUV4MPEG2") and all(byte >= 32 or byte in b"\t\n\f\r" for byte in head)
 
 
 class _Nameless:

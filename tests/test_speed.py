@@ -120,6 +120,6 @@ def test_every_figure_is_printed(speed):
     assert [row["faces"] for row in rows] == [1] * 4 + [20] * 4
     assert all(row["ms/photo"] > 0 and row["MB"] > 10 and row["import s"] > 0 for row in rows)
     rows = speed.video_rows("tdgan", 12)
-    assert [row["people"] for row in rows] == [2] * 4 and all(row["frames/s"] > 0 for row in rows)
+    assert [row["people"] for row in rows] == [2] * 6 and all(row["frames/s"] > 0 for row in rows)
     rows = speed.photo_rows("tdgan", sys.executable, 2, None)
     assert [row.get("found") for row in rows[:4]] == [1] * 4
