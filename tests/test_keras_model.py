@@ -15,6 +15,8 @@ from tiny_training import make_batches
 
 import kerasfer
 from kerasfer import registration, zoo
+from kerasfer.faces import ImageSpec
+from kerasfer.images import prepare
 from kerasfer.models import MODELS
 from kerasfer.models.base import ConfigError, FERModel
 from kerasfer.models.recognizer import Recognizer
@@ -430,3 +432,36 @@ def test_two_replicas_train_like_one():
     result = subprocess.run([sys.executable, "-c", MIRRORED], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
     assert "alike" in result.stdout
+
+
+# -- as before ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_flat_recognizer_answers_as_the_networks_one_after_the_other(name):
+    model = model_of(name)
+    faces = faces_of(model, 4)
+    groups = {
+        "dcganfer": ("feature_network", "expression_svm"),
+        "edge": ("body", "head"),
+        "fesr": ("trunk", "extractor", "classifier"),
+        "g2fer": ("classifier",),
+        "ipdfer": ("expression_encoder", "expression_classifier"),
+        "tdgan": ("expression_encoder", "expression_classifier"),
+    }
+    x = faces
+    for network in groups[name]:
+        x = (model.feature_network() if network == "feature_network" else model.networks[network])(x, training=False)
+    logits = x[1] if name == "dcganfer" else x
+    expected = tf.nn.softmax(logits / model.config.temperature)
+    np.testing.assert_allclose(model.recognizer()(faces), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "edge" else pytest.mark.slow) for n in MODELS])
+def test_bundled_weights_answer_as_the_bundled_tflite_file(name):
+    model = kerasfer.load(name, recognizer_only=True)
+    recognizer = kerasfer.lite.Recognizer(zoo.folder_of(name) / "model_float16.tflite")
+    face = keras.ops.convert_to_numpy(keras.ops.image.resize(np.random.default_rng(0).random((1, 6, 6, 1)), (48, 48)))
+    pixels = prepare((face[0, :, :, 0] * 255).astype(np.uint8), ImageSpec(model.image_spec.size, 1, "unit"))
+    faces = model.image_spec.scale(np.rint(pixels * 255)[np.newaxis].astype(np.float32))
+    np.testing.assert_allclose(model.recognizer()(faces), recognizer.run(faces), atol=0.01)
