@@ -7,9 +7,8 @@ locks that another thread held. What can be made anew is; TensorFlow's pools can
 from __future__ import annotations
 
 import os
-import sys
 import weakref
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 __all__ = ["ForkError", "renew_in_child", "use_tensorflow"]
 
@@ -41,35 +40,18 @@ def use_tensorflow() -> None:
         ForkError: it did so before this process was made by os.fork(), and would now wait without end.
     """
     if _tensorflow["lost"]:
-        _refuse()
+        raise ForkError(
+            "TensorFlow cannot compute in a process made by os.fork() once it has computed in the parent; start "
+            "processes with multiprocessing.get_context('spawn') and load the model in each, or take kerasfer.lite, "
+            "which can"
+        )
     _tensorflow["used"] = True
-
-
-def _refuse(*_: Any, **__: Any) -> NoReturn:
-    raise ForkError(
-        "TensorFlow cannot compute in a process made by os.fork() once it has computed in the parent; start processes "
-        "with multiprocessing.get_context('spawn') and load the model in each, or take kerasfer.lite, which can"
-    )
 
 
 def _in_child() -> None:
     for owner in list(_renewables):
         owner._renew()
-    if _tensorflow["used"]:
-        _tensorflow["lost"] = True
-        # Keras models that the parent made are called without asking; none of them could answer.
-        model = getattr(sys.modules.get("keras"), "Model", None)
-        if model is not None:
-            for method in (
-                "__call__",
-                "evaluate",
-                "fit",
-                "predict",
-                "predict_on_batch",
-                "test_on_batch",
-                "train_on_batch",
-            ):
-                setattr(model, method, _refuse)
+    _tensorflow["lost"] = _tensorflow["used"]
 
 
 if hasattr(os, "register_at_fork"):

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasfer.faces import PIXEL_RANGES, RANGE_SLACK, ImageSpec
+from kerasfer.forks import use_tensorflow
 
 __all__ = ["RangeChecked"]
 
@@ -27,6 +28,8 @@ class RangeChecked:
     `tf.data.Dataset` (every batch) or a `PyDataset` (the first batch). A least and a greatest value cost some
     microseconds a face. The layers are not touched: graphs, exported files and compiled functions hold no check.
 
+    The same calls raise a `ForkError` in a process made by os.fork(), where they would wait without end.
+
     Attributes:
         image_spec: the format of the faces; the model has to define it.
     """
@@ -34,24 +37,43 @@ class RangeChecked:
     image_spec: ImageSpec
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        use_tensorflow()
         if args and tf.executing_eagerly():
             self._check_faces(args[0])
         return super().__call__(*args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`; `ValueError` for faces of another range."""
+        use_tensorflow()
         with self._one_line():
             return super().predict(self._checked_faces(x), *args, **kwargs)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`; `ValueError` for faces of another range."""
+        use_tensorflow()
         with self._one_line():
             return super().evaluate(self._checked_faces(x), *args, **kwargs)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.fit`; `ValueError` for faces of another range."""
+        use_tensorflow()
         with self._one_line():
             return super().fit(self._checked_faces(x), *args, **kwargs)
+
+    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.predict_on_batch`."""
+        use_tensorflow()
+        return super().predict_on_batch(*args, **kwargs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.test_on_batch`."""
+        use_tensorflow()
+        return super().test_on_batch(*args, **kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.train_on_batch`."""
+        use_tensorflow()
+        return super().train_on_batch(*args, **kwargs)
 
     def _check_faces(self, faces: Any) -> None:
         """`ValueError` for an array or tensor of another type or range; anything else is not looked at."""

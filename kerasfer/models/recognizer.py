@@ -12,6 +12,7 @@ import numpy as np
 
 from kerasfer.expressions import LabelSpace
 from kerasfer.faces import ImageSpec
+from kerasfer.forks import use_tensorflow
 from kerasfer.graphs import in_graph
 from kerasfer.models.ranges import RangeChecked
 
@@ -43,6 +44,7 @@ class Probabilities(keras.layers.Softmax):
         training_prior: Sequence[float] = (),
         **kwargs: Any,
     ) -> None:
+        use_tensorflow()
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.labels = tuple(labels)
         self.pixel_range = pixel_range
