@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +128,37 @@ def test_entries_take_their_places_one_by_one(tmp_path):
     with pytest.raises(Broken), files.entries_written_aside(tmp_path / "new", Broken) as aside:
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not (tmp_path / "new").exists()
+
+
+def test_no_other_module_renames_what_it_wrote():
+    root = Path(__file__).resolve().parents[1]
+    word = re.compile(r"\bos\.(replace|rename|renames)\(|\bshutil\.move\(|NamedTemporaryFile|\.unfinished\b.*replace\(")
+    found = [
+        f"{path.relative_to(root)}:{number}"
+        for folder in ("kerasfer", "apps", "scripts")
+        for path in (root / folder).rglob("*.py")
+        if path.name != "files.py" and "node_modules" not in path.parts
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if word.search(line)
+    ]
+    assert not found, "kerasfer.files does this"
+
+
+def test_a_cache_takes_its_room_on_the_disk_before_it_is_filled(tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow")
+    import numpy as np
+
+    from kerasfer import batches
+    from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable
+    from kerasfer.expressions import FERPLUS8
+    from kerasfer.faces import ImageSpec
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(batches.os, "posix_fallocate", full)
+    source = ArraySource(np.zeros((4, 8, 8), np.uint8))
+    table = FaceTable("made", source, {"path": list("0123"), "expression": [0, 1, 2, 3]}, FERPLUS8)
+    with pytest.raises(DatasetError, match="cannot be written .No space left on device.*make room"):
+        batches.images(table, ImageSpec(8), FERPLUS8, 2, cache=tmp_path / "cache")
+    assert os.listdir(tmp_path / "cache") == []
