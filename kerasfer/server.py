@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 import ipaddress
+import logging
 import math
 import re
 import socket
@@ -189,9 +190,15 @@ def _protocol(limits: Limits) -> type[H11Protocol]:
 class _Uvicorn(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
         # asyncio takes one number for how many clients may wait and for how many it lets in at a time.
         for listener in sockets or ():
             listener.listen(_BACKLOG)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Whether a record tells of anything but an answer that the server's end cut off."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 class Server:

@@ -376,6 +376,21 @@ def test_clients_that_go_leave_no_traceback(address, caplog, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_its_end_cuts_off_answers_without_a_traceback(site, caplog):
+    app, headers = page(site, trusted_hosts("127.0.0.1"))
+    with make_server(app, "127.0.0.1", 0, headers=headers) as server:
+        server._server.config.timeout_graceful_shutdown = 0.1
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with connect(server.server_address) as client:
+            client.sendall(b"GET /huge.wasm HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(100)
+            server.shutdown()
+            thread.join()
+    assert [record.levelname for record in caplog.records if record.exc_info] == []
+    assert "Cancel 1 running task" in caplog.text
+
+
 def test_ipv6(site):
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
