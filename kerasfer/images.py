@@ -180,7 +180,7 @@ def _unknown(file: BinaryIO) -> str:
             if "HEIF" not in _readable():
                 return "a HEIC photo, which needs pillow-heif; pip install pillow-heif, or convert it to JPEG"
             return "the image is damaged or truncated; get it again"
-        return "a video or another film of frames, not a photo; give it to the functions for videos"
+        return "a video, not a photo; give it to kerasfer.video.recognize_video"
     return "not an image of a known format; convert it to JPEG or PNG"
 
 

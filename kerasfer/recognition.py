@@ -544,7 +544,10 @@ def _results(
         except DetectionError:
             raise
         except (ValueError, OSError, MemoryError) as error:
-            return _Found(path, [], [], str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
+            if isinstance(photo, (str, os.PathLike)) and folders.kind_of(photo) == "video":
+                reason = f"{path}: a video, not a photo; give it to kerasfer.video.recognize_video"
+            return _Found(path, [], [], reason)
 
     return _looked_at(photos, look, classifier, workers)
 

@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -268,6 +269,16 @@ def test_what_no_photo_can_be_is_one_clear_error(folder, monkeypatch):
     results = recognize([ASTRONAUT / -1.0, ASTRONAUT, "https://example.org/a.jpg", b"x"], model)
     assert [len(result.predictions) for result in results] == [0, 1, 0, 0], "one bad photo stops no others"
     assert [result.path for result in results] == ["array 0", "array 1", "https://example.org/a.jpg", "image 3"]
+
+
+def test_videos_in_a_folder_of_photos_are_told(folder):
+    cases = Path(__file__).parent / "cases"
+    shutil.copy(cases / "obs.mkv", folder / "z.mkv")
+    results = recognize(folder, BrightnessModel())
+    assert len(results) == 5
+    assert results[-1].error == f"{folder}/z.mkv: a video, not a photo; give it to kerasfer.video.recognize_video"
+    with pytest.raises(images.ImageError, match="noface.mp4: a video, not a photo; give it to kerasfer.video"):
+        recognize(cases / "noface.mp4", BrightnessModel())
 
 
 def test_boxes_are_those_of_the_whole_photo(folder, monkeypatch):
