@@ -254,9 +254,9 @@ def test_requests_in_odd_forms(address, line, status):
         assert client.recv(100).startswith(b"HTTP/1.1 " + status)
 
 
-def test_a_thousand_requests_at_once_are_answered_in_order(address):
+def test_requests_sent_all_at_once_are_answered_in_order(address):
     request = b"GET /%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
-    names = [b"code.js" if number % 3 else b"none" for number in range(1000)]
+    names = [b"code.js" if number % 3 else b"none" for number in range(300)]
     content = b"".join(request % (name, b"") for name in names[:-1]) + request % (names[-1], b"Connection: close\r\n")
     with connect(address) as client:
         sender = threading.Thread(target=client.sendall, args=(content,))
