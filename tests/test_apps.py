@@ -395,9 +395,9 @@ def own_faces(tmp_path_factory):
 
 
 def commands_of_the_readme(own_faces: Path, folder: Path) -> list[list[str]]:
-    """The commands under "Classes of your own": app and arguments, with the folders of the test."""
+    """The commands under "Classes of your own" and their arguments, with the folders of the test."""
     text = (ROOT / "README.md").read_text(encoding="utf-8").split("### Classes of your own")[1].split("\n##")[0]
-    lines = [line.split("#")[0] for line in text.splitlines() if line.startswith("python apps/")]
+    lines = [line.split("#")[0] for line in text.splitlines() if line.startswith("kerasfer ")]
     places = {"my_faces": str(own_faces), "runs/edge": str(folder / "run"), "exported": str(folder / "exported")}
     return [[places.get(word, word) for word in shlex.split(line)[1:]] for line in lines]
 

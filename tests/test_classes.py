@@ -311,14 +311,9 @@ def test_a_report_of_twelve_classes_of_odd_names_is_drawn():
     assert len(curves.axes[0].get_legend().get_texts()) == 12
 
 
-def test_columns_of_classes_that_are_called_like_other_columns(monkeypatch):
-    import sys
-
+def test_columns_of_classes_that_are_called_like_other_columns():
+    from kerasfer.cli import tables
     from kerasfer.faces import Box, Prediction
-
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "apps"))
-    sys.modules.pop("tables", None)
-    import tables
 
     names = tables.columns(["path", "face"], ODD, (12,))
     assert len(set(names)) == len(names) and {"class score", "class AU12", "class yaw", "class path"} <= set(names)
