@@ -28,8 +28,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "apps")]
 
-import serve  # noqa: E402
 from common import run_app  # noqa: E402
+
+from kerasfer.cli import serve  # noqa: E402
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserType
@@ -98,7 +99,7 @@ def browser(clip: Path | None = None) -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def served(folder: Path = serve.SITE) -> Iterator[str]:
-    """The address of the page, served by apps/serve.py."""
+    """The address of the page, served as `kerasfer serve` does."""
     with serve.make_server("127.0.0.1", 0, folder) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
