@@ -98,7 +98,7 @@ def test_few_interpreters_stay_open(monkeypatch):
     monkeypatch.setattr(
         graphs, "_open", lambda file, shape, open_=graphs._open: opened.append(shape) or open_(file, shape)
     )
-    network = graphs.Graph("face_detection/face_detection_short_range.tflite")
+    network = graphs.Graph("face_detection_short_range.tflite")
     shapes = [(64, 64 * number, 3) for number in range(1, 9)]
     for shape in [*shapes, shapes[-1], shapes[2], shapes[0]]:
         assert network(np.zeros(shape, np.float32))[shape[0] * shape[1] * 7 // 128].ndim == 1
@@ -193,7 +193,7 @@ def test_what_cannot_be_used(tmp_path):
 
 def test_networks_may_lie_in_a_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(graphs, "FOLDER", tmp_path)
-    with pytest.raises(DetectionError, match="face_detection_short_range.tflite is missing"):
-        graphs.Graph("face_detection/face_detection_short_range.tflite")
+    with pytest.raises(DetectionError, match="face_detection_short_range.tflite: missing; install kerasfer again"):
+        graphs.Graph("face_detection_short_range.tflite")
     (tmp_path / "face_detection_short_range.tflite").write_bytes(b"")
-    assert graphs.Graph("face_detection/face_detection_short_range.tflite").file.parent == tmp_path
+    assert graphs.Graph("face_detection_short_range.tflite").file.parent == tmp_path
