@@ -281,8 +281,7 @@ def zips(chance: random.Random, folder: Path) -> None:
 
 def names(chance: random.Random, folder: Path) -> None:
     """names of any bytes are in CSV, JSON and JSON Lines as they are, and print nothing that a terminal obeys"""
-    import tables as results
-
+    from kerasfer.cli import tables as results
     from kerasfer.files import name_of_text, printable, text_of_name
 
     raw = bytes(chance.choice((*range(1, 47), *range(48, 256))) for _ in range(chance.randint(1, 60)))

@@ -14,9 +14,6 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "apps"))
-    for name in ("common", "tables"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
     specification = importlib.util.spec_from_file_location("torture_script", ROOT / "scripts" / "torture.py")
     module = importlib.util.module_from_spec(specification)
     monkeypatch.setitem(sys.modules, "torture_script", module)
