@@ -35,8 +35,8 @@ _PUBLIC = {
 """Public function -> the module that holds it."""
 
 _MODULES = (
-    "batches",
     "bundle",
+    "data",
     "datasets",
     "detection",
     "evaluation",

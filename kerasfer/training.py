@@ -33,7 +33,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasfer import images
-from kerasfer.batches import Batches
+from kerasfer.data.kinds import Batches
 from kerasfer.datasets.base import FaceTable
 from kerasfer.evaluation.classification import evaluate
 from kerasfer.files import folder_written_aside, write_aside, written_aside

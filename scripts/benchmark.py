@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apps"))
 from common import locate, run_app  # noqa: E402
 
 if TYPE_CHECKING:
-    from kerasfer.batches import Batches
+    from kerasfer.data import Batches
     from kerasfer.datasets.base import FaceTable
 
 
@@ -59,8 +59,8 @@ def step_seconds(model_name: str, size: str, precision: str, batch_size: int, ru
     import numpy as np
     import tensorflow as tf
 
+    from kerasfer.data import kind_of
     from kerasfer.models import model_class
-    from kerasfer.models.base import BATCH_KINDS
 
     Model = model_class(model_name)
     model = Model(getattr(Model.Config, size)().replace(precision=precision, batch_size=batch_size))
@@ -68,7 +68,7 @@ def step_seconds(model_name: str, size: str, precision: str, batch_size: int, ru
     random = np.random.default_rng(0)
     classes = len(model.label_space)
     batch = {}
-    for key in BATCH_KINDS[Model.batch_kind_of(model.config)]:
+    for key in kind_of(Model, model.config).keys:
         if key.endswith("image"):
             batch[key] = tf.constant(random.random((batch_size, *model.image_spec.shape), np.float32))
         elif key == "identity_label":
@@ -224,7 +224,8 @@ def benchmark_data(options: argparse.Namespace) -> list[dict[str, Any]]:
             "runs": options.runs,
         }
     )
-    from kerasfer.batches import Augmentation, images
+    from kerasfer.data import Augmentation
+    from kerasfer.data.kinds import Images
     from kerasfer.expressions import FERPLUS8
     from kerasfer.faces import ImageSpec
 
@@ -232,7 +233,7 @@ def benchmark_data(options: argparse.Namespace) -> list[dict[str, Any]]:
         for size in (48, 64):
             for name, cache in (("in memory", "memory"), ("on disk", folder)):
                 for kind, augmentation in (("paper", Augmentation()), ("strong", Augmentation.strong())):
-                    batches = images(table, ImageSpec(size), FERPLUS8, 64, augmentation=augmentation, cache=cache)
+                    batches = Images(table, ImageSpec(size), FERPLUS8, 64, augmentation=augmentation, cache=cache)
                     what = {"what": f"{table.name} cached {name}, {kind} augmentation", "size": size}
                     rows.append(what | epoch_row(batches, options.runs))
     return rows
@@ -240,7 +241,8 @@ def benchmark_data(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def benchmark_input(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Images/s that the input pipeline gives from its cache, and that a training step of the small size takes."""
-    from kerasfer.batches import Augmentation, images
+    from kerasfer.data import Augmentation
+    from kerasfer.data.kinds import Images
     from kerasfer.expressions import FERPLUS8
     from kerasfer.faces import ImageSpec
 
@@ -248,7 +250,7 @@ def benchmark_input(options: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for size in (48, 64):
         for name, augmentation in (("paper", Augmentation()), ("strong", Augmentation.strong())):
-            batches = images(table, ImageSpec(size), FERPLUS8, 64, augmentation=augmentation)
+            batches = Images(table, ImageSpec(size), FERPLUS8, 64, augmentation=augmentation)
             what = {"what": f"input {table.name}, {name} augmentation", "size": size}
             rows.append(what | epoch_row(batches, options.runs))
     times = step_seconds(options.model, "small", "mixed_bfloat16", 64, 5)

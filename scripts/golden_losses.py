@@ -55,16 +55,15 @@ def faces(size: int, channels: int) -> Any:
 
 def batches_of(kind: str, spec: Any, space: Any, augmentation: Any) -> Any:
     """Batches of a kind."""
-    from kerasfer.batches import BATCH_MAKERS
+    from kerasfer.data import KINDS
 
     table = faces(spec.size, spec.channels)
-    tables = [table, table] if kind == "expression_and_face" else [table]
-    return BATCH_MAKERS[kind](*tables, spec, space, BATCH_SIZE, seed=3, augmentation=augmentation)
+    return KINDS[kind](table, spec, space, BATCH_SIZE, seed=3, augmentation=augmentation)
 
 
 def losses_of(training: str) -> list[dict[str, float]]:
     """Every term of each of the first steps."""
-    from kerasfer.batches import Augmentation
+    from kerasfer.data import Augmentation
     from kerasfer.models import model_class
 
     name, fields = TRAININGS[training]
@@ -88,7 +87,7 @@ def contents_of(kind: str) -> list[dict[str, list[float]]]:
     """Mean and standard deviation of every array of the first batches of a kind."""
     import numpy as np
 
-    from kerasfer.batches import Augmentation
+    from kerasfer.data import Augmentation
     from kerasfer.expressions import FERPLUS8
     from kerasfer.faces import ImageSpec
 
@@ -124,11 +123,11 @@ def rounded(value: Any) -> Any:
 
 def measured() -> dict[str, Any]:
     """All that the file holds."""
-    from kerasfer.batches import BATCH_MAKERS
+    from kerasfer.data import KINDS
 
     return {
         "trainings": {training: losses_of(training) for training in TRAININGS},
-        "batches": {kind: contents_of(kind) for kind in BATCH_MAKERS},
+        "batches": {kind: contents_of(kind) for kind in KINDS},
     }
 
 

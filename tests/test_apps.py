@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from kerasfer import images, training
+from kerasfer.data.kinds import joined
 from kerasfer.models import MODELS, model_class
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -335,7 +336,7 @@ def test_two_sets_with_landmarks_become_one_table():
     faces = datasets.load("synthetic", count=8, identities=4)
     columns = {name: faces.columns[name] for name in ("path", "expression", "landmarks")}
     plain = type(faces)("plain", faces.source, columns, faces.label_space)
-    both = app("train").joined([faces, plain])
+    both = joined([faces, plain])
     assert both.name == "synthetic and plain" and len(both) == 16
     assert set(both.columns) == {"path", "expression", "votes", "identity", "box", "landmarks"}
     assert both["identity"][:8].tolist() == [f"0/{name}" for name in faces["identity"]]
@@ -359,7 +360,7 @@ def test_people_of_two_sets_stay_apart():
     assert np.abs(faces["pose"][:, 0]).max() > 45
     few = train.named_table("synthetic", options, model_class("g2fer").Config.tiny(), Path("unused"), people=20)
     assert len(set(few["identity"])) == 20 and len(few) == 20 * 1200 // 50
-    both = train.joined([faces, usual])
+    both = joined([faces, usual])
     assert len(set(both["identity"])) == 120 and len(splits.top_identities(both, 120)) == len(both)
 
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasfer import batches, images
-from kerasfer.batches import MIRRORED_LANDMARKS, NO_AUGMENTATION, Augmentation, augment
+from kerasfer import images
+from kerasfer.data import NO_AUGMENTATION, Augmentation, kinds, sampling
+from kerasfer.data import cache as caching
+from kerasfer.data.augment import MIRRORED_LANDMARKS, augment
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable, FolderSource
 from kerasfer.expressions import BASIC7, FERPLUS8, MULTIPIE6
 from kerasfer.faces import LANDMARK_GROUPS, ImageSpec
@@ -47,7 +49,7 @@ def assert_same(first: tf.data.Dataset, second: tf.data.Dataset) -> None:
             np.testing.assert_array_equal(one[key], other[key])
 
 
-def everything(kind: str, **options: object) -> batches.Batches:
+def everything(kind: str, **options: object) -> kinds.Batches:
     """Batches of each kind, of a table that suits it."""
     generator = np.random.default_rng(5)
     table = FaceTable(
@@ -62,12 +64,11 @@ def everything(kind: str, **options: object) -> batches.Batches:
         },
         FERPLUS8,
     )
-    tables = (table, table) if kind == "expression_and_face" else (table,)
     spec = ImageSpec(8, 3, "signed")
-    return batches.BATCH_MAKERS[kind](*tables, spec, FERPLUS8, 4, **{"augmentation": Augmentation.strong(), **options})
+    return kinds.KINDS[kind](table, spec, FERPLUS8, 4, **{"augmentation": Augmentation.strong(), **options})
 
 
-@pytest.mark.parametrize("kind", batches.BATCH_MAKERS)
+@pytest.mark.parametrize("kind", kinds.KINDS)
 def test_elements_are_as_their_spec_says(kind: str) -> None:
     made = everything(kind)
     batch = next(iter(made.epoch(0)))
@@ -86,7 +87,7 @@ def test_pose_labels_are_the_classes_of_the_yaw() -> None:
     yaw = [0.0, -15.0, 25.0, 35.0, -80.0, np.nan]
     table = numbered(6, pose=[[angle, 50.0, 50.0] for angle in yaw])
     options = {"labels": "majority", "augmentation": NO_AUGMENTATION}
-    batch = next(iter(batches.images_with_pose(table, SPEC, FERPLUS8, 6, **options).epoch(0)))
+    batch = next(iter(kinds.ImagesWithPose(table, SPEC, FERPLUS8, 6, **options).epoch(0)))
     classes = dict(zip(rows_of(batch["image"]), batch["pose_label"].numpy().tolist()))
     assert classes == {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: -1}
 
@@ -94,16 +95,16 @@ def test_pose_labels_are_the_classes_of_the_yaw() -> None:
 def test_a_table_without_any_pose_is_refused() -> None:
     table = numbered(6, pose=np.full((6, 3), np.nan))
     with pytest.raises(DatasetError, match="numbered: not one face has a pose; estimate them"):
-        batches.images_with_pose(table, SPEC, FERPLUS8, 2)
+        kinds.ImagesWithPose(table, SPEC, FERPLUS8, 2)
     with pytest.raises(DatasetError, match="no column 'pose'"):
-        batches.images_with_pose(numbered(6), SPEC, FERPLUS8, 2)
+        kinds.ImagesWithPose(numbered(6), SPEC, FERPLUS8, 2)
 
 
 def test_every_kind_that_models_eat_can_be_made() -> None:
-    assert set(BATCH_KINDS) <= set(batches.BATCH_MAKERS)
+    assert set(BATCH_KINDS) == set(kinds.KINDS)
 
 
-@pytest.mark.parametrize("kind", batches.BATCH_MAKERS)
+@pytest.mark.parametrize("kind", kinds.KINDS)
 def test_batches_depend_on_seed_epoch_and_step_alone(kind: str) -> None:
     made = everything(kind, seed=3)
     whole = list(made.epoch(4))
@@ -127,7 +128,7 @@ def test_wrong_epoch_or_step() -> None:
 
 
 def test_an_epoch_is_one_shuffled_pass() -> None:
-    made = batches.images(numbered(11), SPEC, FERPLUS8, 4, augmentation=NO_AUGMENTATION)
+    made = kinds.Images(numbered(11), SPEC, FERPLUS8, 4, augmentation=NO_AUGMENTATION)
     assert made.steps_per_epoch == len(made) == 2
     passes = [sum(drawn(made.epoch(epoch)), []) for epoch in range(12)]
     assert all(len(set(rows)) == 8 for rows in passes)
@@ -135,17 +136,17 @@ def test_an_epoch_is_one_shuffled_pass() -> None:
     assert set(sum(passes, [])) == set(range(11))
     for batch in made.epoch(0):
         assert batch["label"].numpy().argmax(1).tolist() == [row % 8 for row in rows_of(batch["image"])]
-    in_order = batches.images(numbered(9), SPEC, FERPLUS8, 4, augmentation=NO_AUGMENTATION, shuffle=False)
+    in_order = kinds.Images(numbered(9), SPEC, FERPLUS8, 4, augmentation=NO_AUGMENTATION, shuffle=False)
     assert drawn(in_order.epoch(3)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_rows_without_target_are_left_out() -> None:
     table = numbered(16)
-    made = batches.images(table, SPEC, BASIC7, 1, augmentation=NO_AUGMENTATION)
+    made = kinds.Images(table, SPEC, BASIC7, 1, augmentation=NO_AUGMENTATION)
     rows = sum(drawn(made.epoch(0)), [])
     assert sorted(rows) == [row for row in range(16) if row % 8 != 7]
     with pytest.raises(DatasetError, match="0 labelled images, fewer than one batch of 4"):
-        batches.images(numbered(16, expression=[-1] * 16), SPEC, BASIC7, 4)
+        kinds.Images(numbered(16, expression=[-1] * 16), SPEC, BASIC7, 4)
 
 
 def test_vote_shares_by_hand() -> None:
@@ -154,23 +155,23 @@ def test_vote_shares_by_hand() -> None:
     votes[1, 7] = 5
     votes[2] = np.nan
     table = numbered(3, votes=votes)
-    shares = batches.label_distributions(table, FERPLUS8, "votes")
+    shares = sampling.label_distributions(table, FERPLUS8, "votes")
     np.testing.assert_allclose(shares[0], [0.2, 0.2, 0, 0, 0, 0, 0, 0.6], rtol=1e-6)
     assert shares[1, 7] == 1 and shares[2].sum() == 0
-    without_contempt = batches.label_distributions(table, BASIC7, "votes")
+    without_contempt = sampling.label_distributions(table, BASIC7, "votes")
     np.testing.assert_allclose(without_contempt[:2].sum(1), [1, 0])
     np.testing.assert_allclose(without_contempt[0, :2], [0.5, 0.5])
     with pytest.raises(DatasetError, match="no one votes on"):
-        batches.label_distributions(table, MULTIPIE6, "votes")
+        sampling.label_distributions(table, MULTIPIE6, "votes")
     with pytest.raises(DatasetError, match="majority or votes"):
-        batches.label_distributions(table, FERPLUS8, "mean")
+        sampling.label_distributions(table, FERPLUS8, "mean")
     with pytest.raises(DatasetError, match="no column 'votes'"):
-        batches.label_distributions(numbered(3), FERPLUS8, "votes")
+        sampling.label_distributions(numbered(3), FERPLUS8, "votes")
 
 
 def test_faces_go_round_in_passes_of_their_own() -> None:
     faces = numbered(7, identity=["b", "a", "b", "c", "", "a", "c"])
-    made = batches.expression_and_face(numbered(13), faces, SPEC, FERPLUS8, 4, augmentation=NO_AUGMENTATION)
+    made = kinds.ExpressionAndFace(numbered(13), SPEC, FERPLUS8, 4, faces=faces, augmentation=NO_AUGMENTATION)
     assert made.steps_per_epoch == 3 and made.identity_names == ["a", "b", "c"]
     seen: list[int] = []
     for epoch in range(4):
@@ -187,37 +188,18 @@ def test_faces_go_round_in_passes_of_their_own() -> None:
 
 def test_fewer_faces_than_a_batch() -> None:
     faces = numbered(3, identity=["a", "b", "a"])
-    made = batches.expression_and_face(numbered(8), faces, SPEC, FERPLUS8, 8, augmentation=NO_AUGMENTATION)
+    made = kinds.ExpressionAndFace(numbered(8), SPEC, FERPLUS8, 8, faces=faces, augmentation=NO_AUGMENTATION)
     rows = drawn(made.epoch(0), "face_image")[0]
     assert sorted(rows[:3]) == sorted(rows[3:6]) == [0, 1, 2] and len(rows) == 8
     with pytest.raises(DatasetError, match="no face has a name"):
-        batches.expression_and_face(numbered(8), numbered(2, identity=["", ""]), SPEC, FERPLUS8, 8)
-
-
-def test_pairs_are_two_images_of_one_person() -> None:
-    people = [f"p{row % 5}" for row in range(20)] + ["single", ""]
-    table = numbered(22, identity=people)
-    made = batches.identity_pairs(table, SPEC, FERPLUS8, 2, augmentation=NO_AUGMENTATION)
-    assert made.identity_names == [f"p{number}" for number in range(5)] and made.steps_per_epoch == 10
-    partners = set()
-    for epoch in range(6):
-        for batch in made.epoch(epoch):
-            for row, other, person in zip(
-                rows_of(batch["image"]), rows_of(batch["other_image"]), batch["identity_label"].numpy()
-            ):
-                assert row != other and row % 5 == other % 5 == person
-                partners.add((row, other))
-            assert batch["other_label"].numpy().argmax(1).tolist() == [r % 8 for r in rows_of(batch["other_image"])]
-    assert len(partners) > 40
-    with pytest.raises(DatasetError, match="landmarks were asked for"):
-        batches.identity_pairs(table, SPEC, FERPLUS8, 2, landmarks=True)
+        kinds.ExpressionAndFace(numbered(8), SPEC, FERPLUS8, 8, faces=numbered(2, identity=["", ""]))
 
 
 def test_landmark_pairs_take_another_image_of_the_person_or_of_anyone() -> None:
     people = ["a", "a", "b", "b", "b", "single", "", ""]
     points = np.tile(np.arange(8, dtype=np.float32)[:, None, None], (1, 68, 2))
     table = numbered(8, identity=people, landmarks=points)
-    made = batches.landmark_pairs(table, SPEC, FERPLUS8, 4, augmentation=NO_AUGMENTATION)
+    made = kinds.LandmarkPairs(table, SPEC, FERPLUS8, 4, augmentation=NO_AUGMENTATION)
     assert made.steps_per_epoch == 2 and made.columns["paired"].tolist() == [1, 1, 1, 1, 1, 0, 0, 0]
     scale = SPEC.size / table.source.images.shape[1]
     np.testing.assert_allclose(made.columns["landmarks"], points * scale)
@@ -225,7 +207,7 @@ def test_landmark_pairs_take_another_image_of_the_person_or_of_anyone() -> None:
     partners: dict[int, set[int]] = {}
     for epoch in range(30):
         for step in range(2):
-            for row, other in zip(*made._pick(epoch, step)):
+            for row, other in zip(*made.rows(epoch, step)):
                 partners.setdefault(int(row), set()).add(int(other))
     for epoch in range(2):
         for batch in made.epoch(epoch):
@@ -237,9 +219,9 @@ def test_landmark_pairs_take_another_image_of_the_person_or_of_anyone() -> None:
             assert batch["other_label"].numpy().argmax(1).tolist() == [other % 8 for other in others]
     assert partners[0] == {1} and partners[2] == {3, 4}
     assert partners[5] == set(range(8)) - {5} and partners[6] == set(range(8)) - {6}
-    unnamed = batches.landmark_pairs(numbered(4, landmarks=points[:4]), SPEC, FERPLUS8, 2)
+    unnamed = kinds.LandmarkPairs(numbered(4, landmarks=points[:4]), SPEC, FERPLUS8, 2)
     assert not unnamed.columns["paired"].any()
-    uncached = batches.landmark_pairs(table, SPEC, FERPLUS8, 4, cache=None)
+    uncached = kinds.LandmarkPairs(table, SPEC, FERPLUS8, 4, cache=None)
     np.testing.assert_allclose(uncached.columns["landmarks"], points * scale)
 
 
@@ -247,12 +229,12 @@ def test_landmark_pairs_need_landmarks() -> None:
     points = np.full((4, 68, 2), np.nan, np.float32)
     for table in (numbered(4), numbered(4, landmarks=points)):
         with pytest.raises(DatasetError, match="some faces have no landmarks; locate them"):
-            batches.landmark_pairs(table, SPEC, FERPLUS8, 2)
+            kinds.LandmarkPairs(table, SPEC, FERPLUS8, 2)
 
 
 def test_expression_pairs() -> None:
     table = numbered(21, expression=[0] * 9 + [3] * 11 + [5])
-    made = batches.expression_pairs(table, SPEC, FERPLUS8, 2, augmentation=NO_AUGMENTATION)
+    made = kinds.ExpressionPairs(table, SPEC, FERPLUS8, 2, augmentation=NO_AUGMENTATION)
     assert made.steps_per_epoch == 10
     partners = set()
     for epoch in range(4):
@@ -263,18 +245,7 @@ def test_expression_pairs() -> None:
                 partners.add((row, same))
     assert len(partners) > 40
     with pytest.raises(DatasetError, match="0 images of expressions with two or more"):
-        batches.expression_pairs(numbered(4, expression=[0, 1, 2, 3]), SPEC, FERPLUS8, 2)
-
-
-def test_triplets() -> None:
-    table = numbered(21, expression=[0] * 9 + [3] * 11 + [5])
-    made = batches.triplets(table, SPEC, FERPLUS8, 2, augmentation=NO_AUGMENTATION)
-    assert made.steps_per_epoch == 10
-    for batch in made.epoch(1):
-        for row, same, other in zip(*(rows_of(batch[f"{part}image"]) for part in ("", "positive_", "negative_"))):
-            assert row != same and (row < 9) == (same < 9) != (other < 9) and max(row, same, other) < 20
-    with pytest.raises(DatasetError, match="two expressions"):
-        batches.triplets(numbered(4, expression=[0, 0, 0, 1]), SPEC, FERPLUS8, 2)
+        kinds.ExpressionPairs(numbered(4, expression=[0, 1, 2, 3]), SPEC, FERPLUS8, 2)
 
 
 def test_ranges_and_channels() -> None:
@@ -283,7 +254,7 @@ def test_ranges_and_channels() -> None:
     for pixel_range, black in (("unit", 0.0), ("signed", -1.0)):
         for channels in (1, 3):
             spec = ImageSpec(4, channels, pixel_range)
-            made = batches.images(table, spec, FERPLUS8, 2, augmentation=NO_AUGMENTATION, shuffle=False)
+            made = kinds.Images(table, spec, FERPLUS8, 2, augmentation=NO_AUGMENTATION, shuffle=False)
             image = next(iter(made.epoch(0)))["image"].numpy()
             assert image.shape == (2, 4, 4, channels)
             np.testing.assert_array_equal(image[0], np.full((4, 4, channels), black, np.float32))
@@ -434,9 +405,7 @@ def test_given_flips_are_done_and_leave_the_other_draws() -> None:
     np.testing.assert_array_equal(other, usual[:, :, ::-1])
 
 
-@pytest.mark.parametrize(
-    ("kind", "together"), [("identity_pairs", True), ("landmark_pairs", True), ("triplets", False)]
-)
+@pytest.mark.parametrize(("kind", "together"), [("landmark_pairs", True), ("expression_pairs", False)])
 def test_both_images_of_a_pair_are_flipped_or_neither(kind: str, together: bool) -> None:
     """Images that are dark on the left and landmarks of which number 36 is on the left tell what was flipped."""
     pixels = np.zeros((32, 8, 8), np.uint8)
@@ -454,7 +423,7 @@ def test_both_images_of_a_pair_are_flipped_or_neither(kind: str, together: bool)
         },
         FERPLUS8,
     )
-    made = batches.BATCH_MAKERS[kind](table, ImageSpec(8), FERPLUS8, 16, augmentation=Augmentation(margin=0.0))
+    made = kinds.KINDS[kind](table, ImageSpec(8), FERPLUS8, 16, augmentation=Augmentation(margin=0.0))
     found = []
     for batch in (batch for epoch in range(2) for batch in made.epoch(epoch)):
         flips = [batch[key].numpy()[:, 0, 0, 0] > 0.5 for key in batch if key.endswith("image")]
@@ -480,10 +449,10 @@ def test_landmarks_follow_box_and_size() -> None:
         },
         FERPLUS8,
     )
-    made = batches.identity_pairs(table, ImageSpec(10), FERPLUS8, 4, augmentation=NO_AUGMENTATION)
+    made = kinds.LandmarkPairs(table, ImageSpec(10), FERPLUS8, 4, augmentation=NO_AUGMENTATION)
     batch = next(iter(made.epoch(0)))
-    for points, person in zip(batch["landmarks"].numpy(), batch["identity_label"].numpy()):
-        expected = [2.5, 5.0] if person == 0 else [10 / 6, 20 / 6]
+    for points, row in zip(batch["landmarks"].numpy(), made.rows(0, 0)[0]):
+        expected = [2.5, 5.0] if row < 2 else [10 / 6, 20 / 6]
         np.testing.assert_allclose(points, np.tile(np.float32(expected), (68, 1)), rtol=1e-6)
 
 
@@ -497,7 +466,7 @@ def folder_table(tmp_path: Path) -> FaceTable:
 
 def test_caches_hold_the_same(folder_table: FaceTable, tmp_path: Path) -> None:
     made = [
-        batches.images(folder_table, SPEC, FERPLUS8, 2, cache=cache, augmentation=Augmentation(margin=0.3))
+        kinds.Images(folder_table, SPEC, FERPLUS8, 2, cache=cache, augmentation=Augmentation(margin=0.3))
         for cache in ("memory", tmp_path / "cache", None)
     ]
     assert_same(made[0].epoch(1), made[1].epoch(1))
@@ -512,14 +481,14 @@ def test_disk_cache_is_used_again_and_follows_the_files(
     cache = tmp_path / "cache"
 
     def first(size: int = 6) -> list[int]:
-        made = batches.images(
+        made = kinds.Images(
             folder_table, ImageSpec(size), FERPLUS8, 6, cache=cache, augmentation=NO_AUGMENTATION, shuffle=False
         )
         return drawn(made.epoch(0))[0]
 
     assert first() == list(range(6))
     with monkeypatch.context() as patch:
-        patch.setattr(batches, "prepare_faces", lambda *_, **__: pytest.fail("decoded again"))
+        patch.setattr(caching, "prepare_faces", lambda *_, **__: pytest.fail("decoded again"))
         assert first() == list(range(6))
     first(7)
     assert len(list(cache.iterdir())) == 4
@@ -534,13 +503,13 @@ def test_bad_image_is_named_and_leaves_nothing_half_written(
     (tmp_path / "faces" / "3.png").write_bytes(b"not an image")
     where = tmp_path / "cache" if cache == "disk" else cache
     with pytest.raises(DatasetError, match=r"1 missing or damaged.*3\.png"):
-        batches.images(folder_table, SPEC, FERPLUS8, 2, cache=where)
+        kinds.Images(folder_table, SPEC, FERPLUS8, 2, cache=where)
     assert cache == "memory" or list((tmp_path / "cache").iterdir()) == []
 
 
 def test_bad_image_without_cache_is_named(folder_table: FaceTable, tmp_path: Path) -> None:
     (tmp_path / "faces" / "3.png").write_bytes(b"not an image")
-    made = batches.images(folder_table, SPEC, FERPLUS8, 6, cache=None, augmentation=NO_AUGMENTATION)
+    made = kinds.Images(folder_table, SPEC, FERPLUS8, 6, cache=None, augmentation=NO_AUGMENTATION)
     with pytest.raises(tf.errors.OpError, match=r"3\.png"):
         list(made.epoch(0))
 
@@ -548,12 +517,12 @@ def test_bad_image_without_cache_is_named(folder_table: FaceTable, tmp_path: Pat
 def test_cache_that_cannot_be_written(folder_table: FaceTable, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DatasetError, match="cannot be written"):
-        batches.images(folder_table, SPEC, FERPLUS8, 2, cache=tmp_path / "file" / "cache")
+        kinds.Images(folder_table, SPEC, FERPLUS8, 2, cache=tmp_path / "file" / "cache")
 
 
 def test_batch_size_must_be_positive() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        batches.images(numbered(4), SPEC, FERPLUS8, 0)
+        kinds.Images(numbered(4), SPEC, FERPLUS8, 0)
 
 
 _TWO_REPLICAS = """

@@ -9,7 +9,7 @@ import pytest
 from dataset_layouts import picture, write_lines
 
 from kerasfer import datasets, images, splits
-from kerasfer.batches import label_distributions
+from kerasfer.data import label_distributions
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable
 from kerasfer.evaluation.classification import evaluate, true_classes
 from kerasfer.expressions import FERPLUS8, KNOWN_CLASSES, Expression, LabelSpace, label_codes

@@ -10,7 +10,9 @@ import pytest
 import tensorflow as tf
 from tiny_training import make_batches, noise_table
 
-from kerasfer import batches, datasets, export, lite, training, zoo
+from kerasfer import datasets, export, lite, training, zoo
+from kerasfer.data import NO_AUGMENTATION
+from kerasfer.data.kinds import Unlabelled
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable
 from kerasfer.evaluation.collapse import CollapseError, collapse
 from kerasfer.expressions import ACTION_UNITS, FERPLUS8
@@ -202,13 +204,14 @@ def test_unlabelled_batches_mix_several_sets():
     dark = FaceTable("dark", ArraySource(np.full((5, 36, 36), 10, np.uint8)), {"path": list("01234")}, FERPLUS8)
     light = noise_table(6).with_columns(expression=np.full(6, -1))
     spec = DCGANFER(CONFIG).image_spec
-    both = batches.unlabelled([dark, light], spec, None, 2, seed=1, augmentation=batches.NO_AUGMENTATION)
+    table, _ = Unlabelled.together(dark, [light])
+    both = Unlabelled(table, spec, FERPLUS8, 2, seed=1, augmentation=NO_AUGMENTATION)
     assert both.steps_per_epoch == 5 and set(both.element_spec) == {"image"}
     images = np.concatenate([batch["image"].numpy() for batch in both.epoch(0)])
     plain = sum(np.ptp(image) < 1e-6 for image in images)
     assert len(images) == 10 and plain in (4, 5)
     with pytest.raises(DatasetError, match=r"dark: 5 images, fewer than one batch of 6"):
-        batches.unlabelled(dark, spec, None, 6)
+        Unlabelled(dark, spec, FERPLUS8, 6)
 
 
 # -- the machines in the model -----------------------------------------------------------------------------------------

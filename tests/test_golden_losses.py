@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasfer.batches import BATCH_MAKERS
+from kerasfer.data import KINDS
 from kerasfer.models import MODELS, model_class
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +26,7 @@ EXPECTED = json.loads(script.FILE.read_text(encoding="utf-8"))
 
 
 def test_every_model_and_kind_is_in_the_file():
-    assert set(EXPECTED["trainings"]) == set(script.TRAININGS) and set(EXPECTED["batches"]) == set(BATCH_MAKERS)
+    assert set(EXPECTED["trainings"]) == set(script.TRAININGS) and set(EXPECTED["batches"]) == set(KINDS)
     assert {name for name, _ in script.TRAININGS.values()} == set(MODELS)
     for training, (name, fields) in script.TRAININGS.items():
         model_terms = EXPECTED["trainings"][training]
@@ -38,7 +38,7 @@ def test_losses_are_as_they_were(training):
     assert script.differences(script.losses_of(training), EXPECTED["trainings"][training]) == []
 
 
-@pytest.mark.parametrize("kind", BATCH_MAKERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_batches_are_as_they_were(kind):
     assert script.differences(script.contents_of(kind), EXPECTED["batches"][kind]) == []
 

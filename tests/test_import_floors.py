@@ -39,7 +39,7 @@ FLOORS = {
     "kerasfer.datasets": 2,
     "kerasfer.detection": 2,
     "kerasfer.splits": 3,
-    "kerasfer.batches": 3,
+    "kerasfer.data": 3,
     "kerasfer.lite": 3,
     "kerasfer.zoo": 3,
     "kerasfer.recognition": 4,

@@ -54,7 +54,7 @@ def test_a_class_that_was_never_trained_on_is_not_answered_and_zero_probabilitie
 def test_a_config_holds_the_shares_of_what_it_was_trained_on(tmp_path, monkeypatch) -> None:
     from toy_model import Toy, ToyConfig
 
-    from kerasfer import batches, zoo
+    from kerasfer import data, zoo
     from kerasfer.datasets.base import ArraySource, FaceTable
     from kerasfer.expressions import LabelSpace
     from kerasfer.models import MODELS
@@ -69,10 +69,10 @@ def test_a_config_holds_the_shares_of_what_it_was_trained_on(tmp_path, monkeypat
         {"path": list("01234"), "expression": [0, 0, 1, -1, 5], "votes": votes},
         space,
     )
-    shares = batches.class_shares(table, space)
+    shares = data.class_shares(table, space)
     assert shares == pytest.approx((2 / 3, 1 / 3, 0), abs=1e-6)
-    assert batches.class_shares(table, space, "votes") == pytest.approx((0.25, 0.75, 0))
-    assert batches.class_shares(table.select([3]), space) == ()
+    assert data.class_shares(table, space, "votes") == pytest.approx((0.25, 0.75, 0))
+    assert data.class_shares(table.select([3]), space) == ()
     config = ToyConfig(expressions=LABELS).replace(training_prior=shares)
     assert config.replace(seed=3).training_prior == shares
     assert config.replace(expressions=("joy", "fear")).training_prior == ()

@@ -20,8 +20,9 @@ import pytest
 import tensorflow as tf
 from tiny_training import Losses, finish, least, make_batches, noise_table, start, state_arrays
 
-from kerasfer import batches as batch_making
 from kerasfer import images, training
+from kerasfer.data import NO_AUGMENTATION
+from kerasfer.data.kinds import Images
 from kerasfer.datasets.base import ArraySource, FaceTable
 from kerasfer.evaluation import evaluate
 from kerasfer.expressions import FERPLUS8
@@ -423,7 +424,7 @@ def test_a_short_training_ends_no_worse_by_its_averages(tmp_path):
     columns = {"path": [str(row) for row in range(64)], "expression": codes}
     table = FaceTable("quarters", ArraySource(pixels.astype(np.uint8)), columns, FERPLUS8)
     model = Toy(ToyConfig(average=0.998, epochs=5, batch_size=8, learning_rate=0.02))
-    made = batch_making.images(table, model.image_spec, FERPLUS8, 8, augmentation=batch_making.NO_AUGMENTATION)
+    made = Images(table, model.image_spec, FERPLUS8, 8, augmentation=NO_AUGMENTATION)
     training.fit(model, made, tmp_path, verbose=0)
     raw = evaluate(model, table).accuracy
     with model.averaged_weights():

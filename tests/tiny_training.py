@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import keras
 import numpy as np
 
-from kerasfer import batches, training
+from kerasfer import training
+from kerasfer.data import KINDS, Batches
 from kerasfer.datasets.base import ArraySource, FaceTable
 from kerasfer.detection.pose import MEAN_FACE
 from kerasfer.expressions import FERPLUS8, LabelSpace
@@ -80,7 +81,7 @@ def noise_table(count: int = 8, size: int = 36, people: int = 3) -> FaceTable:
     return FaceTable("noise", ArraySource(pixels.astype(np.uint8)), columns, FERPLUS8)
 
 
-def make_batches(kind: str, config: ModelConfig, count: int = 8, people: int = 3) -> batches.Batches:
+def make_batches(kind: str, config: ModelConfig, count: int = 8, people: int = 3) -> Batches:
     """Batches of noise of some kind for a config."""
     spec = ImageSpec(config.image_size, config.channels, config.pixel_range)
     space = LabelSpace.of(config.expressions)
@@ -88,8 +89,7 @@ def make_batches(kind: str, config: ModelConfig, count: int = 8, people: int = 3
     if None in space.expressions:
         names = [space.labels[row % len(space)] for row in range(count)]
         table = table.replace(label_space=space, classes=space.labels, columns={**table.columns, "expression": names})
-    tables = [table, table] if kind == "expression_and_face" else [table]
-    return batches.BATCH_MAKERS[kind](*tables, spec, space, config.batch_size, seed=config.seed)
+    return KINDS[kind](table, spec, space, config.batch_size, seed=config.seed)
 
 
 def state_arrays(model: FERModel) -> dict[str, np.ndarray]:

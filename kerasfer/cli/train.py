@@ -174,7 +174,8 @@ def main(arguments: list[str] | None = None) -> int:
         raise ValueError(f"--model is missing: one of {', '.join(sorted(MODELS))}; or --start-from a trained one")
 
     from kerasfer import splits, training, zoo
-    from kerasfer.batches import BATCH_MAKERS, Augmentation, class_shares
+    from kerasfer.data import KINDS, Augmentation, class_shares
+    from kerasfer.data.kinds import joined
     from kerasfer.expressions import LabelSpace
     from kerasfer.models import model_class
 
@@ -214,18 +215,20 @@ def main(arguments: list[str] | None = None) -> int:
         more = [named_table(name, options, config, folder) for name in others]
         if more:
             tables = [joined([*tables, *(with_landmarks(faces, folder.parent / "landmarks") for faces in more)])]
-    if batch_kind == "unlabelled" and others:
-        tables = [[train, *(named_table(name, options, config, folder) for name in others)]]
+    if batch_kind == "unlabelled":
+        together = [train, *(named_table(name, options, config, folder) for name in others)]
+        tables = [KINDS[batch_kind].together(train, together[1:])[0]]
     if batch_kind != "unlabelled" and not config.training_prior:
         shares = class_shares(tables[0], LabelSpace.of(config.expressions), options.labels)
         config = config.replace(training_prior=shares)
     with strategy.scope():
         model = Model(config)
-    batches = BATCH_MAKERS[batch_kind](
-        *tables,
+    batches = KINDS[batch_kind](
+        tables[0],
         model.image_spec,
         model.label_space,
         config.batch_size,
+        faces=tables[1] if len(tables) > 1 else None,
         seed=config.seed,
         augmentation=augmentation,
         labels=options.labels,
@@ -248,7 +251,6 @@ def main(arguments: list[str] | None = None) -> int:
     if len(tables) > 1:
         facts["faces"] = {"name": tables[1].name, "images": len(tables[1]), "people": len(batches.identity_names)}
     if batch_kind == "unlabelled":
-        together = tables[0] if isinstance(tables[0], list) else tables
         facts["unlabelled"] = {table.name: len(table) for table in together}
     if batch_kind == "landmark_pairs":
         paired = int(batches.columns["paired"].sum())
@@ -444,32 +446,6 @@ def with_landmarks(table: Any, cache: Path) -> Any:
     if len(found) < len(table):
         print(f"{len(table) - len(found)} of {len(table)} faces of {table.name} are left out: no landmarks were found")
     return found
-
-
-def joined(tables: list[Any]) -> Any:
-    """The faces to train on and those with names as one table; who is not named is "", one label counts ten votes.
-
-    Two sets may call different people the same: a name gets its set's before it.
-    """
-    import numpy as np
-
-    from kerasfer.datasets.base import FaceTable
-    from kerasfer.expressions import LabelSpace
-
-    filled = []
-    for number, table in enumerate(tables):
-        columns: dict[str, Any] = {"identity": [""] * len(table)}
-        if "identity" in table:
-            columns["identity"] = [name and f"{number}/{name}" for name in map(str, table["identity"])]
-        if "box" not in table:
-            columns["box"] = np.full((len(table), 4), np.nan)
-        if "votes" not in table:
-            columns["votes"] = 10.0 * (table["expression"][:, None] == np.arange(len(table.classes)))
-            table = table.replace(vote_space=LabelSpace("votes", table.classes), columns={**table.columns, **columns})
-        else:
-            table = table.with_columns(**columns)
-        filled.append(table)
-    return FaceTable.concatenate(" and ".join(table.name for table in tables), filled)
 
 
 def synthetic_options(options: argparse.Namespace, config: Any) -> dict[str, Any]:

@@ -79,6 +79,7 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
     new_head: bool = False
 
     Config: ClassVar[type[ModelConfig]]
+    Batch: ClassVar[Any] = None
     frozen: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: ModelConfig) -> None:
@@ -104,9 +105,16 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
         self.built = True
 
     @classmethod
-    @abc.abstractmethod
-    def batch_kind_of(cls, config: ModelConfig) -> str:
-        """The kind of batch, a key of `BATCH_KINDS`, that `train_step` eats under a config."""
+    def batch_kind_of(cls, config: ModelConfig) -> Any:
+        """The kind of batch that `train_step` eats under a config.
+
+        Returns:
+            A key of `BATCH_KINDS`; or, for a kind of the paper's own, a class of `kerasfer.data.Batches`, as which the
+            model's class may also simply define `Batch`.
+        """
+        if cls.Batch is None:
+            raise NotImplementedError(f"{cls.__name__} does not say what it eats: define batch_kind_of, or Batch")
+        return cls.Batch
 
     @abc.abstractmethod
     def build_networks(self) -> dict[str, keras.Model]:
@@ -313,11 +321,12 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
         """
         batch = self._by_name(data)
         kind = self.batch_kind_of(self.config)
-        missing = [name for name in BATCH_KINDS[kind] if name not in batch]
+        keys = BATCH_KINDS[kind] if isinstance(kind, str) else kind.keys
+        missing = [name for name in keys if name not in batch]
         if missing:
             raise ConfigError(
-                f"{type(self).__name__} eats batches of the kind {kind}, dicts of {', '.join(BATCH_KINDS[kind])}; "
-                f"this one has no {', '.join(missing)} (kerasfer.batches makes them)"
+                f"{type(self).__name__} eats batches of the kind {getattr(kind, '__name__', kind)}, dicts of "
+                f"{', '.join(keys)}; this one has no {', '.join(missing)} (kerasfer.data makes them)"
             )
         return batch
 

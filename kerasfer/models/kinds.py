@@ -23,13 +23,6 @@ BATCH_KINDS: dict[str, dict[str, str]] = {
         "face_image": "float32 (n, h, w, c) in the model's range",
         "identity_label": "int32 (n,), number of the person",
     },
-    "identity_pairs": {
-        "image": "float32 (n, h, w, c) in the model's range",
-        "label": "float32 (n, K), a distribution over the expressions",
-        "identity_label": "int32 (n,), number of the person",
-        "other_image": "float32 (n, h, w, c), another image of the same person",
-        "other_label": "float32 (n, K), its distribution over the expressions",
-    },
     "landmark_pairs": {
         "image": "float32 (n, h, w, c) in the model's range",
         "label": "float32 (n, K), a distribution over the expressions",
@@ -45,13 +38,5 @@ BATCH_KINDS: dict[str, dict[str, str]] = {
         "positive_image": "float32 (n, h, w, c), another image of the same expression",
         "positive_label": "float32 (n, K), its distribution over the expressions",
     },
-    "triplets": {
-        "image": "float32 (n, h, w, c) in the model's range",
-        "label": "float32 (n, K), a distribution over the expressions",
-        "positive_image": "float32 (n, h, w, c), another image of the same expression",
-        "positive_label": "float32 (n, K), its distribution over the expressions",
-        "negative_image": "float32 (n, h, w, c), an image of another expression",
-        "negative_label": "float32 (n, K), its distribution over the expressions",
-    },
 }
-"""The kinds of batch that models eat: kind -> key -> type and meaning. `kerasfer.batches` makes them."""
+"""The kinds of batch that models eat: kind -> key -> type and meaning. `kerasfer.data.kinds` makes them."""

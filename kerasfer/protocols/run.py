@@ -328,7 +328,7 @@ class Experiment:
         self, trained: Trained, table: FaceTable, folder: Path, seed: int, watchers: list
     ) -> list[dict[str, float]]:
         from kerasfer import training
-        from kerasfer.batches import BATCH_MAKERS
+        from kerasfer.data import KINDS
 
         model = trained.model
         kind = type(model).batch_kind_of(model.config)
@@ -338,7 +338,8 @@ class Experiment:
         if kind == "expression_and_face":
             tables.append(self._named_faces(table, model))
         size = min(model.config.batch_size, len(tables[0]))
-        batches = BATCH_MAKERS[kind](*tables, model.image_spec, model.label_space, size, seed=seed)
+        faces = tables[1] if len(tables) > 1 else None
+        batches = KINDS[kind](tables[0], model.image_spec, model.label_space, size, faces=faces, seed=seed)
         trained.compile(total_steps=batches.steps_per_epoch)
         return training.fit(model, batches, folder, on_epoch_end=watchers, verbose=self.verbose)
 

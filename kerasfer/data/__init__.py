@@ -1,0 +1,18 @@
+"""From a table of faces to what a model eats: augmentation, order, kinds of batch, and the recipe that says it all."""
+
+from __future__ import annotations
+
+from kerasfer.data.augment import NO_AUGMENTATION, Augmentation
+from kerasfer.data.kinds import KINDS, Batches, Stream, kind_of
+from kerasfer.data.sampling import class_shares, label_distributions
+
+__all__ = [
+    "KINDS",
+    "NO_AUGMENTATION",
+    "Augmentation",
+    "Batches",
+    "Stream",
+    "class_shares",
+    "kind_of",
+    "label_distributions",
+]
