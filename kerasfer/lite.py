@@ -306,7 +306,7 @@ def _demand_tensors(path: Path, interpreter: Any, inputs: dict[str, tuple[int, .
 
 def _labels(metadata: dict[str, Any], path: Path) -> tuple[str, ...]:
     """Names of the classes; `LiteError` if they are no names, each once."""
-    labels = metadata.get("labels")
+    labels: Any = metadata.get("labels")
     named = isinstance(labels, list) and labels and all(isinstance(label, str) and label.strip() for label in labels)
     if not named or len(set(labels)) != len(labels):
         raise LiteError(f"{path}: its labels are no names, each once ({labels!r}); export the model again")

@@ -29,6 +29,7 @@ import numpy as np
 
 from kerasfer import hub
 from kerasfer.files import folder_written_aside
+from kerasfer.missing import explained
 from kerasfer.models import MODELS, model_class
 from kerasfer.version import __version__
 from kerasfer.weights import (
@@ -116,11 +117,10 @@ def create(name: str, size: str = "paper", **config_overrides: Any) -> FERModel:
         raise ZooError(f"unknown model {name!r}{trained}; known are: {', '.join(sorted(MODELS))}")
     if size not in SIZES:
         raise ZooError(f"unknown size {size!r}; known are: {', '.join(SIZES)}")
-    from kerasfer.models.base import chosen_precision
 
     model = model_class(name)
     config = getattr(model.Config, size)()
-    return model(config.replace(**{"precision": chosen_precision(config.precision), **config_overrides}))
+    return model(config.replace(**{"precision": _chosen_precision(config.precision), **config_overrides}))
 
 
 def model_name(model: FERModel) -> str:
@@ -468,9 +468,16 @@ def with_new_head(model: FERModel, expressions: Sequence[str], config: ModelConf
 
 def _chosen(precision: str | None) -> str:
     """The precision asked for, or the global policy."""
-    from kerasfer.models.base import chosen_precision
+    return _chosen_precision("float32") if precision is None else precision
 
-    return chosen_precision("float32") if precision is None else precision
+
+def _chosen_precision(configured: str) -> str:
+    """As `models.base.chosen_precision`; `ImportError` if Keras is not installed."""
+    try:
+        from kerasfer.models.base import chosen_precision
+    except ModuleNotFoundError as error:
+        raise explained(error) from None
+    return chosen_precision(configured)
 
 
 def _load_saved(folder: Path, precision: str | None, recognizer_only: bool) -> FERModel | IdentityNetwork:

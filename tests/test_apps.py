@@ -267,7 +267,7 @@ def test_help_and_fields(monkeypatch, capsys):
     for name in ("train", "evaluate"):
         assert code_of(name, monkeypatch, "--help") == 0
         text = capsys.readouterr().out
-        assert "python apps/" in text and "exit code" in " ".join(text.lower().split())
+        assert f"kerasfer {name} " in text and "exit code" in " ".join(text.lower().split())
     assert code_of("train", monkeypatch, "--model", "tdgan", "--size", "paper", "--set", "help") == 0
     fields = capsys.readouterr().out.splitlines()
     assert "image_size = 128" in fields and "lambda_dic = 5.0" in fields

@@ -19,7 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = sorted(path.parent.name for path in ROOT.glob("saved_models/*/config.json"))
 
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn", "skimage": "scikit-image"}
-DISTRIBUTIONS |= {"ai_edge_litert": "ai-edge-litert", "pillow_heif": "pillow-heif"}
+DISTRIBUTIONS |= {
+    "ai_edge_litert": "ai-edge-litert",
+    "pillow_heif": "pillow-heif",
+    "huggingface_hub": "huggingface-hub",
+}
 DISTRIBUTIONS |= {"prometheus_client": "prometheus-client", "python_multipart": "python-multipart"}
 """Name of an import -> name of the package that brings it, where the two differ."""
 
@@ -65,7 +69,7 @@ def extras_of(setup: configparser.ConfigParser, extra: str) -> list[str]:
     return found
 
 
-USERS_EXTRAS = ("train", "serve", "heic", "mediapipe", "mtcnn", "convert", "onnx", "parquet", "search")
+USERS_EXTRAS = ("train", "hub", "pandas", "serve", "heic", "mediapipe", "mtcnn", "convert", "onnx", "parquet", "search")
 """Extras that between them bring whatever kerasfer and its commands import."""
 
 

@@ -86,7 +86,7 @@ def undisturbed() -> Iterator[None]:
         yield
         return
     noted: list[int] = []
-    before = {
+    before: dict[int, Any] = {
         number: signal.signal(number, lambda number, _: noted.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
