@@ -209,7 +209,7 @@ print(json.dumps([kerasfer.__file__, kerasfer.__version__, answers]))
 
 
 @pytest.mark.parametrize(
-    "use", ["kerasfer.load('edge')", "kerasfer.create('tdgan')", "kerasfer.training.fit", "k.batches"]
+    "use", ["kerasfer.load('edge')", "kerasfer.create('tdgan')", "kerasfer.training.fit", "k.data"]
 )
 def test_without_tensorflow_one_line_says_what_to_install(use):
     code = f"""
