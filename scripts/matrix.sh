@@ -146,7 +146,12 @@ missing() {
 
 echo "Building the wheel ..."
 python=$(find_python 3.13 3.12 3.11 3.10) || { echo "error: no Python 3.10 or newer found" >&2; exit 2; }
-"$python" -m pip wheel -q --no-deps -w "$folder" . || exit 2
+# From a copy, so that no build folder is left in the checkout and nothing of an older one gets in.
+rm -rf "$folder/source" "$folder"/kerasfer-*.whl
+mkdir "$folder/source"
+cp -R setup.cfg pyproject.toml README.md LICENSE kerasfer saved_models "$folder/source/"
+"$python" -m pip wheel -q --no-deps -w "$folder" "$folder/source" || exit 2
+rm -rf "$folder/source"
 wheel=$(ls -t "$folder"/kerasfer-*.whl | head -n 1)
 echo "$(basename "$wheel"): $(du -m "$wheel" | cut -f1) MB"
 
