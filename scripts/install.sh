@@ -5,7 +5,7 @@
 #     scripts/install.sh dev            what the tests need too: pytest, ruff, mypy and others
 #     scripts/install.sh [dev] tested   not the newest versions but those of scripts/tested.txt, all tried together
 #
-# Needs Python 3.10 or newer with venv, 1.2 GB of disk and a Python package index. PYTHON=/path/to/python chooses the
+# Needs Python 3.10 or newer with venv, 1.6 GB of disk and a Python package index. PYTHON=/path/to/python chooses the
 # Python. On 64-bit Intel and AMD under Linux it takes TensorFlow's wheel without GPU code, which is much smaller, unless
 # the other one is there already.
 set -eu
