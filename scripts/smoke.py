@@ -88,9 +88,8 @@ def with_tensorflow(photo: str) -> None:
             continue
         (found,) = kerasfer.recognize(photo, model="edge", detector=name)
         check(found.box.intersection_over_union(face.box) > 0.5, f"{name} sees the same face")
-    command(
-        "train", "--model", "edge", "--size", "tiny", "--images", "64", "--epochs", "1", "--output", "run", "--quiet"
-    )
+    least = ["--size", "tiny", "--images", "200", "--set", "epochs=1", "--set", "batch_size=16"]
+    command("train", "--model", "edge", *least, "--output", "run", "--quiet")
     model = kerasfer.load("run")
     kerasfer.save(model, "saved")
     faces = np.zeros((2, *model.image_spec.shape), np.float32)
