@@ -45,6 +45,7 @@ _MODULES = (
     "lite",
     "plots",
     "splits",
+    "synthesis",
     "training",
     "video",
     "zoo",

@@ -25,6 +25,7 @@ __all__ = [
     "Prediction",
     "PIXEL_RANGES",
     "YAW_CLASSES",
+    "checked_landmarks",
     "yaw_class",
 ]
 
@@ -345,3 +346,44 @@ class Prediction:
             **({} if shapes is None else {"blendshapes": {name: round(p, 6) for name, p in shapes.items()}}),
             **{name: round(value, 6) for name in ("valence", "arousal") if (value := getattr(self, name)) is not None},
         }
+
+
+def checked_landmarks(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """Landmarks as float32 (n, 68, 2).
+
+    Args:
+        landmarks: (68, 2) or (n, 68, 2), in pixels of an aligned face.
+        size: height and width of that face.
+
+    Raises:
+        ValueError: another number of points, not finite, far outside the image, all in one place, or in mirrored
+            order.
+    """
+    points = np.asarray(landmarks, np.float32)
+    points = points[None] if points.ndim == 2 else points
+    if points.ndim != 3 or points.shape[1:] != (68, 2):
+        raise ValueError(f"landmarks are 68 points: shape (68, 2) or (n, 68, 2), got {np.shape(landmarks)}")
+    wrong = np.argwhere(~np.isfinite(points).all(2))
+    if len(wrong):
+        raise ValueError(f"landmark {wrong[0][1]} of set {wrong[0][0]} is not a finite number")
+    wrong = np.argwhere(((points < -size / 2) | (points > 1.5 * size)).any(2))
+    if len(wrong):
+        number, point = wrong[0]
+        x, y = points[number, point]
+        raise ValueError(
+            f"landmark {point} of set {number} at ({x:g}, {y:g}) lies far outside the image; give landmarks in "
+            f"pixels of an aligned face of {size} x {size}"
+        )
+    right, left, mouth = (
+        points[:, list(LANDMARK_GROUPS[name])].mean(1) for name in ("right_eye", "left_eye", "outer_lips")
+    )
+    across, down = left - right, mouth - right
+    turn = (across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]) / size**2
+    for number in np.flatnonzero(turn <= 1e-4):
+        if turn[number] >= -1e-4:
+            raise ValueError(f"landmarks of set {number} lie on a line or in one place; they show no face")
+        raise ValueError(
+            f"landmarks of set {number} are in mirrored order: points 36 to 41 are the person's right eye, on the "
+            "left of the picture"
+        )
+    return points

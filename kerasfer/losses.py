@@ -17,6 +17,7 @@ __all__ = [
     "gradient_penalty",
     "hits",
     "interpolate",
+    "l1_distance",
     "l1_mean",
     "l1_sum",
     "minimax_discriminator_loss",
@@ -162,6 +163,17 @@ def l1_sum(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """
     difference = tf.abs(_float32(first) - _float32(second))
     return tf.reduce_sum(tf.reshape(difference, [tf.shape(difference)[0], -1]), axis=-1)
+
+
+def l1_distance(first: tf.Tensor, second: tf.Tensor, norm: str) -> tf.Tensor:
+    """The L1 norm of a difference where a paper leaves open whether it is a mean or a sum over entries.
+
+    Args:
+        first: (batch, ...).
+        second: same shape.
+        norm: "mean" or "sum".
+    """
+    return (l1_mean if norm == "mean" else l1_sum)(first, second)
 
 
 def smooth_labels(labels: tf.Tensor, classes: int, smoothing: float = 0.0) -> tf.Tensor:

@@ -32,7 +32,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasfer import images
+from kerasfer import images, synthesis
 from kerasfer.data.kinds import Batches
 from kerasfer.datasets.base import FaceTable
 from kerasfer.evaluation.classification import evaluate
@@ -396,7 +396,7 @@ def fit(
     if not model.optimizers:
         with strategy.scope():
             model.compile(total_steps=model.config.epochs * batches.steps_per_epoch)
-    model.survey(batches.columns)
+    model.adapt(batches.columns)
     place = checkpoints.restore(model)
     workers = _Workers(strategy)
     workers.demand_same(place, checkpoints.folder)
@@ -492,7 +492,7 @@ class Preview:
         self.batch = {name: np.asarray(value) for name, value in batch.items()}
 
     def __call__(self, end: EpochEnd) -> None:
-        rows = end.model.preview(self.batch)
+        rows = synthesis.preview(end.model, self.batch)
         if rows:
             pixels = end.model.image_spec.unscale(np.concatenate([np.concatenate(list(row), 1) for row in rows], 0))
             (end.folder / "samples").mkdir(exist_ok=True)

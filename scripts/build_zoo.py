@@ -220,8 +220,11 @@ def new_people(model: Any, true: Any) -> tuple[Any, Any]:
     """New people with the expressions of real faces, one each, in chunks of one expression, and their class numbers."""
     import numpy as np
 
+    from kerasfer.synthesis import NamedExpressions
+
     counts = np.bincount(true, minlength=len(model.label_space.labels))
-    made = [model.new_people(int(count), [number], seed=number)[:, 0] for number, count in enumerate(counts) if count]
+    control = NamedExpressions(model)
+    made = [control.new_people(int(count), [number], seed=number)[:, 0] for number, count in enumerate(counts) if count]
     return np.concatenate(made), np.repeat(np.arange(len(counts)), counts)
 
 

@@ -74,7 +74,7 @@ def losses_of(training: str) -> list[dict[str, float]]:
     steps = list(batches.epoch(0).take(STEPS))
     model.prepare(steps[0])
     model.compile(total_steps=STEPS)
-    model.survey(batches.columns)
+    model.adapt(batches.columns)
     terms = []
     for batch in steps:
         for tracker in model.trackers.values():

@@ -28,6 +28,7 @@ from kerasfer.models.fesr import (
     build_trunk,
 )
 from kerasfer.models.ipdfer import IPDFER, IPDFERConfig
+from kerasfer.synthesis import FromNoise, NamedExpressions
 
 CONFIG = FESRConfig.tiny().replace(dropout=0.0)
 MAP = (17, 17, 64)
@@ -234,13 +235,6 @@ def test_the_codes_of_expressions(still):
     assert np.bincount(still.any_classes(4000).numpy(), minlength=8).min() > 400
     z = still.random_codes(1000).numpy()
     assert z.shape == (1000, 6) and -1 <= z.min() < -0.99 and 0.99 < z.max() < 1
-
-
-def test_sums_instead_of_means(still):
-    ones, zeros = tf.ones((2, 3, 3, 1)), tf.zeros((2, 3, 3, 1))
-    assert still._distance(ones, zeros).numpy().tolist() == [1.0, 1.0]
-    summing = model_of(norm="sum", variant="baseline")
-    assert summing._distance(ones, zeros).numpy().tolist() == [9.0, 9.0]
 
 
 def test_the_penalty_in_bfloat16_is_that_of_float32(stepped):
@@ -591,21 +585,27 @@ def test_expressions_at_an_intensity(stepped):
     faces = batch["image"]
     drawn = model.synthesize(faces[:2], ["surprise", 0], [0.25, 1.0])
     np.testing.assert_allclose(drawn, model.decode(model.encode(faces[:2]), codes), atol=1e-6)
-    strip = model.synthesize_each(faces[:2], ["surprise"] * 3, np.array([0.25, 0.5, 1.0]))
-    assert strip.shape == (2, 3, 32, 32, 1) and model.synthesize_each(faces[:1]).shape[1] == 8
+    strip = NamedExpressions(model).each(faces[:2], ["surprise"] * 3, np.array([0.25, 0.5, 1.0]))
+    assert strip.shape == (2, 3, 32, 32, 1) and NamedExpressions(model).each(faces[:1]).shape[1] == 8
     np.testing.assert_allclose(strip[0, 0], drawn[0], atol=1e-5)
     np.testing.assert_allclose(model.change_expression(faces[:2], np.array([2, 0])), model.synthesize(
         faces[:2], ["surprise", "neutral"]), atol=1e-6)  # fmt: skip
 
 
 def test_new_people(still):
-    people = still.new_people(3, ["happiness", "anger"], seed=4, intensity=0.5)
+    people = NamedExpressions(still).new_people(3, ["happiness", "anger"], seed=4, intensity=0.5)
     assert people.shape == (3, 2, 32, 32, 1) and people.dtype == np.float32
     z = np.random.default_rng(4).uniform(-1, 1, (3, 6)).astype(np.float32)
     one = still.decode(z[1:2], still.expression_codes("anger", 0.5))
     np.testing.assert_allclose(people[1, 1], one[0], atol=1e-5)
-    assert still.new_people(1).shape == (1, 8, 32, 32, 1)
-    assert (still.new_people(2, 0, seed=5) != still.new_people(2, 0, seed=6)).any()
+    assert NamedExpressions(still).new_people(1).shape == (1, 8, 32, 32, 1)
+    assert (NamedExpressions(still).new_people(2, 0, seed=5) != NamedExpressions(still).new_people(2, 0, seed=6)).any()
+    faces = FromNoise(still).generate(9, seed=4)
+    assert faces.shape == (9, 32, 32, 1)
+    np.testing.assert_allclose(faces[[1]], still.decode(still.draw(9, 4)[1:2], still.expression_codes(1)), atol=1e-5)
+    np.testing.assert_allclose(faces[[8]], still.decode(still.draw(9, 4)[8:], still.expression_codes(0)), atol=1e-5)
+    with pytest.raises(ValueError, match="at least one face"):
+        FromNoise(still).generate(0)
 
 
 def test_the_generator_to_export(stepped):
@@ -628,7 +628,7 @@ def test_bad_input_is_said(stepped):
     with pytest.raises(ValueError, match="unknown expression 'joy'; this model has neutral, "):
         model.synthesize(faces, "joy")
     with pytest.raises(ValueError, match="unknown expression 8"):
-        model.new_people(2, [8])
+        NamedExpressions(model).new_people(2, [8])
     with pytest.raises(ValueError, match=r"z have shape \(n, 6\) for this model, got \(2, 5\)"):
         model.decode(np.zeros((2, 5)), model.expression_codes([0, 1]))
     with pytest.raises(ValueError, match=r"expression codes have shape \(n, 8\)"):
@@ -642,9 +642,9 @@ def test_bad_input_is_said(stepped):
     with pytest.raises(ValueError, match=r"shape \(n, 32, 32, 1\)"):
         model.encode(faces[:, :16])
     with pytest.raises(ValueError, match="at least one new person"):
-        model.new_people(0)
+        NamedExpressions(model).new_people(0)
     with pytest.raises(ValueError, match="recognises, and generates nothing"):
-        model_of(variant="baseline").new_people(1)
+        NamedExpressions(model_of(variant="baseline"))
 
 
 def test_the_judge_of_identity_is_not_what_the_loss_looked_at():
@@ -670,7 +670,7 @@ def test_the_judge_of_identity_is_not_what_the_loss_looked_at():
         ({"norm": "max"}, "mean or sum"),
         ({"trunk_blocks": 15}, "1 to 14"),
         ({"extractor_units": (3,)}, "two numbers each"),
-        ({"pretraining_steps": -1}, "pretraining_steps 0"),
+        ({"pretraining_steps": -1}, "pretraining_steps is at least 0"),
     ],
 )
 def test_wrong_fields(fields, message):

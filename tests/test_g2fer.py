@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tiny_training import face_landmarks, make_batches, moved
 
-from kerasfer import zoo
+from kerasfer import synthesis, zoo
 from kerasfer.backbones.dlib_resnet import fold_normalization
 from kerasfer.backbones.resnet import build_resnet50
 from kerasfer.detection.pose import MEAN_FACE, head_poses
@@ -28,6 +28,7 @@ from kerasfer.models.g2fer import (
     build_identity_discriminator,
 )
 from kerasfer.models.ipdfer import IPDFER, IPDFERConfig
+from kerasfer.synthesis import ByLandmarks
 
 CONFIG = G2FERConfig.tiny()
 PAPER = G2FERConfig.paper()
@@ -65,7 +66,7 @@ def columns(yaws=(-40, -30, -2, 0, 3, 20), classes=(1, 1, 1, 0, 1, 1)) -> dict[s
 def still() -> G2FER:
     """A model that learns nothing, so that every term of a step can be worked out from its first weights."""
     model = model_of(learning_rate=0.0)
-    model.survey(columns())
+    model.adapt(columns())
     return model
 
 
@@ -289,10 +290,10 @@ def test_none_and_three_generated_images_beside_each_real_one(drawing, monkeypat
     assert further.shape == (8, SIZE, SIZE, 1) and set(labels.argmax(1)) <= {0, 1}
     seed = tf.stack([tf.constant(2, tf.int64), tf.convert_to_tensor(model.step)])
     numbers = (tf.random.stateless_uniform((4, 2), seed).numpy().ravel() * 5).astype(int)
-    points = model._in_pixels(model._kept.sets.numpy()[numbers])
+    points = model.in_pixels(model.kept.sets.numpy()[numbers])
     expected = model.synthesize(np.repeat(batch["image"], 2, 0), points)
     np.testing.assert_allclose(further, expected, atol=1e-5)
-    np.testing.assert_array_equal(labels, model._kept.labels.numpy()[numbers])
+    np.testing.assert_array_equal(labels, model.kept.labels.numpy()[numbers])
 
     terms = classified(model, batch, drawn, identity)
     logits = real_and_generated(model, batch["image"], drawn, further)
@@ -415,9 +416,9 @@ def test_further_images_teach_the_generator_nothing(drawing, monkeypatch):
 def test_variants_have_their_networks():
     base = G2FER(CONFIG.replace(variant="no_synfi"))
     assert set(base.networks) == {"classifier"} and base.batch_kind_of(base.config) == "images"
-    assert base.generator() is None and base.preview({}) == []
-    for call in (lambda: base.synthesize(np.zeros((1, SIZE, SIZE, 1)), turned_face(0)), base.seen):
-        with pytest.raises(ValueError, match="No_SynFI recognises, and generates nothing"):
+    assert base.generator() is None and synthesis.of(base) == {}
+    for call in (lambda: base.synthesize(np.zeros((1, SIZE, SIZE, 1)), turned_face(0)), lambda: ByLandmarks(base)):
+        with pytest.raises(ValueError, match="no_synfi recognises, and generates nothing"):
             call()
     full = G2FER(CONFIG)
     full.start_from(base)
@@ -451,49 +452,51 @@ def test_the_classifier_starts_from_an_ipdfer(norm):
 
 def test_the_training_set_leaves_means_by_expression_and_yaw(still):
     """-40 and -30 are nearest to -45 or -30; each face counts mirrored, too."""
-    counts = still.seen()
+    counts = ByLandmarks(still).seen()
     assert counts[1].tolist() == [1, 1, 1, 4, 1, 1, 1] and counts[0].tolist() == [0, 0, 0, 2, 0, 0, 0]
     assert not counts[2:].any()
-    np.testing.assert_allclose(still.landmarks_of("neutral"), turned_face(0), atol=1e-3)
-    np.testing.assert_allclose(still.landmarks_of("happiness", -45), turned_face(-40, 0.1), atol=1e-3)
+    np.testing.assert_allclose(ByLandmarks(still).landmarks_of("neutral"), turned_face(0), atol=1e-3)
+    np.testing.assert_allclose(ByLandmarks(still).landmarks_of("happiness", -45), turned_face(-40, 0.1), atol=1e-3)
     flipped = turned_face(-40, 0.1)[MIRRORED_LANDMARKS] * [-1, 1] + [SIZE, 0]
-    np.testing.assert_allclose(still.landmarks_of("happiness", 45), flipped, atol=1e-3)
-    halfway = (turned_face(-40, 0.1) + still.landmarks_of("happiness", -30)) / 2
-    np.testing.assert_allclose(still.landmarks_of(1, -37.5), halfway, atol=1e-3)
-    assert head_poses(still.landmarks_of("happiness", 30)[None])[0, 0] == pytest.approx(30, abs=6)
+    np.testing.assert_allclose(ByLandmarks(still).landmarks_of("happiness", 45), flipped, atol=1e-3)
+    halfway = (turned_face(-40, 0.1) + ByLandmarks(still).landmarks_of("happiness", -30)) / 2
+    np.testing.assert_allclose(ByLandmarks(still).landmarks_of(1, -37.5), halfway, atol=1e-3)
+    assert head_poses(ByLandmarks(still).landmarks_of("happiness", 30)[None])[0, 0] == pytest.approx(30, abs=6)
 
 
 def test_the_kept_sets_are_spread_over_expressions_and_yaws(still):
     """Six faces in five cells, five sets: one of each cell, with its own label."""
-    sets, labels = still._in_pixels(still._kept.sets.numpy()), still._kept.labels.numpy()
+    sets, labels = still.in_pixels(still.kept.sets.numpy()), still.kept.labels.numpy()
     every = columns()["landmarks"]
     rows = [int(np.abs(every - points).sum((1, 2)).argmin()) for points in sets]
     np.testing.assert_allclose(sets, every[rows], atol=1e-3)
     assert len(set(rows)) == 5 and {0, 1, 3, 5} < set(rows) and labels.argmax(1)[rows.index(3)] == 0
     fewer = G2FER(CONFIG.replace(landmark_sets=9))
-    fewer.survey(columns())
-    assert len({points.tobytes() for points in fewer._kept.sets.numpy()}) == 6
+    fewer.adapt(columns())
+    assert len({points.tobytes() for points in fewer.kept.sets.numpy()}) == 6
 
 
 def test_what_was_seen_survives_saving(still, tmp_path):
     zoo.save(still, tmp_path / "saved", storage={"generator": "float16"})
     loaded = zoo.load(tmp_path / "saved")
-    np.testing.assert_array_equal(loaded.seen(), still.seen())
-    np.testing.assert_allclose(loaded.landmarks_of("happiness", 30), still.landmarks_of("happiness", 30), atol=0.02)
+    np.testing.assert_array_equal(ByLandmarks(loaded).seen(), ByLandmarks(still).seen())
+    np.testing.assert_allclose(
+        ByLandmarks(loaded).landmarks_of("happiness", 30), ByLandmarks(still).landmarks_of("happiness", 30), atol=0.02
+    )
     zoo.save(still, tmp_path / "alone", groups=("recognizer",))
     with pytest.raises(zoo.ZooError, match="landmark_sets"):
-        zoo.load(tmp_path / "alone").landmarks_of("happiness")
+        ByLandmarks(zoo.load(tmp_path / "alone")).landmarks_of("happiness")
 
 
 def test_a_pose_or_expression_no_data_has_seen(still):
     with pytest.raises(ValueError, match="happiness at a yaw of 60 degrees was not .* from -45 to 45"):
-        still.landmarks_of("happiness", 60)
+        ByLandmarks(still).landmarks_of("happiness", 60)
     with pytest.raises(ValueError, match="neutral at a yaw of 10 degrees was not .* from 0 to 0"):
-        still.landmarks_of("neutral", 10)
+        ByLandmarks(still).landmarks_of("neutral", 10)
     with pytest.raises(ValueError, match="seen no landmarks of fear; it has of neutral, happiness"):
-        still.landmarks_of("fear")
+        ByLandmarks(still).landmarks_of("fear")
     with pytest.raises(ValueError, match="unknown expression 'joy'; this model has neutral"):
-        still.landmarks_of("joy")
+        ByLandmarks(still).landmarks_of("joy")
 
 
 # -- bad landmarks -----------------------------------------------------------------------------------------------------
@@ -523,15 +526,19 @@ def test_bad_landmarks(still, landmarks, message):
 
 
 def test_doubts(still):
-    assert still.doubts(turned_face(10)) == []
-    assert still.doubts(np.stack([turned_face(10), turned_face(70)])) == [
+    assert ByLandmarks(still).doubts(turned_face(10)) == []
+    assert ByLandmarks(still).doubts(np.stack([turned_face(10), turned_face(70)])) == [
         "set 1 turns the head by 70 degrees; the training set shows -45 to 45"
     ]
-    assert still.doubts(turned_face(0) - [14, 0])[0].endswith(
-        "eyes, brows, nose or mouth of set 0 lie outside the image"
+    assert (
+        ByLandmarks(still)
+        .doubts(turned_face(0) - [14, 0])[0]
+        .endswith("eyes, brows, nose or mouth of set 0 lie outside the image")
     )
-    assert still.doubts(changed_face(8, (16, 33))) == []
-    assert G2FER(CONFIG).doubts(turned_face(0)) == ["this model was not trained: what it draws means nothing"]
+    assert ByLandmarks(still).doubts(changed_face(8, (16, 33))) == []
+    assert ByLandmarks(G2FER(CONFIG)).doubts(turned_face(0)) == [
+        "this model was not trained: what it draws means nothing"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -546,7 +553,7 @@ def test_doubts(still):
         ({"resnet_blocks": (1, 1)}, "four numbers"),
         ({"classifier_rate": 0.0}, "classifier_rate is positive"),
         ({"smoothing": 1.5}, "smoothing lies in"),
-        ({"synthetic_images": -1}, "not negative"),
+        ({"synthetic_images": -1}, "synthetic_images is at least 0"),
         ({"landmark_noise": -2.0}, "not negative"),
     ],
 )
@@ -567,7 +574,7 @@ def test_the_generator_draws_what_synthesize_does(stepped):
     assert {name: values.shape for name, values in inputs.items()} == {
         "face": faces.shape, "landmarks": (4, 68, 2)
     }  # fmt: skip
-    model.checked_landmarks(inputs["landmarks"])
+    ByLandmarks(model).checked_landmarks(inputs["landmarks"])
     one = model.synthesize(faces, points[0])
     np.testing.assert_allclose(one, model.synthesize(faces, np.repeat(points[:1], 4, 0)), atol=1e-6)
     with pytest.raises(ValueError, match="as many faces as sets of landmarks"):
@@ -577,45 +584,45 @@ def test_the_generator_draws_what_synthesize_does(stepped):
 def test_pose_grid_leaves_out_what_was_not_seen(stepped):
     model, batch, _ = stepped
     face = batch["image"][0]
-    grid, shown = model.pose_grid(face)
+    grid, shown = ByLandmarks(model).pose_grid(face)
     assert grid.shape == (7, 8, SIZE, SIZE, 1) and shown.sum() == 8
     assert shown[:, 1].all() and shown[YAWS.index(0.0), 0] and not shown[:, 2:].any()
-    expected = model.synthesize(face[None], model.landmarks_of("happiness", -15))[0]
+    expected = model.synthesize(face[None], ByLandmarks(model).landmarks_of("happiness", -15))[0]
     np.testing.assert_allclose(grid[YAWS.index(-15.0), 1], expected, atol=1e-6)
     assert not grid[0, 0].any()
     with pytest.raises(ValueError, match="none of these expressions at these yaws"):
-        model.pose_grid(face, ["fear"])
+        ByLandmarks(model).pose_grid(face, ["fear"])
     with pytest.raises(ValueError, match="unknown expression 'joy'"):
-        model.pose_grid(face, ["joy"])
+        ByLandmarks(model).pose_grid(face, ["joy"])
 
 
 def test_interpolation_runs_over_landmarks(stepped):
     model, batch, _ = stepped
     face, first, last = batch["image"][0], turned_face(-20), turned_face(20, 0.1)
-    strip = model.interpolate_geometry(face, first, last, steps=3)
+    strip = ByLandmarks(model).interpolate(face, first, last, steps=3)
     for image, points in zip(strip, (first, (first + last) / 2, last)):
         np.testing.assert_allclose(image, model.synthesize(face[None], points)[0], atol=1e-5)
     with pytest.raises(ValueError, match="at least 2 steps"):
-        model.interpolate_geometry(face, first, last, steps=1)
+        ByLandmarks(model).interpolate(face, first, last, steps=1)
 
 
 def test_enlarging_a_set(stepped):
     model, batch, _ = stepped
-    images, labels = model.enlarge(batch["image"][:2], 5, seed=3)
+    images, labels = ByLandmarks(model).enlarge(batch["image"][:2], 5, seed=3)
     assert images.shape == (2, 5, SIZE, SIZE, 1) and labels.shape == (2, 5, 8)
     # Each face gets every one of the five sets, in an order of its own.
     assert labels[0].argmax(1).sum() == labels[1].argmax(1).sum() == 4
-    order = [np.abs(model._kept.labels.numpy()[:, 0] - 1).argmin()]
+    order = [np.abs(model.kept.labels.numpy()[:, 0] - 1).argmin()]
     number = labels[0].argmax(1).tolist().index(0)
-    points = model._in_pixels(model._kept.sets.numpy()[order])
+    points = model.in_pixels(model.kept.sets.numpy()[order])
     np.testing.assert_allclose(images[0, number], model.synthesize(batch["image"][:1], points)[0], atol=1e-5)
     with pytest.raises(ValueError, match="come with the training"):
-        G2FER(CONFIG).enlarge(batch["image"], 2)
+        ByLandmarks(G2FER(CONFIG)).enlarge(batch["image"], 2)
 
 
 def test_landmarks_of_the_batch_are_scaled_to_the_images_borders(still):
     points = np.tile(np.float32([[0, SIZE]]), (1, 68, 1))
     assert still._scaled(tf.constant(points)).numpy()[0, :2].tolist() == [-1.0, 1.0]
     np.testing.assert_array_equal(still._in_range(points), still._scaled(tf.constant(points)))
-    np.testing.assert_array_equal(still._in_pixels(still._in_range(points)), points)
+    np.testing.assert_array_equal(still.in_pixels(still._in_range(points)), points)
     assert face_landmarks(SIZE).shape == (1, 68, 2)

@@ -46,6 +46,7 @@ FLOORS = {
     "kerasfer.verification": 4,
     "kerasfer.evaluation": 4,
     "kerasfer.plots": 4,
+    "kerasfer.synthesis": 4,
     "kerasfer.bundle": 4,
     "kerasfer.teaching": 4,
     "kerasfer.video": 4,

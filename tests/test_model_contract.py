@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tiny_training import make_batches, state_arrays
 
-from kerasfer import training, zoo
+from kerasfer import synthesis, training, zoo
 from kerasfer.models import MODELS, model_class
 from kerasfer.models.base import BATCH_KINDS, ConfigError, FERModel, ModelConfig
 
@@ -271,10 +271,27 @@ def test_averaged_weights(case):
 def test_preview(case):
     done = trained(case)
     batch = {name: value.numpy() for name, value in done.batch.items()}
-    rows = done.model.preview(batch)
+    rows = synthesis.preview(done.model, batch)
+    assert bool(rows) == done.model.generates
     for row in rows:
         assert row.shape == (len(rows[0]), *done.model.image_spec.shape)
         assert np.isfinite(row).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "term"),
+    [
+        ("fesr", "reconstruction"),
+        ("g2fer", "content"),
+        ("ipdfer", "reconstruction"),
+        ("tdgan", "dual_image_consistency"),
+    ],
+)
+def test_norms_are_means_or_sums_over_entries(name, term):
+    mean = trained(name).terms[term]
+    model = model_class(name)(tiny_config(name, norm="sum"))
+    model.compile()
+    assert float(model.train_step(batch_of(model))[term]) == pytest.approx(32 * 32 * mean, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from kerasfer import images, plots, zoo
+from kerasfer import images, plots, synthesis, zoo
 from kerasfer.cli.common import run_app
 from kerasfer.models.tdgan import TDGAN, TDGANConfig
 from kerasfer.rendering import render_image
@@ -142,7 +142,7 @@ def test_bad_input_is_one_line_and_exit_code_2(app, saved, tmp_path, monkeypatch
 def test_a_model_that_generates_nothing_is_refused(app, tmp_path):
     base = TDGAN(TDGANConfig.tiny().replace(inception_blocks=1).cnn_base())
     folder = zoo.save(base, tmp_path / "base")
-    with pytest.raises(ValueError, match="CNN-Base"):
+    with pytest.raises(ValueError, match="base: a TDGAN recognises, and generates nothing; use another"):
         app.main(["--model", str(folder), "--output", str(tmp_path / "grid.png")])
     assert not (tmp_path / "grid.png").exists()
 
@@ -205,7 +205,7 @@ def test_expressions_by_name_and_new_people(app, named, monkeypatch, tmp_path, c
     np.testing.assert_allclose(cells["1.00"][1].astype(int), expected[0], atol=1)
     assert app.main([*start, "--new-people", "3", "--expression", "anger", "--seed", "2"]) == 0
     cells, names = calls.pop()
-    people = spec.unscale(model.new_people(3, ["anger"], seed=2))
+    people = spec.unscale(synthesis.NamedExpressions(model).new_people(3, ["anger"], seed=2))
     np.testing.assert_array_equal(cells["anger"], people[:, 0])
     assert names == ["new 1", "new 2", "new 3"]
     assert "3 people with anger" in capsys.readouterr().out and images.read(path).shape[0] > 3 * 96
@@ -241,7 +241,7 @@ def driven(tmp_path_factory):
     model = G2FER(G2FERConfig.tiny())
     faces = align_table(datasets.load("synthetic", count=120, identities=8, size=48), model.image_spec.size)
     labels = np.eye(8, dtype=np.float32)[faces.encoded(model.label_space)]
-    model.survey({"landmarks": faces["landmarks"], "label": labels})
+    model.adapt({"landmarks": faces["landmarks"], "label": labels})
     return model, str(zoo.save(model, tmp_path_factory.mktemp("zoo") / "driven"))
 
 
@@ -252,7 +252,7 @@ def test_faces_driven_by_landmarks(app, driven, drawn, monkeypatch, tmp_path, ca
     calls = []
     original = plots.parts_grid
     monkeypatch.setattr(plots, "parts_grid", lambda *arguments: calls.append(arguments) or original(*arguments))
-    points = model.landmarks_of("surprise", 15)
+    points = synthesis.ByLandmarks(model).landmarks_of("surprise", 15)
     (tmp_path / "points.json").write_text(json.dumps(points.tolist()))
     images.write(tmp_path / "you.png", skimage.data.astronaut()[:256, 100:356])
     start = ["--model", folder, "--people", "2", "--output", str(tmp_path / "drawn.png")]
@@ -286,7 +286,7 @@ def test_bad_landmarks_on_the_command_line(app, driven, model, saved, monkeypatc
     model, folder = driven
     loaded[folder] = model
     monkeypatch.setattr(zoo, "load", loaded.__getitem__)
-    points = model.landmarks_of("neutral").tolist()
+    points = synthesis.ByLandmarks(model).landmarks_of("neutral").tolist()
     for name, content in (("few", points[:60]), ("mirrored", [[32 - x, y] for x, y in points])):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     for source, arguments, message in (

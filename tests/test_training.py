@@ -28,6 +28,7 @@ from kerasfer.evaluation import evaluate
 from kerasfer.expressions import FERPLUS8
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan
 from kerasfer.models.tdgan import TDGAN, TDGANConfig
+from kerasfer.synthesis import Control
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,12 +45,30 @@ class ToyConfig(ModelConfig):
     ruin_step: int = 3
     every: int = 1
 
+    @classmethod
+    def small(cls) -> ToyConfig:
+        return cls()
+
+    @classmethod
+    def tiny(cls) -> ToyConfig:
+        return cls()
+
+
+class Negatives(Control):
+    """Shows faces in negative."""
+
+    name = "negatives"
+
+    def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return [1.0 - batch["image"]]
+
 
 class Toy(FERModel):
     """The least model that can be trained, with dropout and a part of the step that is due at every so many steps."""
 
     Config = ToyConfig
     config: ToyConfig
+    controls = (Negatives,)
 
     @classmethod
     def batch_kind_of(cls, config: ToyConfig) -> str:
@@ -101,9 +120,6 @@ class Toy(FERModel):
 
     def weight_groups(self) -> dict[str, tuple[str, ...]]:
         return {"recognizer": ("classifier",), "training": ("level",)}
-
-    def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
-        return [batch["image"], 1.0 - batch["image"]]
 
 
 def fit_toy(folder, *, callbacks=(), images=16, model=None, epochs=None, **options):

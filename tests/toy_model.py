@@ -32,7 +32,10 @@ class Toy(FERModel):
     """Recognises with one network, generates with another."""
 
     Config = ToyConfig
-    batch_kind = "images"
+
+    @classmethod
+    def batch_kind_of(cls, config: ToyConfig) -> str:
+        return "images"
 
     def build_networks(self) -> dict[str, keras.Model]:
         image = keras.Input(self.image_spec.shape, name="image")

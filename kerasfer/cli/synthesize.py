@@ -10,6 +10,8 @@
     kerasfer synthesize --model fesr --faces me.jpg --expression surprise --intensity 0.1:1.0:6
     kerasfer synthesize --model fesr --new-people 16                                    # people who do not exist
 
+    kerasfer synthesize --model dcganfer --new-people 16                                # the same, of no expression
+
     kerasfer synthesize --model g2fer --faces me.jpg --landmarks you.jpg points.json    # my face, your pose
     kerasfer synthesize --model g2fer --faces me.jpg --expression happiness --yaw -30 0 30
     kerasfer synthesize --model g2fer --expression neutral surprise --interpolate geometry --gif me.gif
@@ -103,28 +105,45 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     options = parser().parse_args(arguments)
     check(options)
-    from kerasfer import plots, zoo
+    from kerasfer import synthesis, zoo
 
     model = zoo.load(options.model)
-    if hasattr(model, "landmarks_of"):
-        faces, names = inputs(options.faces, model.image_spec, options, lambda: synthetic_people(options))
-        return draw(model, options, faces, names, enlarged)
-    if options.landmarks or options.yaw:
-        raise ValueError(f"{options.model}: a {type(model).__name__} takes no --landmarks and no --yaw; use g2fer")
-    if hasattr(model, "synthesize_each"):
-        return draw_named(model, options)
+    controls = synthesis.of(model)
+    a_model = f"{options.model}: a {type(model).__name__}"
+    if not controls:
+        raise ValueError(f"{a_model} recognises, and generates nothing; use another")
+    if (options.landmarks or options.yaw) and "landmarks" not in controls:
+        raise ValueError(f"{a_model} takes no --landmarks and no --yaw; use g2fer")
+    for name, drawn_by in DRAWN_BY.items():
+        if name in controls:
+            return drawn_by(controls[name], options)
+    raise ValueError(
+        f"{a_model} is controlled by {', '.join(controls)}, for which there is no option; use kerasfer.synthesis"
+    )
+
+
+def draw_by_landmarks(control: Any, options: argparse.Namespace) -> int:
+    """Draws faces with the expression and the pose of landmarks."""
+    spec = control.model.image_spec
+    faces, names = inputs(options.faces, spec, options, lambda: synthetic_people(options))
+    return draw(control, options, faces, names, enlarged)
+
+
+def draw_by_photo(control: Any, options: argparse.Namespace) -> int:
+    """Draws faces with the expressions of photos, on the way between two, or part by part."""
+    from kerasfer import plots
+
+    model, spec = control.model, control.model.image_spec
+    a_model = f"{options.model}: a {type(model).__name__}"
     if named(options):
-        raise ValueError(
-            f"{options.model}: a {type(model).__name__} takes expressions from photos: give --expressions, not names"
-        )
-    method = "disentangle" if options.disentangle else "synthesize"
-    method = f"interpolate_{options.interpolate}" if options.interpolate else method
-    if not hasattr(model, method):
-        raise ValueError(f"{options.model}: a {type(model).__name__} does not {method.replace('_', ' ')}; use another")
-    spec = model.image_spec
+        raise ValueError(f"{a_model} takes expressions from photos: give --expressions, not names")
+    if options.interpolate == "geometry":
+        raise ValueError(f"{a_model} does not interpolate geometry; use another")
+    if options.disentangle and not control.disentangles:
+        raise ValueError(f"{a_model} does not disentangle; use another")
     faces, face_names = inputs(options.faces, spec, options, lambda: synthetic_people(options))
     if options.disentangle:
-        drawn = {f"+ {part}": spec.unscale(images) for part, images in model.disentangle(faces).items()}
+        drawn = {f"+ {part}": spec.unscale(images) for part, images in control.disentangle(faces).items()}
         plots.save(plots.parts_grid(spec.unscale(faces), drawn, face_names), options.output)
         say(f"{len(faces)} faces, drawn from {', '.join(drawn)}: {options.output}")
         return 0
@@ -138,10 +157,8 @@ def main(arguments: list[str] | None = None) -> int:
             else (faces, expressions, expression_names, "expression")
         )
         first, last = ends(between, options)
-        frames = [
-            spec.unscale(getattr(model, method)(other, first, last, steps=options.steps, seed=options.seed))
-            for other in others
-        ]
+        way = control.interpolate_expression if options.interpolate == "expression" else control.interpolate_face
+        frames = [spec.unscale(way(other, first, last, steps=options.steps, seed=options.seed)) for other in others]
         sides = [spec.unscale(side)[None].repeat(len(others), 0) for side in (first, last)]
         plots.save(plots.interpolation_strip(frames, *sides, names, spec.unscale(others), kept), options.output)
         if options.gif:
@@ -150,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         count = len(expressions)
         every_face, every_expression = faces.repeat(count, 0), expressions[list(range(count)) * len(faces)]
-        generated = model.synthesize(every_face, every_expression, seed=options.seed)
+        generated = control.transfer(every_face, every_expression, options.seed)
         cells = spec.unscale(generated).reshape(len(faces), count, *spec.shape)
         grid = plots.transfer_grid(spec.unscale(faces), spec.unscale(expressions), cells, face_names, expression_names)
         plots.save(grid, options.output)
@@ -201,10 +218,28 @@ def levels(text: str) -> np.ndarray:
     return np.linspace(low, high, count, dtype=np.float32)
 
 
-def draw_named(model: Any, options: argparse.Namespace) -> int:
+def draw_people(control: Any, options: argparse.Namespace) -> int:
+    """Draws people who do not exist, with expressions that nobody chose."""
+    from kerasfer import plots
+
+    model = control.model
+    given = options.expression or options.intensity != "1" or options.expressions != [SYNTHETIC]
+    if given or options.interpolate or options.disentangle or options.faces != [SYNTHETIC]:
+        raise ValueError(
+            f"{options.model}: a {type(model).__name__} draws people of its own: give --new-people N alone"
+        )
+    people = model.image_spec.unscale(control.generate(options.new_people or options.people, options.seed))
+    names = [f"new {number + 1}" for number in range(len(people))]
+    plots.save(plots.faces_grid({"": list(people)}, names), options.output)
+    say(f"{len(people)} people: {options.output}")
+    return 0
+
+
+def draw_named(control: Any, options: argparse.Namespace) -> int:
     """Draws faces, or people who do not exist, with expressions by name, at one intensity or from weak to strong."""
     from kerasfer import plots
 
+    model = control.model
     if options.interpolate or options.disentangle or options.expressions != [SYNTHETIC]:
         raise ValueError(
             f"{options.model}: a {type(model).__name__} takes expressions by name: give --expression NAME instead"
@@ -219,8 +254,8 @@ def draw_named(model: Any, options: argparse.Namespace) -> int:
 
     def drawn(chosen: list[str], intensity: Any) -> np.ndarray:
         if faces is None:
-            return spec.unscale(model.new_people(len(names), chosen, options.seed, intensity))
-        return spec.unscale(model.synthesize_each(faces, chosen, intensity))
+            return spec.unscale(control.new_people(len(names), chosen, options.seed, intensity))
+        return spec.unscale(control.each(faces, chosen, intensity))
 
     if len(intensities) == 1:
         images, columns, rows = drawn(expressions, intensities[0]), expressions, names
@@ -237,6 +272,15 @@ def draw_named(model: Any, options: argparse.Namespace) -> int:
     plots.save(grid, options.output)
     say(f"{len(names)} people with {', '.join(expressions)}: {options.output}")
     return 0
+
+
+DRAWN_BY: dict[str, Callable[[Any, argparse.Namespace], int]] = {
+    "landmarks": draw_by_landmarks,
+    "names": draw_named,
+    "photos": draw_by_photo,
+    "noise": draw_people,
+}
+"""Control of `kerasfer.synthesis` -> what draws with it; of a model that has several the first."""
 
 
 def inputs(

@@ -98,7 +98,7 @@ class Batches(abc.ABC):
         steps_per_epoch: whole batches in an epoch; what is left over is dropped.
         element_spec: key -> `tf.TensorSpec`.
         identity_names: the people that `identity_label` numbers, in order; empty where there is none.
-        columns: what a model may look at before it trains (`FERModel.survey`): values of every row, as they are
+        columns: what a model may look at before it trains (`FERModel.adapt`): values of every row, as they are
             without augmentation.
     """
 

@@ -20,7 +20,17 @@ from kerasfer.expressions import LabelSpace
 from kerasfer.faces import ImageSpec
 from kerasfer.forks import use_tensorflow
 from kerasfer.losses import hits
-from kerasfer.models.config import PRECISIONS, SCHEDULES, ConfigError, ModelConfig
+from kerasfer.models.config import (
+    PRECISIONS,
+    SCHEDULES,
+    ConfigError,
+    Deviation,
+    ModelConfig,
+    demand_defined,
+    deviations,
+    is_path,
+    ours,
+)
 from kerasfer.models.kinds import BATCH_KINDS
 from kerasfer.models.networks import (
     chosen_precision,
@@ -40,13 +50,17 @@ __all__ = [
     "PRECISIONS",
     "SCHEDULES",
     "ConfigError",
+    "Deviation",
     "FERModel",
     "ModelConfig",
     "OptimizerPlan",
     "chosen_precision",
     "copy_layers",
     "copy_weights",
+    "deviations",
     "in_batches",
+    "is_path",
+    "ours",
     "precision_scope",
     "weights_at_most",
 ]
@@ -70,6 +84,12 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
         config: an instance of the class's `Config`.
 
     Attributes:
+        controls: what people control the faces with that the model draws: names of `kerasfer.synthesis.CONTROLS`, or
+            classes of the paper's own that are made with the model; () if it draws none.
+        feature_layer: name of the layer whose output the recognizer's logits are made from; by default the one that
+            stands before the last.
+        parts: names of the codes that a face is drawn from the sum of, in the order in which they are added; see
+            `encode` of such a model.
         networks: name -> functional `keras.Model`, built and ready.
         optimizers: name -> optimizer, after `compile`.
         step: number of training steps done, int64 variable.
@@ -81,6 +101,26 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
     Config: ClassVar[type[ModelConfig]]
     Batch: ClassVar[Any] = None
     frozen: ClassVar[tuple[str, ...]] = ()
+    controls: ClassVar[tuple[str | type, ...]] = ()
+    feature_layer: ClassVar[str] = ""
+    parts: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, abstract: bool = False, **options: Any) -> None:
+        """Every model fulfils the contract.
+
+        Args:
+            abstract: whether the class leaves some of it to its own subclasses.
+            **options: none.
+
+        Raises:
+            TypeError: a method of the contract, or `Config`, is not defined.
+        """
+        super().__init_subclass__(**options)
+        if abstract:
+            return
+        demand_defined(cls)
+        if not hasattr(cls, "Config"):
+            raise TypeError(f"{cls.__name__} has no Config, a frozen dataclass on ModelConfig")
 
     def __init__(self, config: ModelConfig) -> None:
         use_tensorflow()
@@ -102,6 +142,8 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
         }
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.phase: tuple[bool, ...] | None = None
+        if type(self).recognizer is FERModel.recognizer:
+            self._recognizer = self._chained_recognizer()
         self.built = True
 
     @classmethod
@@ -135,12 +177,21 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
         It begins with `self.as_batch`, so that `Model.fit` may be given images and labels.
         """
 
-    @abc.abstractmethod
     def recognizer(self) -> keras.Model:
         """Aligned faces in the model's range, float32 (n, h, w, c), to probabilities, float32 (n, K).
 
-        One flat functional model, a `Recognizer`; it shares its layers with the networks.
+        One flat functional model, a `Recognizer`; it shares its layers with the networks. Unless the class defines
+        another, the networks of the group "recognizer" make it, each built on the outputs of those before, the last
+        with the logits of the expressions.
         """
+        return self._recognizer
+
+    def _chained_recognizer(self) -> Recognizer:
+        chain = [self.networks[name] for name in self.weight_groups()["recognizer"]]
+        last = chain[-1].layers[-1]
+        layers = [layer for network in chain for layer in network.layers]
+        before = next((layer.name for layer in reversed(layers) if layer.output is last.input), last.name)
+        return self.recognizer_of(chain[0].input, last.output, self.feature_layer or before)
 
     def features(self, faces: np.ndarray) -> np.ndarray:
         """What the recognizer makes of faces before it names their expressions.
@@ -209,7 +260,7 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
     def weight_groups(self) -> dict[str, tuple[str, ...]]:
         """Networks by what they are needed for: "recognizer" first, then others such as "generator", "training"."""
 
-    def survey(self, columns: dict[str, np.ndarray]) -> None:
+    def adapt(self, columns: dict[str, np.ndarray]) -> None:
         """Looks at the whole training set before the first step, for models that keep something of it.
 
         Args:
@@ -246,13 +297,16 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
         """
         return {}
 
-    def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """Pictures that show what the model has learnt to generate, made from a training batch.
+    @property
+    def generates(self) -> bool:
+        """Whether the model, in this variant, draws faces."""
+        return bool(self.controls)
 
-        Returns:
-            Rows of a grid, each float32 (columns, h, w, c) in the model's range; none if it generates nothing.
-        """
-        return []
+    def demand_generator(self) -> None:
+        """`ValueError` where the model, or the variant of it, draws nothing."""
+        if not self.generates:
+            variant = getattr(self.config, "variant", type(self).__name__)
+            raise ValueError(f"{variant} recognises, and generates nothing; take another variant, or another model")
 
     def left_out(self) -> tuple[str, ...]:
         """Networks of the group "training" that this model was saved without."""

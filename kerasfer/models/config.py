@@ -16,7 +16,17 @@ from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import LARGEST_FACE, ImageSpec
 from kerasfer.priors import PriorError, training_shares
 
-__all__ = ["PRECISIONS", "SCHEDULES", "ConfigError", "ModelConfig"]
+__all__ = [
+    "PRECISIONS",
+    "SCHEDULES",
+    "ConfigError",
+    "Deviation",
+    "ModelConfig",
+    "demand_defined",
+    "deviations",
+    "is_path",
+    "ours",
+]
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCHEDULES = ("constant", "cosine", "steps")
@@ -39,6 +49,36 @@ _LARGEST = 1 << 16
 
 _MOST_ENTRIES, _LONGEST = 256, 4096
 """Most entries of a list, and characters of a text, in a config."""
+
+
+def ours(default: Any, why: str, paper: Any = None) -> Any:
+    """A field of a config that the paper does not have.
+
+    Args:
+        default: the field's value by default.
+        why: what it is there for, a few words.
+        paper: the value with which the model is the paper's, or a function that says of a value whether it is; the
+            default, if None is given.
+    """
+    return dataclasses.field(default=default, metadata={"ours": why, "paper": default if paper is None else paper})
+
+
+def is_path(identity: str) -> bool:
+    """Whether a field that names identity networks is the path of released weights, as the papers have them."""
+    return identity not in ("dlib_resnet", "untrained")
+
+
+def demand_defined(cls: type) -> None:
+    """`TypeError` for a class that leaves one of its bases' abstract methods undefined."""
+    abstract = [
+        name
+        for base in reversed(cls.__mro__)
+        for name, value in vars(base).items()
+        if getattr(value, "__isabstractmethod__", False)
+    ]
+    missing = [name for name in dict.fromkeys(abstract) if getattr(getattr(cls, name), "__isabstractmethod__", False)]
+    if missing:
+        raise TypeError(f"{cls.__name__} does not define {', '.join(missing)}, which {cls.__mro__[1].__name__} demands")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,16 +111,30 @@ class ModelConfig:
     channels: int = 1
     pixel_range: str = "unit"
     expressions: tuple[str, ...] = FERPLUS8.labels
-    precision: str = "float32"
-    seed: int = 0
+    precision: str = ours("float32", "what the networks compute in")
+    seed: int = ours(0, "what is drawn at random")
     batch_size: int = 32
     epochs: int = 100
-    freeze_epochs: int = 0
+    freeze_epochs: int = ours(0, "a new head learns alone first")
     learning_rate: float = 1e-4
     schedule: str = "constant"
-    average: float = 0.0
-    temperature: float = 1.0
-    training_prior: tuple[float, ...] = ()
+    average: float = ours(0.0, "the running average of the weights is steadier")
+    temperature: float = ours(1.0, "calibrated probabilities")
+    training_prior: tuple[float, ...] = ours((), "answers for another share of each class")
+
+    def __init_subclass__(cls, abstract: bool = False, **options: Any) -> None:
+        """Every config has its sizes.
+
+        Args:
+            abstract: whether the class leaves some of them to its own subclasses.
+            **options: none.
+
+        Raises:
+            TypeError: `small` or `tiny` is not defined.
+        """
+        super().__init_subclass__(**options)
+        if not abstract:
+            demand_defined(cls)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "expressions", tuple(self.expressions))
@@ -208,6 +262,37 @@ class ModelConfig:
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         """The config of `to_dict`; `ConfigError` for a field that is not known."""
         return cls.paper().replace(**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Deviation:
+    """A field that makes a config another than the paper's.
+
+    Attributes:
+        field: its name.
+        value: what it is set to.
+        paper: what the paper has; None where only a value of the user's own would be the paper's.
+        why: what a field that the paper does not have is there for; "" for one of the paper's with another value.
+    """
+
+    field: str
+    value: Any
+    paper: Any
+    why: str = ""
+
+
+def deviations(config: ModelConfig) -> tuple[Deviation, ...]:
+    """Where a config is not the paper's: fields of ours (`ours`) that are not off, and the paper's of another value."""
+    found = []
+    printed = type(config).paper()
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        paper = field.metadata.get("paper", getattr(printed, field.name))
+        same = paper(value) if callable(paper) else value == paper
+        if not same:
+            shown = None if callable(paper) else paper
+            found.append(Deviation(field.name, value, shown, field.metadata.get("ours", "")))
+    return tuple(found)
 
 
 def _json_or_text(text: str) -> Any:

@@ -49,7 +49,7 @@ from kerasfer.datasets.base import FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.expressions import ACTION_UNITS, EXPRESSION_ACTION_UNITS, LabelSpace
 from kerasfer.losses import minimax_discriminator_loss, minimax_generator_loss, non_saturating_generator_loss
-from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
+from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches, ours
 from kerasfer.models.recognizer import Recognizer
 from kerasfer.models.svm import (
     ABSENT,
@@ -117,17 +117,17 @@ class DCGANFERConfig(ModelConfig):
     generator_loss: str = "non_saturating"
     beta1: float = 0.9
     beta2: float = 0.999
-    diff_augment: bool = False
-    feature_layers: int = 1
-    components: int = 0
-    landmarks: int = 0
+    diff_augment: bool = ours(False, "D does not learn few faces by heart")
+    feature_layers: int = ours(1, "finer maps, too, as Radford et al. have it")
+    components: int = ours(0, "a machine that fits a device")
+    landmarks: int = ours(0, "a machine that fits a device")
     svm_c: float = 10.0
     svm_gamma: float = 1.0
     search_trials: int = 30
-    search_images: int = 0
+    search_images: int = ours(0, "a search that takes minutes")
     folds: int = 10
     unit_c: float = 1.0
-    support_vectors: int = 0
+    support_vectors: int = ours(0, "what the fit has found, so that a saved machine can be built")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -322,6 +322,7 @@ class DCGANFER(FERModel):
     """DCGAN-FER; see the module."""
 
     Config = DCGANFERConfig
+    controls = ("noise",)
     frozen = ("expression_svm", "unit_svms")
 
     @classmethod
@@ -637,6 +638,10 @@ class DCGANFER(FERModel):
         draws = np.random.default_rng(seed).uniform(-1.0, 1.0, (count, self.config.latent))
         return draws.astype(np.float32)
 
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """G of z, float32 (n, latent): float32 (n, h, w, c) in [-1, 1]."""
+        return in_batches(self.networks["generator"], np.asarray(codes, np.float32))
+
     def generate(self, count: int, seed: int = 0) -> np.ndarray:
         """Faces of nobody: float32 (count, h, w, c) in [-1, 1].
 
@@ -649,11 +654,7 @@ class DCGANFER(FERModel):
         """
         if count < 1:
             raise ValueError(f"at least one face is needed, got {count}")
-        return in_batches(self.networks["generator"], self.draw(count, seed))
-
-    def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
-        faces = np.asarray(batch["image"])[:8]
-        return [faces, *self.generate(5 * len(faces)).reshape(5, *faces.shape)]
+        return self.decode(self.draw(count, seed))
 
 
 def _padded(values: np.ndarray, columns: int) -> np.ndarray:

@@ -25,7 +25,6 @@ from kerasfer.backbones.dlib_resnet import (
 from kerasfer.losses import cross_entropy_from_logits, hits
 from kerasfer.models.base import ConfigError, FERModel, ModelConfig, OptimizerPlan, copy_layers, copy_weights
 from kerasfer.models.ipdfer import build_classifier
-from kerasfer.models.recognizer import Recognizer
 
 __all__ = ["Edge", "EdgeConfig"]
 
@@ -106,8 +105,6 @@ class Edge(FERModel):
     def __init__(self, config: EdgeConfig) -> None:
         super().__init__(config)
         self.frozen = tuple(TEACHER.values()) if self.taught else ()
-        body, head = self.networks["body"], self.networks["head"]
-        self._recognizer = self.recognizer_of(body.input, head.layers[-1].output, "pooled")
 
     @classmethod
     def batch_kind_of(cls, config: EdgeConfig) -> str:
@@ -154,9 +151,6 @@ class Edge(FERModel):
 
     def loss_terms(self) -> tuple[str, ...]:
         return ("labels", *(("teacher", "agreement") if self.taught else ()), "accuracy")
-
-    def recognizer(self) -> Recognizer:
-        return self._recognizer
 
     def prepare(self, batch: dict[str, tf.Tensor]) -> None:
         calibrate_normalization(self.networks["body"], batch["image"])

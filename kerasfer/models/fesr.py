@@ -62,16 +62,23 @@ from kerasfer.losses import (
     cross_entropy_from_logits,
     gradient_penalty,
     hits,
-    l1_mean,
-    l1_sum,
+    l1_distance,
     minimax_discriminator_loss,
     non_saturating_generator_loss,
     safe_norm,
     wasserstein_critic_loss,
     wasserstein_generator_loss,
 )
-from kerasfer.models.base import ConfigError, FERModel, ModelConfig, OptimizerPlan, copy_layers, in_batches
-from kerasfer.models.recognizer import Recognizer
+from kerasfer.models.base import (
+    ConfigError,
+    FERModel,
+    ModelConfig,
+    OptimizerPlan,
+    copy_layers,
+    in_batches,
+    is_path,
+    ours,
+)
 from kerasfer.optimizers import FusedAdam
 
 __all__ = ["FESR", "VARIANTS", "FESRConfig"]
@@ -130,12 +137,12 @@ class FESRConfig(ModelConfig):
     epochs: int = 400
     learning_rate: float = 1e-4
     variant: str = "fesr_jl"
-    identity: str = "dlib_resnet"
+    identity: str = ours("dlib_resnet", "released weights are not the project's to ship", is_path)
     lightcnn_size: int = 128
     lightcnn_width: int = 48
-    trunk_size: int = 150
-    trunk_blocks: int = 7
-    train_trunk: bool = False
+    trunk_size: int = ours(150, "the dlib network in place of Light CNN-29")
+    trunk_blocks: int = ours(7, "the dlib network in place of Light CNN-29")
+    train_trunk: bool = ours(False, "what knows faces alone learns expressions, too")
     latent: int = 64
     encoder_channels: tuple[int, ...] = (64, 128, 256, 512, 1024)
     decoder_channels: tuple[int, ...] = (512, 256, 128, 64, 32)
@@ -151,8 +158,8 @@ class FESRConfig(ModelConfig):
     lambda_expression: float = 1.0
     lambda_critic: float = 1.0
     lambda_intra: float = 0.001
-    synthetic_teachers: tuple[str, ...] = ()
-    synthetic_teacher_share: float = 0.0
+    synthetic_teachers: tuple[str, ...] = ours((), "synthetic faces do not always show what was asked for")
+    synthetic_teacher_share: float = ours(0.0, "synthetic faces do not always show what was asked for")
     penalty: float = 10.0
     norm: str = "mean"
     beta1: float = 0.5
@@ -390,14 +397,14 @@ class FESR(FERModel):
 
     Config = FESRConfig
     config: FESRConfig
+    controls = ("names", "noise")
+    feature_layer = "extractor_fc2"
 
     def __init__(self, config: FESRConfig) -> None:
         super().__init__(config)
         self.frozen = tuple(
             name for name in ("trunk", "identity") if name in self.networks and not self.networks[name].trainable
         )
-        logits = self.networks["classifier"].layers[-1].output
-        self._recognizer = self.recognizer_of(self.networks["trunk"].input, logits, "extractor_fc2")
         self._teachers_say: Callable[[tf.Tensor], tf.Tensor] | None = None
 
     @classmethod
@@ -513,9 +520,6 @@ class FESR(FERModel):
 
     def starts(self) -> tuple[int, ...]:
         return (self.config.pretrains,) if self.joins else ()
-
-    def recognizer(self) -> Recognizer:
-        return self._recognizer
 
     def generator(self) -> keras.Model | None:
         """G: "face" (h, w, c) and "expression_code", u in [-1, 1]^K, to "image"; None for the baseline."""
@@ -686,22 +690,18 @@ class FESR(FERModel):
             losses = non_saturating_generator_loss(logits)  # Equation 6
             terms["generator_latent"] = config.lambda_latent * self.mean_over_batch(losses)
         if config.variant != "fg_co":
-            distances = self._distance(images, reconstructed)  # Equation 10
+            distances = l1_distance(images, reconstructed, config.norm)  # Equation 10
             terms["reconstruction"] = config.lambda_reconstruction * self.mean_over_batch(distances)
         if "identity" in networks:
             # Two calls, as only one of them needs a gradient.
             seen = [networks["identity"](faces, training=False) for faces in (reconstructed, images)]
-            distances = self._distance(*seen)  # Equation 12
+            distances = l1_distance(*seen, config.norm)  # Equation 12
             terms["identity"] = config.lambda_identity * self.mean_over_batch(distances)
         if "discriminator_classifier" in networks:
             logits = networks["discriminator_classifier"](features, training=True)
             losses = cross_entropy_from_logits(wanted, logits)  # Equation 8
             terms["generator_expression"] = config.lambda_expression * self.mean_over_batch(losses)
         return terms
-
-    def _distance(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        """L1 norm of the difference, float32 (n,)."""
-        return (l1_mean if self.config.norm == "mean" else l1_sum)(left, right)
 
     def _join(
         self,
@@ -793,14 +793,6 @@ class FESR(FERModel):
             found["face"] = in_batches(self.networks["encoder"], images)
         return found
 
-    def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
-        if not self.generates:
-            return []
-        faces = np.asarray(batch["image"])[:8]
-        changed = [self.synthesize(faces, label) for label in self.label_space.labels]
-        people = self.new_people(len(faces), [max(self.label_space.find("happiness"), 0)])
-        return [faces, *changed, people[:, 0]]
-
     def expression_codes(
         self, expressions: str | int | Sequence[str | int] | np.ndarray, intensity: float | np.ndarray = 1.0
     ) -> np.ndarray:
@@ -835,8 +827,12 @@ class FESR(FERModel):
 
     def encode(self, faces: np.ndarray) -> np.ndarray:
         """g(x), float32 (n, latent) in [-1, 1], of faces float32 (n, h, w, c) in [-1, 1]."""
-        self._demand_generator()
+        self.demand_generator()
         return in_batches(self.networks["encoder"], self.checked(faces))
+
+    def draw(self, count: int, seed: int = 0) -> np.ndarray:
+        """z of people who do not exist, float32 (count, latent), uniform on [-1, 1]."""
+        return np.random.default_rng(seed).uniform(-1.0, 1.0, (count, self.config.latent)).astype(np.float32)
 
     def decode(self, codes: np.ndarray, expressions: np.ndarray) -> np.ndarray:
         """G_dec of g(x) or z, float32 (n, latent), and u, float32 (n, K): float32 (n, h, w, c) in [-1, 1].
@@ -844,7 +840,7 @@ class FESR(FERModel):
         Raises:
             ValueError: another width, or not as many of one as of the other.
         """
-        self._demand_generator()
+        self.demand_generator()
         codes, expressions = np.asarray(codes, np.float32), np.asarray(expressions, np.float32)
         for name, values, width in (
             ("z", codes, self.config.latent),
@@ -855,10 +851,6 @@ class FESR(FERModel):
         if len(codes) != len(expressions):
             raise ValueError(f"as many z as expression codes are needed, got {len(codes)} and {len(expressions)}")
         return in_batches(self.decode_codes, codes, expressions)
-
-    def _demand_generator(self) -> None:
-        if not self.generates:
-            raise ValueError("the baseline recognises, and generates nothing; take another variant")
 
     def synthesize(
         self,
@@ -887,63 +879,6 @@ class FESR(FERModel):
         if len(expressions) != len(codes):
             raise ValueError(f"as many faces as expressions are needed, got {len(codes)} and {len(expressions)}")
         return self.decode(codes, self.expression_codes(expressions, intensity))
-
-    def synthesize_each(
-        self,
-        faces: np.ndarray,
-        expressions: str | int | Sequence[str | int] | None = None,
-        intensity: float | np.ndarray = 1.0,
-    ) -> np.ndarray:
-        """Each face with each of several expressions (Fig. 5), or with one from weak to strong (Fig. 6).
-
-        Args:
-            faces: float32 (n, h, w, c) in [-1, 1].
-            expressions: names or class numbers, the same one as often as there are intensities if need be; by default
-                all m of the model.
-            intensity: in [0, 1], for all or for each expression.
-
-        Returns:
-            float32 (n, m, h, w, c) in [-1, 1].
-
-        Raises:
-            ValueError: as for `synthesize`.
-        """
-        chosen = self.label_space.labels if expressions is None else expressions
-        return self._each(self.encode(faces), self.expression_codes(chosen, intensity))
-
-    def new_people(
-        self,
-        count: int,
-        expressions: str | int | Sequence[str | int] | None = None,
-        seed: int = 0,
-        intensity: float | np.ndarray = 1.0,
-    ) -> np.ndarray:
-        """Faces of people who do not exist (Fig. 7): each z, uniform on [-1, 1], with every expression.
-
-        Args:
-            count: number of people.
-            expressions: names or class numbers; by default all m of the model.
-            seed: of the people.
-            intensity: in [0, 1], for all or for each expression.
-
-        Returns:
-            float32 (count, m, h, w, c) in [-1, 1].
-
-        Raises:
-            ValueError: no people, an unknown expression, an intensity outside [0, 1], or the baseline.
-        """
-        self._demand_generator()
-        if count < 1:
-            raise ValueError(f"at least one new person is needed, got {count}")
-        z = np.random.default_rng(seed).uniform(-1.0, 1.0, (count, self.config.latent)).astype(np.float32)
-        chosen = self.label_space.labels if expressions is None else expressions
-        return self._each(z, self.expression_codes(chosen, intensity))
-
-    def _each(self, codes: np.ndarray, expressions: np.ndarray) -> np.ndarray:
-        """Each of n face codes with each of m expression codes: float32 (n, m, h, w, c)."""
-        count, each = len(codes), len(expressions)
-        images = self.decode(np.repeat(codes, each, 0), np.tile(expressions, (count, 1)))
-        return images.reshape(count, each, *images.shape[1:])
 
     def change_expression(self, faces: np.ndarray, classes: np.ndarray, seed: int = 0) -> np.ndarray:
         """`synthesize` with whole intensity and class numbers (n,), as the protocols call it."""

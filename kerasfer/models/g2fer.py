@@ -51,19 +51,17 @@ import numpy as np
 import tensorflow as tf
 
 from kerasfer.backbones.resnet import STEMS, BatchNormalization, build_resnet50
-from kerasfer.faces import LANDMARK_GROUPS, MIRRORED_LANDMARKS
+from kerasfer.faces import MIRRORED_LANDMARKS, checked_landmarks
 from kerasfer.losses import (
     cross_entropy_from_logits,
     hits,
-    l1_mean,
-    l1_sum,
+    l1_distance,
     minimax_discriminator_loss,
     minimax_generator_loss,
     non_saturating_generator_loss,
     safe_norm,
 )
-from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
-from kerasfer.models.recognizer import Recognizer
+from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches, ours
 from kerasfer.optimizers import FusedAdam
 
 __all__ = ["G2FER", "VARIANTS", "YAWS", "G2FERConfig"]
@@ -141,14 +139,14 @@ class G2FERConfig(ModelConfig):
     attribute_channels: tuple[int, ...] = (16, 32, 64, 128)
     attribute_units: int = 1024
     identity_discriminator_units: tuple[int, ...] = (64, 32, 16)
-    classifier: str = "resnet50"
+    classifier: str = ours("resnet50", "a classifier that starts from faces it knows")
     classifier_units: int = 512
-    classifier_rate: float = 1.0
+    classifier_rate: float = ours(1.0, "what knows faces already learns more slowly")
     resnet_width: int = 64
     resnet_blocks: tuple[int, ...] = (3, 4, 6, 3)
-    resnet_stem: str = "imagenet"
-    dlib_size: int = 150
-    dlib_blocks: int = 14
+    resnet_stem: str = ours("imagenet", "small faces keep their maps")
+    dlib_size: int = ours(150, "a classifier that starts from faces it knows")
+    dlib_blocks: int = ours(14, "a classifier that starts from faces it knows")
     smoothing: float = 0.1
     synthetic_images: int = 1
     landmark_sets: int = 60
@@ -374,11 +372,14 @@ class LandmarkSets(keras.layers.Layer):
         classes: K.
 
     Attributes:
+        yaws: `YAWS`.
         sets: float32 (sets, 136); labels: float32 (sets, K), zeros before a training has filled them.
         means: float32 (K, yaws, 136); counts: float32 (K, yaws), number of faces behind each.
 
     Input: int (n,), numbers of sets. Output: their landmarks, float32 (n, 136), and labels, float32 (n, K).
     """
+
+    yaws = YAWS
 
     def __init__(self, sets: int, classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -424,11 +425,7 @@ class G2FER(FERModel):
 
     Config = G2FERConfig
     config: G2FERConfig
-
-    def __init__(self, config: G2FERConfig) -> None:
-        super().__init__(config)
-        classifier = self.networks["classifier"]
-        self._recognizer = self.recognizer_of(classifier.input, classifier.output, "fc1")
+    controls = ("landmarks",)
 
     @classmethod
     def batch_kind_of(cls, config: G2FERConfig) -> str:
@@ -492,9 +489,6 @@ class G2FER(FERModel):
             "synthetic_accuracy",
         )
 
-    def recognizer(self) -> Recognizer:
-        return self._recognizer
-
     def generator(self) -> keras.Model | None:
         """G: "face" (h, w, c) and "landmarks" (68, 2) in pixels of the face to "image"; None for No_SynFI."""
         if not self.generates:
@@ -510,7 +504,7 @@ class G2FER(FERModel):
     def generator_inputs(self, faces: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
         """Aligned faces, each with one of the kept sets of landmarks."""
         numbers = np.random.default_rng(seed).integers(self.config.landmark_sets, size=len(faces))
-        return {"face": faces, "landmarks": self._in_pixels(self._kept.sets.numpy()[numbers])}
+        return {"face": faces, "landmarks": self.in_pixels(self.kept.sets.numpy()[numbers])}
 
     def start_from(self, other: FERModel) -> None:
         """Copies the networks that both have; from an IPD-FER or its baseline, what stands before C_exp's last layers.
@@ -634,7 +628,7 @@ class G2FER(FERModel):
 
     def _content(self, batch: dict[str, tf.Tensor], changed: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
         """Equation 7 for each example, float32 (n,)."""
-        distance = l1_mean if self.config.norm == "mean" else l1_sum
+        distance = functools.partial(l1_distance, norm=self.config.norm)
         if self.config.content_target == "input":
             return distance(batch["image"], changed)
         to_target = distance(batch["other_image"], changed)
@@ -687,11 +681,12 @@ class G2FER(FERModel):
     # -- landmarks of the training set ---------------------------------------------------------------------------------
 
     @property
-    def _kept(self) -> LandmarkSets:
-        self._demand_generator()
+    def kept(self) -> LandmarkSets:
+        """What the training set has shown; `ValueError` for No_SynFI, which keeps nothing."""
+        self.demand_generator()
         return self.networks["landmark_sets"].get_layer("kept")
 
-    def survey(self, columns: dict[str, np.ndarray]) -> None:
+    def adapt(self, columns: dict[str, np.ndarray]) -> None:
         """Keeps sets of landmarks of the training set, and means by expression and yaw.
 
         The sets are spread over expressions and yaws as evenly as the faces allow. Each face counts towards the means
@@ -713,7 +708,7 @@ class G2FER(FERModel):
             cells.setdefault((int(classes[row]), int(bins[row])), []).append(row)
         by_turn = [rows[turn] for turn in range(len(points)) for _, rows in sorted(cells.items()) if turn < len(rows)]
         chosen = np.resize(by_turn[: self.config.landmark_sets], self.config.landmark_sets)
-        kept = self._kept
+        kept = self.kept
         kept.sets.assign(scaled[chosen])
         kept.labels.assign(labels[chosen])
 
@@ -735,120 +730,11 @@ class G2FER(FERModel):
         """Pixels, (n, 68, 2), to numbers, float32 (n, 136), that are -1 and 1 at the image's borders."""
         return np.asarray(landmarks, np.float32).reshape(-1, LANDMARKS) * (2.0 / self.image_spec.size) - np.float32(1)
 
-    def _in_pixels(self, geometry: np.ndarray) -> np.ndarray:
+    def in_pixels(self, geometry: np.ndarray) -> np.ndarray:
         """The other way round: float32 (n, 68, 2)."""
         return ((np.asarray(geometry, np.float32) + 1) * (self.image_spec.size / 2)).reshape(-1, 68, 2)
 
-    def seen(self) -> np.ndarray:
-        """Number of faces that the training set showed of each expression at each of `YAWS`, int (K, yaws)."""
-        return self._kept.counts.numpy().astype(int)
-
-    def landmarks_of(self, expression: str | int, yaw: float = 0.0) -> np.ndarray:
-        """The mean landmarks of an expression at a yaw, as the training set showed them.
-
-        Args:
-            expression: its name or class number.
-            yaw: degrees as in `HeadPose`; between two of `YAWS` the landmarks lie between theirs.
-
-        Returns:
-            float32 (68, 2) in pixels of the model's images.
-
-        Raises:
-            ValueError: an unknown expression, or one that the training set did not show at that yaw.
-        """
-        labels = self.label_space.labels
-        number = self.label_space.find(expression) if isinstance(expression, str) else expression
-        if not 0 <= number < len(labels):
-            raise ValueError(f"unknown expression {expression!r}; this model has {', '.join(labels)}")
-        known = np.flatnonzero(self.seen()[number])
-        if not len(known):
-            shown = [label for label, row in zip(labels, self.seen()) if row.any()]
-            others = f"it has of {', '.join(shown)}" if shown else "train it"
-            raise ValueError(f"this model has seen no landmarks of {labels[number]}; {others}")
-        degrees = np.array(YAWS)[known]
-        if not degrees[0] <= yaw <= degrees[-1]:
-            raise ValueError(
-                f"{labels[number]} at a yaw of {yaw:g} degrees was not in the training set, which shows it from "
-                f"{degrees[0]:g} to {degrees[-1]:g}"
-            )
-        means = self._kept.means.numpy()[number, known]
-        geometry = [np.interp(yaw, degrees, coordinate) for coordinate in means.T]
-        return self._in_pixels(np.array(geometry))[0]
-
-    def checked_landmarks(self, landmarks: np.ndarray) -> np.ndarray:
-        """Landmarks as float32 (n, 68, 2).
-
-        Args:
-            landmarks: (68, 2) or (n, 68, 2), in pixels of the model's images.
-
-        Raises:
-            ValueError: another number of points, not finite, far outside the image, all in one place, or in mirrored
-                order.
-        """
-        points = np.asarray(landmarks, np.float32)
-        points = points[None] if points.ndim == 2 else points
-        if points.ndim != 3 or points.shape[1:] != (68, 2):
-            raise ValueError(f"landmarks are 68 points: shape (68, 2) or (n, 68, 2), got {np.shape(landmarks)}")
-        wrong = np.argwhere(~np.isfinite(points).all(2))
-        if len(wrong):
-            raise ValueError(f"landmark {wrong[0][1]} of set {wrong[0][0]} is not a finite number")
-        size = self.image_spec.size
-        wrong = np.argwhere(((points < -size / 2) | (points > 1.5 * size)).any(2))
-        if len(wrong):
-            number, point = wrong[0]
-            x, y = points[number, point]
-            raise ValueError(
-                f"landmark {point} of set {number} at ({x:g}, {y:g}) lies far outside the image; give landmarks in "
-                f"pixels of an aligned face of {size} x {size}"
-            )
-        right, left, mouth = (
-            points[:, list(LANDMARK_GROUPS[name])].mean(1) for name in ("right_eye", "left_eye", "outer_lips")
-        )
-        across, down = left - right, mouth - right
-        turn = (across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]) / size**2
-        for number in np.flatnonzero(turn <= 1e-4):
-            if turn[number] >= -1e-4:
-                raise ValueError(f"landmarks of set {number} lie on a line or in one place; they show no face")
-            raise ValueError(
-                f"landmarks of set {number} are in mirrored order: points 36 to 41 are the person's right eye, on the "
-                "left of the picture"
-            )
-        return points
-
-    def doubts(self, landmarks: np.ndarray) -> list[str]:
-        """What is unusual about landmarks that can be drawn nevertheless: one sentence each, none if all is well.
-
-        Args:
-            landmarks: as for `checked_landmarks`.
-
-        Raises:
-            ValueError: as `checked_landmarks`.
-        """
-        from kerasfer.detection.pose import head_poses
-
-        points = self.checked_landmarks(landmarks)
-        yaws = np.array(YAWS)[self.seen().any(0)]
-        said = []
-        if not len(yaws):
-            said.append("this model was not trained: what it draws means nothing")
-        inner = points[:, LANDMARK_GROUPS["jaw"].stop :]
-        outside = ((inner < 0) | (inner > self.image_spec.size)).any(2).sum(1)
-        half = (YAWS[1] - YAWS[0]) / 2
-        for number, (pose, count) in enumerate(zip(head_poses(points), outside)):
-            if len(yaws) and not yaws[0] - half <= pose[0] <= yaws[-1] + half:
-                said.append(
-                    f"set {number} turns the head by {pose[0]:.0f} degrees; the training set shows {yaws[0]:g} to "
-                    f"{yaws[-1]:g}"
-                )
-            if count:
-                said.append(f"{count} points of eyes, brows, nose or mouth of set {number} lie outside the image")
-        return said
-
     # -- synthesis -----------------------------------------------------------------------------------------------------
-
-    def _demand_generator(self) -> None:
-        if not self.generates:
-            raise ValueError("No_SynFI recognises, and generates nothing; take another variant")
 
     def codes(self, images: np.ndarray) -> dict[str, np.ndarray]:
         images = self.checked(images)
@@ -859,17 +745,8 @@ class G2FER(FERModel):
             found["identity"] = in_batches(self.networks["encoder"], images)
         return found
 
-    def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
-        if not self.generates:
-            return []
-        faces, others = (np.asarray(batch[name])[:8] for name in ("image", "other_image"))
-        rows = [faces, others, self.synthesize(faces, np.asarray(batch["other_landmarks"])[:8])]
-        rows.append(self.synthesize(faces, np.asarray(batch["landmarks"])[:8]))
-        frontal = YAWS.index(0.0)
-        known = np.flatnonzero(self.seen()[:, frontal])
-        return rows + [self.synthesize(faces, self.landmarks_of(int(number))) for number in known]
-
-    def _draw(self, faces: np.ndarray, geometry: np.ndarray) -> tf.Tensor:
+    def draw_geometry(self, faces: np.ndarray, geometry: np.ndarray) -> tf.Tensor:
+        """G of faces, (n, h, w, c), and landmarks, (n, 136), both in [-1, 1]: (n, h, w, c)."""
         networks = self.networks
         return networks["decoder"]([networks["encoder"](faces), networks["geometry_encoder"](geometry)])
 
@@ -878,100 +755,21 @@ class G2FER(FERModel):
 
         Args:
             faces: float32 (n, h, w, c) in [-1, 1].
-            landmarks: (n, 68, 2), one set a face, or (68, 2) for all; in pixels of the model's images. See `doubts`.
+            landmarks: (n, 68, 2), one set a face, or (68, 2) for all; in pixels of the model's images.
+                `kerasfer.synthesis.ByLandmarks` has those of expressions and poses, and doubts what is unusual.
             seed: not used; G2-FER draws nothing at random.
 
         Returns:
             float32 (n, h, w, c) in [-1, 1].
 
         Raises:
-            ValueError: shapes that do not fit, landmarks as `checked_landmarks` refuses them, or No_SynFI, which
-                generates nothing.
+            ValueError: shapes that do not fit, landmarks that `checked_landmarks` refuses, or No_SynFI, which generates
+                nothing.
         """
-        self._demand_generator()
-        faces, points = self.checked(faces), self.checked_landmarks(landmarks)
+        self.demand_generator()
+        faces, points = self.checked(faces), checked_landmarks(landmarks, self.image_spec.size)
         if np.ndim(landmarks) == 2:
             points = np.repeat(points, len(faces), 0)
         if len(points) != len(faces):
             raise ValueError(f"as many faces as sets of landmarks are needed, got {len(faces)} and {len(points)}")
-        return in_batches(self._draw, faces, self._in_range(points))
-
-    def pose_grid(
-        self, face: np.ndarray, expressions: Sequence[str] | None = None, yaws: Sequence[float] = YAWS
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """One face in every pose with every expression (Fig. 7).
-
-        Args:
-            face: float32 (h, w, c) in [-1, 1].
-            expressions: names; by default all m of the model.
-            yaws: degrees.
-
-        Returns:
-            float32 (yaws, m, h, w, c) in [-1, 1]; and bool (yaws, m): False, and the image all zero, where the training
-            set did not show the expression at that yaw.
-
-        Raises:
-            ValueError: an unknown expression, or none that was shown at any of the yaws.
-        """
-        expressions = self.label_space.labels if expressions is None else expressions
-        unknown = [name for name in expressions if self.label_space.find(name) < 0]
-        if unknown:
-            self.landmarks_of(unknown[0])
-        shown = np.zeros((len(yaws), len(expressions)), bool)
-        points = []
-        for row, yaw in enumerate(yaws):
-            for column, expression in enumerate(expressions):
-                known = np.array(YAWS)[self.seen()[self.label_space.index(expression)] > 0]
-                if len(known) and known[0] <= yaw <= known[-1]:
-                    shown[row, column] = True
-                    points.append(self.landmarks_of(expression, yaw))
-        if not points:
-            raise ValueError("the training set showed none of these expressions at these yaws")
-        grid = np.zeros((*shown.shape, *self.image_spec.shape), np.float32)
-        grid[shown] = self.synthesize(np.repeat(np.asarray(face)[None], len(points), 0), np.stack(points))
-        return grid, shown
-
-    def interpolate_geometry(
-        self, face: np.ndarray, source: np.ndarray, target: np.ndarray, steps: int = 8, seed: int = 0
-    ) -> np.ndarray:
-        """One face, its landmarks going in a straight line from `source` to `target` (Fig. 8).
-
-        Args:
-            face: float32 (h, w, c) in [-1, 1].
-            source: landmarks at the start, (68, 2) in pixels of the model's images.
-            target: landmarks at the end, like `source`.
-            steps: number of images, at least 2.
-            seed: not used; G2-FER draws nothing at random.
-
-        Returns:
-            float32 (steps, h, w, c) in [-1, 1].
-        """
-        if steps < 2:
-            raise ValueError(f"an interpolation needs at least 2 steps, got {steps}")
-        ends = np.concatenate([self.checked_landmarks(points) for points in (source, target)])
-        weights = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, None, None]
-        return self.synthesize(np.repeat(np.asarray(face)[None], steps, 0), (1 - weights) * ends[0] + weights * ends[1])
-
-    def enlarge(self, faces: np.ndarray, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """More images of each person, with landmarks drawn from the kept sets.
-
-        Args:
-            faces: float32 (n, h, w, c) in [-1, 1].
-            count: images a face.
-            seed: of the draw; a face gets different sets as long as there are enough.
-
-        Returns:
-            float32 (n, count, h, w, c) in [-1, 1]; and their labels, float32 (n, count, K).
-
-        Raises:
-            ValueError: the model was not trained, count is not positive, or No_SynFI.
-        """
-        labels = self._kept.labels.numpy()
-        if not labels.any() or count < 1:
-            raise ValueError(f"sets of landmarks come with the training, and count is at least 1; got {count}")
-        generator = np.random.default_rng(seed)
-        sets = self.config.landmark_sets
-        rows = np.stack([np.resize(generator.permutation(sets), count) for _ in faces])
-        every = np.repeat(self.checked(faces), count, 0)
-        images = in_batches(self._draw, every, self._kept.sets.numpy()[rows.ravel()])
-        return images.reshape(len(faces), count, *self.image_spec.shape), labels[rows]
+        return in_batches(self.draw_geometry, faces, self._in_range(points))

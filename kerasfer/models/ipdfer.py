@@ -34,9 +34,8 @@ import tensorflow as tf
 
 from kerasfer.expressions import UNKNOWN, Expression
 from kerasfer.layers import InstanceNormalization, conv_norm_relu
-from kerasfer.losses import absolute_cosine, cross_entropy_from_logits, hits, l1_mean, l1_sum
-from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
-from kerasfer.models.recognizer import Recognizer
+from kerasfer.losses import absolute_cosine, cross_entropy_from_logits, hits, l1_distance
+from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches, is_path, ours
 from kerasfer.optimizers import FusedAdam
 
 __all__ = ["IPDFER", "IPDFERConfig"]
@@ -90,12 +89,12 @@ class IPDFERConfig(ModelConfig):
     learning_rate: float = 1e-4
     schedule: str = "steps"
     variant: str = "ipd_fer"
-    identity: str = "dlib_resnet"
-    encoder_size: int = 150
-    encoder_blocks: int = 14
-    encoder_norm: bool = True
-    expression_networks: tuple[str, ...] = ("identity",)
-    fine_width: int = 48
+    identity: str = ours("dlib_resnet", "released weights are not the project's to ship", is_path)
+    encoder_size: int = ours(150, "the dlib network in place of ResNet-18")
+    encoder_blocks: int = ours(14, "the dlib network in place of ResNet-18")
+    encoder_norm: bool = ours(True, "the dlib network in place of ResNet-18")
+    expression_networks: tuple[str, ...] = ours(("identity",), "small faces seen as they are")
+    fine_width: int = ours(48, "small faces seen as they are")
     encoder_width: int = 64
     features: int = 512
     decoder_channels: tuple[int, ...] = (512, 256, 128, 64, 32)
@@ -107,10 +106,10 @@ class IPDFERConfig(ModelConfig):
     beta_cosine: float = 0.5
     beta_confusion: float = 1.0
     norm: str = "mean"
-    identity_scale: float = 1.0
-    mixup: float = 0.0
-    weight_decay: float = 0.0
-    decoder_rate: float = 1.0
+    identity_scale: float = ours(1.0, "dlib's vectors vary less than the other parts")
+    mixup: float = ours(0.0, "less overfitting")
+    weight_decay: float = ours(0.0, "less overfitting")
+    decoder_rate: float = ours(1.0, "the encoders may start from a trained baseline")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -308,13 +307,11 @@ class IPDFER(FERModel):
 
     Config = IPDFERConfig
     config: IPDFERConfig
+    controls = ("photos",)
 
     def __init__(self, config: IPDFERConfig) -> None:
         super().__init__(config)
         self.frozen = ("identity_encoder",) if self.generates else ()
-        encoder = self._expression_encoder
-        logits = self.networks["expression_classifier"].layers[-1].output
-        self._recognizer = self.recognizer_of(encoder.input, logits, encoder.layers[-1].name)
 
     @classmethod
     def batch_kind_of(cls, config: IPDFERConfig) -> str:
@@ -329,6 +326,11 @@ class IPDFER(FERModel):
     def knows_pose(self) -> bool:
         """Whether the variant has a pose encoder."""
         return self.config.variant == "ipd_fer"
+
+    @property
+    def feature_layer(self) -> str:
+        """The last layer of E_exp."""
+        return self._expression_encoder.layers[-1].name
 
     @property
     def neutral_class(self) -> int | None:
@@ -444,9 +446,6 @@ class IPDFER(FERModel):
             "accuracy",
         )
 
-    def recognizer(self) -> Recognizer:
-        return self._recognizer
-
     def generator(self) -> keras.Model | None:
         """G_dec and its encoders: "face" (identity, pose) and "expression", (h, w, c) each, to "image"."""
         if not self.generates:
@@ -554,13 +553,13 @@ class IPDFER(FERModel):
             generated = self.networks["decoder"](tf.concat([base, whole], 0), training=True)
             neutral, expressional = tf.split(generated, 2)
             # Equation 1: the second part counts for neutral faces only.
-            reconstruction = self._distance(expressional, images)
+            reconstruction = l1_distance(expressional, images, config.norm)
             if neutral_class is not None:
                 is_neutral = tf.cast(tf.equal(tf.argmax(labels, -1, tf.int32), neutral_class), tf.float32)
-                reconstruction += is_neutral * self._distance(neutral, images)
+                reconstruction += is_neutral * l1_distance(neutral, images, config.norm)
             # Equation 2: N is E_id, so N(x) is f_id.
             seen = tf.cast(self.networks["identity_encoder"](generated, training=False), tf.float32)
-            identity_distance = tf.add_n(tf.split(self._distance(seen, tf.tile(identity, [2, 1])), 2))
+            identity_distance = tf.add_n(tf.split(l1_distance(seen, tf.tile(identity, [2, 1]), config.norm), 2))
             # Equations 9 and 10.
             on_neutral, on_expressional = tf.split(self.discriminate(generated, False), 2)
             if neutral_class is not None:
@@ -584,10 +583,6 @@ class IPDFER(FERModel):
         self.minimize(("encoders", "decoder"), loss, tape)
         reported = set(terms) - {"expression", "cosine", "pose"}
         self.report(**{name: value for name, value in terms.items() if name in reported})
-
-    def _distance(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        """L1 norm of the difference, float32 (n,)."""
-        return (l1_mean if self.config.norm == "mean" else l1_sum)(left, right)
 
     def _encode(self, part: str, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self._encoder(part)(images, training=training)
@@ -634,12 +629,6 @@ class IPDFER(FERModel):
             copy_weights(other.networks["expression_encoder"], self.networks["discriminator_encoder"])
             copy_weights(other.networks["expression_classifier"], self.networks["discriminator_head"])
 
-    def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
-        if not self.generates:
-            return []
-        faces = np.asarray(batch["image"])[:8]
-        return [faces, *self.disentangle(faces).values()]
-
     # -- synthesis -----------------------------------------------------------------------------------------------------
 
     def encode(self, part: str, images: np.ndarray) -> np.ndarray:
@@ -659,32 +648,35 @@ class IPDFER(FERModel):
     def codes(self, images: np.ndarray) -> dict[str, np.ndarray]:
         return {part: self.encode(part, images) for part in reversed(self.parts)}
 
-    def decode(self, features: np.ndarray) -> np.ndarray:
-        """G_dec: sums of parts, float32 (n, d), to images, float32 (n, h, w, c) in [-1, 1]."""
-        self._demand_decoder()
-        return in_batches(self.networks["decoder"], np.asarray(features, np.float32))
-
-    def _demand_decoder(self) -> None:
-        if not self.generates:
-            raise ValueError("the baseline recognises, and generates nothing; take the variant ipd_fer or id_fer")
-
-    def disentangle(self, faces: np.ndarray) -> dict[str, np.ndarray]:
-        """What the decoder draws from f_id alone, with f_pose added, and with f_exp added (Fig. 8 and 9).
+    def encode_faces(self, faces: np.ndarray, poses: np.ndarray | None = None) -> np.ndarray:
+        """f_id + f_pose, or f_id for ID-FER: float32 (n, d).
 
         Args:
-            faces: float32 (n, h, w, c) in [-1, 1].
-
-        Returns:
-            Name of the part added last -> float32 (n, h, w, c) in [-1, 1], in that order; ID-FER has no "pose".
+            faces: whose identity to take, float32 (n, h, w, c) in [-1, 1].
+            poses: whose pose to take, like `faces`; by default that of the faces.
         """
-        self._demand_decoder()
-        drawn: dict[str, np.ndarray] = {}
-        total: np.ndarray | float = 0.0
-        for part in PARTS:
-            if part != "pose" or self.knows_pose:
-                total = total + self.encode(part, faces)
-                drawn[part] = self.decode(total)
-        return drawn
+        identity = self.encode("identity", faces)
+        return identity + self.encode("pose", faces if poses is None else poses) if self.knows_pose else identity
+
+    def encode_expressions(self, images: np.ndarray) -> np.ndarray:
+        """f_exp, float32 (n, d), of images float32 (n, h, w, c) in [-1, 1]."""
+        return self.encode("expression", images)
+
+    def decode(self, features: np.ndarray) -> np.ndarray:
+        """G_dec: sums of parts, float32 (n, d), to images, float32 (n, h, w, c) in [-1, 1]."""
+        self.demand_generator()
+        return in_batches(self.networks["decoder"], np.asarray(features, np.float32))
+
+    def decode_codes(
+        self, expression_codes: np.ndarray, face_codes: np.ndarray, seed: int = 0, same_noise: bool = False
+    ) -> np.ndarray:
+        """Codes of expressions and of faces, float32 (n, d), to images, float32 (n, h, w, c) in [-1, 1].
+
+        Args:
+            expression_codes, face_codes: as `encode_expressions` and `encode_faces` give them.
+            seed, same_noise: not used; IPD-FER draws nothing at random.
+        """
+        return self.decode(face_codes + expression_codes)
 
     def synthesize(
         self, faces: np.ndarray, expressions: np.ndarray, poses: np.ndarray | None = None, seed: int = 0
@@ -703,43 +695,10 @@ class IPDFER(FERModel):
         Raises:
             ValueError: shapes that do not fit, or the baseline, which generates nothing.
         """
-        self._demand_decoder()
+        self.demand_generator()
         if len(faces) != len(expressions):
             raise ValueError(f"as many faces as expressions are needed, got {len(faces)} and {len(expressions)}")
-        return self.decode(self._base(faces, poses) + self.encode("expression", expressions))
-
-    def _base(self, faces: np.ndarray, poses: np.ndarray | None = None) -> np.ndarray:
-        """f_id + f_pose, or f_id for ID-FER."""
-        identity = self.encode("identity", faces)
-        return identity + self.encode("pose", faces if poses is None else poses) if self.knows_pose else identity
-
-    def interpolate_expression(
-        self, face: np.ndarray, source: np.ndarray, target: np.ndarray, steps: int = 8, seed: int = 0
-    ) -> np.ndarray:
-        """One face, its expression going from that of `source` to that of `target`.
-
-        Args:
-            face: float32 (h, w, c) in [-1, 1].
-            source: the expression at the start, like `face`.
-            target: the expression at the end, like `face`.
-            steps: number of images, at least 2.
-            seed: not used; IPD-FER draws nothing at random.
-
-        Returns:
-            float32 (steps, h, w, c) in [-1, 1].
-        """
-        self._demand_decoder()
-        between = _between(self.encode("expression", np.stack([source, target])), steps)
-        return self.decode(self._base(face[None]) + between)
-
-    def interpolate_face(
-        self, expression: np.ndarray, source: np.ndarray, target: np.ndarray, steps: int = 8, seed: int = 0
-    ) -> np.ndarray:
-        """One expression, identity and pose going from those of `source` to those of `target`; arguments as above."""
-        self._demand_decoder()
-        return self.decode(
-            _between(self._base(np.stack([source, target])), steps) + self.encode("expression", expression[None])
-        )
+        return self.decode_codes(self.encode_expressions(expressions), self.encode_faces(faces, poses))
 
 
 def _read_by(classifier: keras.layers.Dense, before: keras.layers.Dense, vector: keras.layers.Dense) -> None:
@@ -753,13 +712,6 @@ def _read_by(classifier: keras.layers.Dense, before: keras.layers.Dense, vector:
     weights, offset = (weight.numpy() for weight in vector.weights)
     vector.kernel.assign(weights + weights @ (old_kernel - kernel) @ inverse)
     vector.bias.assign(offset + (offset @ (old_kernel - kernel) + old_bias - bias) @ inverse)
-
-
-def _between(codes: np.ndarray, steps: int) -> np.ndarray:
-    if steps < 2:
-        raise ValueError(f"an interpolation needs at least 2 steps, got {steps}")
-    weights = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, None]
-    return (1.0 - weights) * codes[0] + weights * codes[1]
 
 
 def _over_known(values: tf.Tensor, known: tf.Tensor) -> tf.Tensor:

@@ -23,9 +23,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasfer.layers import ConvUnit, GreyConvTranspose, InstanceNormalization, conv_norm_relu
-from kerasfer.losses import hits
+from kerasfer.losses import cross_entropy_from_logits, hits, l1_distance
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
-from kerasfer.models.recognizer import Recognizer
 
 __all__ = ["TDGAN", "TDGANConfig"]
 
@@ -297,15 +296,16 @@ class TDGAN(FERModel):
 
     Config = TDGANConfig
     config: TDGANConfig
-
-    def __init__(self, config: TDGANConfig) -> None:
-        super().__init__(config)
-        encoder, head = (self.networks[name] for name in self.weight_groups()["recognizer"])
-        self._recognizer = self.recognizer_of(encoder.input, head.layers[-1].output, "fc2")
+    controls = ("photos",)
 
     @classmethod
     def batch_kind_of(cls, config: TDGANConfig) -> str:
         return "images" if config.variant == "cnn_base" else "expression_and_face"
+
+    @property
+    def generates(self) -> bool:
+        """Whether the variant has a decoder."""
+        return self.config.variant != "cnn_base"
 
     def build_networks(self) -> dict[str, keras.Model]:
         config = self.config
@@ -376,12 +376,9 @@ class TDGAN(FERModel):
             return ()
         return (self.config.face_discriminator_every, self.config.expression_discriminator_every)
 
-    def recognizer(self) -> Recognizer:
-        return self._recognizer
-
     def generator(self) -> keras.Model | None:
         """G: "face" and "expression", (h, w, c) each, and "noise", d_n, to "image"; None for CNN-Base."""
-        if self.config.variant == "cnn_base":
+        if not self.generates:
             return None
         shape, side = self.image_spec.shape, self.config.image_size // 16
         inputs = {
@@ -461,9 +458,11 @@ class TDGAN(FERModel):
                 self._train_expression_classifier(tf.stop_gradient(expression_code), expression)
 
             # Equation 6: the generated image has the identity of I_f and the expression of I_e.
-            generator_face = self.mean_over_batch(sparse_cross_entropy(identity, self.face_logits(generated, True)))
+            generator_face = self.mean_over_batch(
+                cross_entropy_from_logits(identity, self.face_logits(generated, True))
+            )
             generator_expression = self.mean_over_batch(
-                cross_entropy(expression, self.expression_logits(generated, True))
+                cross_entropy_from_logits(expression, self.expression_logits(generated, True))
             )
             terms = {
                 "generator_face": config.lambda_face * generator_face,
@@ -483,11 +482,12 @@ class TDGAN(FERModel):
                 )
                 reconstructed_face, reconstructed_expression = tf.split(reconstructed, 2)
                 terms["dual_image_consistency"] = config.lambda_dic * self.mean_over_batch(
-                    self._distance(reconstructed_face, faces) + self._distance(reconstructed_expression, expressions)
+                    l1_distance(reconstructed_face, faces, config.norm)
+                    + l1_distance(reconstructed_expression, expressions, config.norm)
                 )
             # Equation 8, or the released code's form of it.
             if config.perceptual == "face_encoder_l1":
-                perceptual = self._distance(face_code, face_code_of_generated)
+                perceptual = l1_distance(face_code, face_code_of_generated, config.norm)
             else:
                 encoder = networks["face_discriminator_encoder"]
                 difference = tf.cast(encoder(generated, training=True), tf.float32) - tf.cast(
@@ -499,12 +499,6 @@ class TDGAN(FERModel):
         self.minimize("generator", generator_loss, tape)
         self.report(**terms)
 
-    def _distance(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        """L1 norm of the difference, float32 (n,)."""
-        difference = tf.abs(tf.cast(left, tf.float32) - tf.cast(right, tf.float32))
-        reduce = tf.reduce_mean if self.config.norm == "mean" else tf.reduce_sum
-        return reduce(difference, axis=(1, 2, 3))
-
     def _train_discriminators(self, batch: dict[str, tf.Tensor], generated: tf.Tensor) -> None:
         """Equation 5: D_f learns the people and, as class K_f + 1, "generated"; D_e learns real expressions only."""
 
@@ -514,7 +508,8 @@ class TDGAN(FERModel):
                 logits = self.face_logits(tf.concat([batch["face_image"], generated], 0), True)
                 real, fake = tf.split(logits, 2)
                 loss = self.mean_over_batch(
-                    sparse_cross_entropy(batch["identity_label"], real) + sparse_cross_entropy(generated_class, fake)
+                    cross_entropy_from_logits(batch["identity_label"], real)
+                    + cross_entropy_from_logits(generated_class, fake)
                 )
             self.minimize("face_discriminator", loss, tape)
             self.report(face_discriminator=loss)
@@ -532,7 +527,7 @@ class TDGAN(FERModel):
     ) -> None:
         with tf.GradientTape() as tape:
             logits = self.expression_logits(images, True)
-            loss = self.mean_over_batch(cross_entropy(labels, logits))
+            loss = self.mean_over_batch(cross_entropy_from_logits(labels, logits))
         self.minimize("expression_discriminator", loss, tape)
         self.report(expression_discriminator=loss)
         if count_accuracy:
@@ -542,7 +537,7 @@ class TDGAN(FERModel):
         """Equation 10: L_ER moves M_ER alone; the code arrives without a gradient."""
         with tf.GradientTape() as tape:
             logits = self.networks["expression_classifier"](expression_code, training=True)
-            loss = self.mean_over_batch(cross_entropy(labels, logits))
+            loss = self.mean_over_batch(cross_entropy_from_logits(labels, logits))
         self.minimize("expression_classifier", loss, tape)
         self.report(expression_classifier=loss, accuracy=self.mean_over_batch(hits(labels, logits)))
 
@@ -569,12 +564,6 @@ class TDGAN(FERModel):
         for source, target in copies:
             copy_weights(other.networks[source], self.networks[target])
 
-    def preview(self, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
-        if self.config.variant == "cnn_base":
-            return []
-        faces, expressions = np.asarray(batch["face_image"])[:8], np.asarray(batch["expression_image"])[:8]
-        return [faces, expressions, self.synthesize(faces, expressions)]
-
     # -- synthesis -----------------------------------------------------------------------------------------------------
 
     def synthesize(
@@ -597,39 +586,6 @@ class TDGAN(FERModel):
         face_codes = self.encode_faces(faces)
         return self.decode_codes(self.encode_expressions(expressions), face_codes, noise, seed)
 
-    def interpolate_expression(
-        self, face: np.ndarray, source: np.ndarray, target: np.ndarray, steps: int = 8, seed: int = 0
-    ) -> np.ndarray:
-        """Equation 11: one face, its expression going from that of `source` to that of `target`.
-
-        Args:
-            face: I_f, float32 (h, w, c) in [0, 1].
-            source: expression image at alpha = 0, like `face`.
-            target: expression image at alpha = 1, like `face`.
-            steps: number of images, at least 2.
-            seed: of the noise, which is the same in all images.
-
-        Returns:
-            float32 (steps, h, w, c) in [0, 1].
-        """
-        codes = self._between(self.encode_expressions(np.stack([source, target])), steps)
-        return self.decode_codes(codes, np.repeat(self.encode_faces(face[None]), steps, 0), None, seed, same_noise=True)
-
-    def interpolate_face(
-        self, expression: np.ndarray, source: np.ndarray, target: np.ndarray, steps: int = 8, seed: int = 0
-    ) -> np.ndarray:
-        """Equation 12: one expression, the face going from `source` to `target`; arguments as above."""
-        codes = self._between(self.encode_faces(np.stack([source, target])), steps)
-        expression_codes = np.repeat(self.encode_expressions(expression[None]), steps, 0)
-        return self.decode_codes(expression_codes, codes, None, seed, same_noise=True)
-
-    @staticmethod
-    def _between(codes: np.ndarray, steps: int) -> np.ndarray:
-        if steps < 2:
-            raise ValueError(f"an interpolation needs at least 2 steps, got {steps}")
-        weights = np.linspace(0.0, 1.0, steps, dtype=np.float32).reshape(-1, 1, 1, 1)
-        return (1.0 - weights) * codes[0] + weights * codes[1]
-
     def encode_faces(self, images: np.ndarray) -> np.ndarray:
         """d_f = E_f(I), float32 (n, h/16, w/16, 128), of images float32 (n, h, w, c) in [0, 1]."""
         return self._encode("face_encoder", images)
@@ -645,7 +601,9 @@ class TDGAN(FERModel):
         return codes
 
     def _encode(self, network: str, images: np.ndarray) -> np.ndarray:
-        return in_batches(self._network(network), self.checked(images))
+        if network not in self.networks:
+            self.demand_generator()
+        return in_batches(self.networks[network], self.checked(images))
 
     def decode_codes(
         self,
@@ -656,6 +614,7 @@ class TDGAN(FERModel):
         same_noise: bool = False,
     ) -> np.ndarray:
         """Codes, float32 (n, h/16, w/16, 128), to images, float32 (n, h, w, c) in [0, 1]; noise as in `synthesize`."""
+        self.demand_generator()
         count = len(expression_codes)
         if len(face_codes) != count:
             raise ValueError(f"as many faces as expressions are needed, got {len(face_codes)} and {count}")
@@ -665,20 +624,5 @@ class TDGAN(FERModel):
                 (1 if same_noise else count, side, side, self.config.noise_channels), np.float32
             )
             noise = np.repeat(draws, count, 0) if same_noise else draws
-        embedding, decoder = self._network("embedding"), self._network("decoder")
+        embedding, decoder = self.networks["embedding"], self.networks["decoder"]
         return in_batches(lambda *codes: decoder(embedding(list(codes))), expression_codes, face_codes, noise)
-
-    def _network(self, name: str) -> keras.Model:
-        if name not in self.networks:
-            raise ValueError(f"CNN-Base has no {name}: it recognises, and generates nothing")
-        return self.networks[name]
-
-
-def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """-sum_j y_j log softmax(logits)_j, float32 (n,); labels are distributions, float32 (n, K)."""
-    return tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-
-
-def sparse_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """-log softmax(logits)_y, float32 (n,); labels are class numbers, int32 (n,)."""
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
