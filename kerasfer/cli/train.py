@@ -188,8 +188,8 @@ def main(arguments: list[str] | None = None) -> int:
     named = dict(Model.Config.parse_override(text) for text in options.overrides if text != "help")
     start = first_config(options, sources, named, goes_on)
     if "help" in options.overrides:
-        for field in dataclasses.fields(Model.Config):
-            print(f"{field.name} = {json.dumps(getattr(start, field.name))}")
+        for line in fields_of(start):
+            print(line)
         return 0
     config = start.replace(**named)
     if options.deterministic:
@@ -316,6 +316,16 @@ def recognizer_of(source: str) -> Any:
     if not isinstance(model, FERModel):
         raise ValueError(f"--start-from {source}: recognises no expressions; name a model that does")
     return model
+
+
+def fields_of(config: Any) -> list[str]:
+    """What `--set help` prints: the fields that the paper has, then those that it does not have, with what for."""
+    lines: dict[bool, list[str]] = {False: [], True: []}
+    for field in dataclasses.fields(config):
+        why = field.metadata.get("ours")
+        line = f"{field.name} = {json.dumps(getattr(config, field.name))}"
+        lines[why is not None].append(f"{line}  # {why}" if why else line)
+    return [*lines[False], "", "not of the paper:", *lines[True]]
 
 
 def first_config(options: argparse.Namespace, sources: Mapping[str, Any], named: dict[str, Any], goes_on: bool) -> Any:

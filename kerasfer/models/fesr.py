@@ -591,7 +591,7 @@ class FESR(FERModel):
         return self.networks["decoder"]([codes, expressions], training=training)
 
     def continuous(self, classes: tf.Tensor, draw: int) -> tf.Tensor:
-        """u(y) = v (2 y - 1) with v uniform on [0, 1), equation 2: float32 (n, K) of class numbers (n,)."""
+        """Equation 2: u(y) = v (2 y - 1) with v uniform on [0, 1), float32 (n, K) of class numbers (n,)."""
         signs = 2.0 * tf.one_hot(classes, len(self.label_space)) - 1.0
         return signs * self.uniform((tf.shape(classes)[0], len(self.label_space)), draw)
 
@@ -631,7 +631,7 @@ class FESR(FERModel):
             codes = self.networks["encoder"](images, training=True)  # Equation 1
             expressions = [self.continuous(wanted, _CHANGED), self.continuous(classes, _OWN)]
             drawn = self.decode_codes(tf.tile(codes, [2, 1]), tf.concat(expressions, 0), True)
-            changed, reconstructed = tf.split(drawn, 2)  # Equations 3 and 11
+            changed, reconstructed = tf.split(drawn, 2)  # Equation 3 and Equation 11
             with tape.stop_recording():
                 if "latent_discriminator" in self.networks:
                     self._train_latent_discriminator(z, tf.stop_gradient(codes))
@@ -643,12 +643,12 @@ class FESR(FERModel):
                     0, lambda: self._join(batch, z, codes, classes, tape), lambda: tf.zeros([])
                 )
             terms = self._generator_terms(images, codes, changed, wanted, reconstructed)
-            loss = tf.add_n([*terms.values(), from_recognizer])  # Equation 22, or 25
+            loss = tf.add_n([*terms.values(), from_recognizer])  # Equation 22; from P_pre on Equation 25
         self.minimize("generator", loss, tape)
         self.report(**terms)
 
     def _train_latent_discriminator(self, z: tf.Tensor, codes: tf.Tensor) -> None:
-        """Equations 7 and 24."""
+        """Equation 7, which is Equation 24."""
         judge = self.networks["latent_discriminator"]
         with tf.GradientTape() as tape:
             on_z, on_codes = tf.split(judge(tf.concat([z, codes], 0), training=True), 2)
@@ -657,7 +657,7 @@ class FESR(FERModel):
         self.report(latent_discriminator=loss)
 
     def _train_discriminator(self, images: tf.Tensor, labels: tf.Tensor, changed: tf.Tensor) -> None:
-        """Equations 5, 9 and 23; the penalty reaches the critic and the layers it shares with the classifier."""
+        """Equation 23: Equation 5 and Equation 9; the penalty reaches the critic and the layers it shares with the classifier."""
         config = self.config
         with tf.GradientTape() as tape:
             on_real = self.networks["discriminator"](images, training=True)
@@ -740,12 +740,13 @@ class FESR(FERModel):
         with tf.GradientTape() as tape:
             features = tf.split(self.extract(tf.concat(faces, 0), True), len(faces))
             logits = self.networks["classifier"](features[0], training=True)
+            # Equation 19 is the sum of Equation 20, on real faces, and Equation 21, on synthetic ones.
             terms = {"recognizer_real": self.mean_over_batch(cross_entropy_from_logits(labels, logits))}
             if synthetic is not None:
                 on_synthetic = self.networks["classifier"](features[-1], training=True)
                 losses = cross_entropy_from_logits(self.synthetic_labels(synthetic, classes), on_synthetic)
                 terms["recognizer_synthetic"] = self.mean_over_batch(losses)
-            if positive is not None and synthetic is not None:
+            if positive is not None and synthetic is not None:  # Equation 14, term by term
                 for name, distances in zip(("intra_real", "intra_synthetic"), self.intra_class_distances(*features)):
                     terms[name] = self.config.lambda_intra * self.mean_over_batch(distances)
             loss = tf.add_n(list(terms.values()))
@@ -773,9 +774,9 @@ class FESR(FERModel):
     def intra_class_distances(
         self, anchor: tf.Tensor, real: tf.Tensor, synthetic: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """|R_ext(x) - R_ext(x^{p,r})| and |R_ext(x) - R_ext(x^{p,f})|, equations 15 and 16, each float32 (n,).
+        """|R_ext(x) - R_ext(x^{p,r})| and |R_ext(x) - R_ext(x^{p,f})|, each float32 (n,): Equation 15, Equation 16.
 
-        By RDBP (equations 17 and 18) the second is a function of the synthetic face's features alone: the real face's
+        By RDBP (Equation 17 and Equation 18) the second is a function of the synthetic face's features alone: the real face's
         are its target. FESR_JL-RDBP goes without.
 
         Args:

@@ -642,7 +642,7 @@ class G2FER(FERModel):
     ) -> dict[str, tf.Tensor]:
         """Equation 5, weighted: C_exp on real images and, with label smoothing, on generated ones."""
         config = self.config
-        smoothing = 0.0 if config.variant == "no_ls" else config.smoothing
+        smoothing = 0.0 if config.variant == "no_ls" else config.smoothing  # Equation 6, by the cross entropy
         real = self.networks["classifier"](batch["image"], training=True)
         on_real = self.mean_over_batch(cross_entropy_from_logits(batch["label"], real))
         on_synthetic, right = tf.zeros([]), tf.zeros([])

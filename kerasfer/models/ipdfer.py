@@ -518,10 +518,11 @@ class IPDFER(FERModel):
         identity: tf.Tensor,
         training: bool,
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """L_exp, L_pose (equations 5 to 7) and beta1 L_cos (equation 3), and the features they were computed from."""
+        """L_c, Equation 7, and beta1 L_cos, Equation 3, term by term; and the features they were computed from."""
         features = {"expression": self._encode("expression", images, training)}
         features["expression_logits"] = self.expression_logits(features["expression"], training)
         terms = {
+            # Equation 5.
             "expression": self.mean_over_batch(cross_entropy_from_logits(labels, features["expression_logits"])),
             "cosine": self.config.beta_cosine * self.mean_over_batch(absolute_cosine(identity, features["expression"])),
         }
@@ -529,12 +530,13 @@ class IPDFER(FERModel):
             features["pose"] = self._encode("pose", images, training)
             features["pose_logits"] = self.networks["pose_classifier"](features["pose"], training=training)
             known = tf.cast(pose_labels >= 0, tf.float32)
+            # Equation 6.
             loss = cross_entropy_from_logits(tf.maximum(pose_labels, 0), features["pose_logits"])
             terms["pose"] = self.mean_over_batch(_over_known(loss, known))
         return terms, features
 
     def _train_discriminator(self, images: tf.Tensor, labels: tf.Tensor) -> None:
-        """Line 3, equation 8: D learns the expressions of real images."""
+        """Line 3, Equation 8: D learns the expressions of real images."""
         with tf.GradientTape() as tape:
             loss = self.mean_over_batch(cross_entropy_from_logits(labels, self.discriminate(images, True)))
         self.minimize("discriminator", loss, tape)
@@ -543,7 +545,7 @@ class IPDFER(FERModel):
     def _train_generator(
         self, images: tf.Tensor, labels: tf.Tensor, pose_labels: tf.Tensor | None, identity: tf.Tensor
     ) -> None:
-        """Line 4, equation 12: the encoders and the decoder; D, C_exp and C_p stand still."""
+        """Line 4, Equation 12: the encoders and the decoder; D, C_exp and C_p stand still."""
         config = self.config
         neutral_class = self.neutral_class
         with tf.GradientTape() as tape:
@@ -560,7 +562,7 @@ class IPDFER(FERModel):
             # Equation 2: N is E_id, so N(x) is f_id.
             seen = tf.cast(self.networks["identity_encoder"](generated, training=False), tf.float32)
             identity_distance = tf.add_n(tf.split(l1_distance(seen, tf.tile(identity, [2, 1]), config.norm), 2))
-            # Equations 9 and 10.
+            # Equation 9 and Equation 10; with lambda1 to lambda4 their sum with the next two is Equation 11.
             on_neutral, on_expressional = tf.split(self.discriminate(generated, False), 2)
             if neutral_class is not None:
                 neutral_labels = tf.fill(tf.shape(labels)[:1], neutral_class)

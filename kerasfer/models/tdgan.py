@@ -408,7 +408,7 @@ class TDGAN(FERModel):
     def decode(
         self, expression_code: tf.Tensor, face_code: tf.Tensor, noise: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
-        """Equations 3 and 4: codes and noise to images, float32 (n, h, w, c) in [0, 1]."""
+        """Equation 3 and Equation 4: codes and noise to images, float32 (n, h, w, c) in [0, 1]."""
         fused = self.networks["embedding"]([expression_code, face_code, noise], training=training)
         return self.networks["decoder"](fused, training=training)
 
@@ -563,6 +563,8 @@ class TDGAN(FERModel):
             super().start_from(other)
         for source, target in copies:
             copy_weights(other.networks[source], self.networks[target])
+
+    # Equation 11 and Equation 12, the ways between two codes, are `kerasfer.synthesis.ByPhoto`'s.
 
     # -- synthesis -----------------------------------------------------------------------------------------------------
 
