@@ -11,11 +11,14 @@ Everything is imported when it is first used, so that `import kerasfer` costs ne
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 from kerasfer import registration
 from kerasfer.missing import explained
 from kerasfer.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 registration.announce()
 

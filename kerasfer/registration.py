@@ -8,13 +8,14 @@ for it. `import kerasfer` itself imports neither Keras nor TensorFlow.
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what annotations name would bring fifty modules of the standard library along
+    from collections.abc import Mapping, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
 
 __all__ = ["CLASSES", "PACKAGE", "announce"]
 
@@ -63,7 +64,7 @@ class _StandIn:
         return getattr(importlib.import_module(CLASSES[self.__name__]), self.__name__).from_config(config, **options)
 
 
-class _Announcement(importlib.abc.MetaPathFinder):
+class _Announcement:
     """Finds nothing itself: has Keras' names registered when its import is done."""
 
     def __init__(self) -> None:
@@ -74,6 +75,8 @@ class _Announcement(importlib.abc.MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname != "keras" or self._looking:
             return None
+        import importlib.util
+
         self._looking = True
         try:
             spec = importlib.util.find_spec(fullname)

@@ -200,6 +200,18 @@ def test_a_damaged_file_and_a_folder_that_is_not_there(data: Path) -> None:
         transfer(model_of(FERPLUS8, three_levels), data / "nowhere")
 
 
+def test_the_app_keeps_nothing_unasked(data: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    model = Path("saved_models/edge/model_int8.tflite").resolve()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    before = sorted(tmp_path.rglob("*"))
+    asked = ["--transfer", "--tflite", model, "--data", data, "--sets", "london"]
+    assert code_of("evaluate", monkeypatch, *asked) == 0
+    assert "london" in capsys.readouterr().out and sorted(tmp_path.rglob("*")) == before
+    assert code_of("evaluate", monkeypatch, *asked, "--cache", "kept") == 0
+    assert any(path.is_file() for path in Path("kept").rglob("*"))
+
+
 def test_the_app(data: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     (data / "ck48").rename(data / "CK+48")
     arguments = ["--tflite", "saved_models/edge/model_int8.tflite", "--data", data, "--cache", tmp_path / "cache"]

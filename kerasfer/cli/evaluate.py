@@ -94,9 +94,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--cache",
-        default="runs/aligned",
         metavar="DIR",
-        help="with --transfer: where faces that were aligned in photos are kept (default: %(default)s)",
+        help="with --transfer: keep the faces that were aligned in photos here, so that they are found once "
+        "(default: nothing is kept)",
     )
     parser.add_argument("--disentanglement", action="store_true", help="probe the codes instead")
     parser.add_argument(
