@@ -113,14 +113,15 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
             **options: none.
 
         Raises:
-            TypeError: a method of the contract, or `Config`, is not defined.
+            TypeError: a method of the contract, `Config`, or the kind of batch is not defined.
         """
         super().__init_subclass__(**options)
         if abstract:
             return
-        demand_defined(cls)
-        if not hasattr(cls, "Config"):
-            raise TypeError(f"{cls.__name__} has no Config, a frozen dataclass on ModelConfig")
+        also = [] if hasattr(cls, "Config") else ["Config"]
+        if cls.Batch is None and cls.batch_kind_of.__func__ is FERModel.batch_kind_of.__func__:
+            also.append("batch_kind_of or Batch")
+        demand_defined(cls, *also)
 
     def __init__(self, config: ModelConfig) -> None:
         use_tensorflow()
@@ -154,8 +155,6 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
             A key of `BATCH_KINDS`; or, for a kind of the paper's own, a class of `kerasfer.data.Batches`, as which the
             model's class may also simply define `Batch`.
         """
-        if cls.Batch is None:
-            raise NotImplementedError(f"{cls.__name__} does not say what it eats: define batch_kind_of, or Batch")
         return cls.Batch
 
     @abc.abstractmethod

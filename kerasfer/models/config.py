@@ -68,8 +68,8 @@ def is_path(identity: str) -> bool:
     return identity not in ("dlib_resnet", "untrained")
 
 
-def demand_defined(cls: type) -> None:
-    """`TypeError` for a class that leaves one of its bases' abstract methods undefined."""
+def demand_defined(cls: type, *also: str) -> None:
+    """`TypeError` for a class that leaves one of its bases' abstract methods undefined, or something else, `also`."""
     abstract = [
         name
         for base in reversed(cls.__mro__)
@@ -77,6 +77,7 @@ def demand_defined(cls: type) -> None:
         if getattr(value, "__isabstractmethod__", False)
     ]
     missing = [name for name in dict.fromkeys(abstract) if getattr(getattr(cls, name), "__isabstractmethod__", False)]
+    missing += also
     if missing:
         raise TypeError(f"{cls.__name__} does not define {', '.join(missing)}, which {cls.__mro__[1].__name__} demands")
 

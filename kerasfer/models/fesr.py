@@ -657,7 +657,7 @@ class FESR(FERModel):
         self.report(latent_discriminator=loss)
 
     def _train_discriminator(self, images: tf.Tensor, labels: tf.Tensor, changed: tf.Tensor) -> None:
-        """Equation 23: Equation 5 and Equation 9; the penalty reaches the critic and the layers it shares with the classifier."""
+        """Equation 23: Equation 5 and Equation 9; the penalty reaches the critic and all that it shares with D_cls."""
         config = self.config
         with tf.GradientTape() as tape:
             on_real = self.networks["discriminator"](images, training=True)
@@ -776,8 +776,8 @@ class FESR(FERModel):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """|R_ext(x) - R_ext(x^{p,r})| and |R_ext(x) - R_ext(x^{p,f})|, each float32 (n,): Equation 15, Equation 16.
 
-        By RDBP (Equation 17 and Equation 18) the second is a function of the synthetic face's features alone: the real face's
-        are its target. FESR_JL-RDBP goes without.
+        By RDBP (Equation 17 and Equation 18) the second is a function of the synthetic face's features alone: the real
+        face's are its target. FESR_JL-RDBP goes without.
 
         Args:
             anchor, real, synthetic: the three features, float (n, d).

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasfer.models.base import FERModel
 from kerasfer.synthesis.control import PREVIEWED, Control
 from kerasfer.synthesis.landmarks import ByLandmarks
 from kerasfer.synthesis.names import NamedExpressions
@@ -37,7 +38,7 @@ def of(model: Any) -> dict[str, Any]:
     """The controls of a model, ready to use.
 
     Args:
-        model: a `FERModel`.
+        model: what `kerasfer.load` gives.
 
     Returns:
         Name -> control, in the order in which the model names them; {} if it, or this variant of it, draws nothing.
@@ -45,7 +46,7 @@ def of(model: Any) -> dict[str, Any]:
     Raises:
         ValueError: the model names a control that there is not.
     """
-    if not model.generates:
+    if not isinstance(model, FERModel) or not model.generates:
         return {}
     found = {}
     for each in model.controls:

@@ -1,0 +1,405 @@
+"""A new paper is one file and one line: what its class must define, what it gets, and a sixth one from end to end."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_training import noise_table, state_arrays
+from toy_model import Toy, ToyConfig
+
+import kerasfer
+from kerasfer import synthesis, training, zoo
+from kerasfer.data import kind_of
+from kerasfer.models import MODELS, model_class
+from kerasfer.models.base import Deviation, FERModel, ModelConfig, deviations, ours
+from kerasfer.models.recognizer import Recognizer
+
+ROOT = Path(__file__).resolve().parent.parent
+PAPERS = ("dcganfer", "fesr", "g2fer", "ipdfer", "tdgan")
+
+EQUATIONS: dict[str, range] = {
+    "tdgan": range(2, 13),
+    "fesr": range(1, 27),
+    "g2fer": range(3, 11),
+    "ipdfer": range(1, 13),
+}
+"""Numbers of the equations that define each method; those before are other papers', DCGAN-FER's have none."""
+
+OF_THE_PAPERS: dict[str, str] = {
+    "every": "image_size channels pixel_range expressions batch_size epochs learning_rate schedule",
+    "tdgan": "variant identities encoder_channels inception_blocks inception_channels inception_scale "
+    "embedding_channels residual_blocks noise_channels decoder_channels head_units dropout encoder_epsilon "
+    "decoder_epsilon lambda_face lambda_expression lambda_dic lambda_perceptual perceptual norm "
+    "face_discriminator_every expression_discriminator_every",
+    "fesr": "variant lightcnn_size lightcnn_width latent encoder_channels decoder_channels discriminator_channels "
+    "latent_discriminator_units extractor_channels extractor_units dropout pretraining_steps lambda_latent "
+    "lambda_reconstruction lambda_identity lambda_expression lambda_critic lambda_intra penalty norm beta1 beta2",
+    "g2fer": "variant content_target adversarial norm geometry_units identity_units encoder_channels decoder_channels "
+    "attribute_channels attribute_units identity_discriminator_units classifier_units resnet_width resnet_blocks "
+    "smoothing synthetic_images landmark_sets landmark_noise lambda_attribute lambda_identity lambda_classification "
+    "lambda_geometry lambda_variation deviation beta1 beta2",
+    "ipdfer": "variant encoder_width features decoder_channels pose_classes lambda_neutral lambda_expression "
+    "lambda_identity lambda_reconstruction beta_cosine beta_confusion norm",
+    "dcganfer": "latent generator_channels discriminator_channels kernel generator_loss beta1 beta2 svm_c svm_gamma "
+    "search_trials folds unit_c",
+}
+"""Fields of the configs that the papers have; all others are marked as ours."""
+
+
+# -- the papers' files -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_grep_finds_every_equation(name):
+    text = (ROOT / "kerasfer" / "models" / f"{name}.py").read_text()
+    missing = [number for number in EQUATIONS[name] if not re.search(rf"\bEquation {number}\b", text)]
+    assert not missing, f"kerasfer/models/{name}.py has no 'Equation N' for {missing}"
+
+
+def test_no_file_is_long_but_the_papers():
+    papers = {ROOT / "kerasfer" / "models" / f"{name}.py" for name in PAPERS}
+    mine = [*(ROOT / "kerasfer" / "synthesis").glob("*.py"), *(ROOT / "kerasfer" / "models").glob("*.py")]
+    for path in set(mine) - papers - {ROOT / "kerasfer" / "models" / "svm.py"}:
+        assert len(path.read_text().splitlines()) <= 600, path
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_field_is_the_papers_or_marked(name):
+    fields = dataclasses.fields(model_class(name).Config)
+    printed = set(f"{OF_THE_PAPERS['every']} {OF_THE_PAPERS[name]}".split())
+    marked = {field.name for field in fields if field.metadata.get("ours")}
+    assert printed | marked == {field.name for field in fields} and not printed & marked
+
+
+def test_deviations_are_what_is_not_off():
+    Config = model_class("ipdfer").Config
+    identity = "released weights are not the project's to ship"
+    # Weights that are not shipped stand in for the paper's wherever no path is given.
+    assert deviations(Config.paper()) == (Deviation("identity", "dlib_resnet", None, identity),)
+    assert deviations(Config.paper().replace(identity="casia.pth")) == ()
+    config = Config.paper().replace(mixup=0.3, image_size=48, lambda_identity=2.0)
+    assert {
+        each.field: (each.value, each.paper, each.why) for each in deviations(config) if each.field != "identity"
+    } == {
+        "image_size": (48, 112, ""),
+        "lambda_identity": (2.0, 1.0, ""),
+        "mixup": (0.3, 0.0, "less overfitting"),
+    }
+    assert deviations(model_class("tdgan").Config.paper()) == ()
+
+
+def test_a_marked_field_is_a_field_like_any_other():
+    @dataclasses.dataclass(frozen=True)
+    class Config(ModelConfig):
+        sharpness: float = ours(0.5, "shown to help", paper=0.0)
+
+        @classmethod
+        def small(cls):
+            return cls()
+
+        tiny = small
+
+    assert Config() == Config.paper() and Config.from_dict(Config(sharpness=0.25).to_dict()).sharpness == 0.25
+    assert deviations(Config()) == (Deviation("sharpness", 0.5, 0.0, "shown to help"),)
+    assert deviations(Config(sharpness=0.0)) == ()
+
+
+def test_help_shows_fields_of_ours_apart(capsys):
+    from kerasfer.cli.train import main
+
+    assert main(["--model", "ipdfer", "--size", "paper", "--set", "help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    border = lines.index("not of the paper:")
+    assert "lambda_identity = 1.0" in lines[:border] and "mixup = 0.0  # less overfitting" in lines[border:]
+    assert len(lines) - 2 == len(dataclasses.fields(model_class("ipdfer").Config))
+
+
+# -- the contract ------------------------------------------------------------------------------------------------------
+
+
+def test_a_class_that_leaves_something_out_is_refused_when_it_is_made():
+    message = "Half does not define build_networks, .*train_step.*, which FERModel demands"
+    with pytest.raises(TypeError, match=message) as caught:
+
+        class Half(FERModel):
+            Config = ToyConfig
+
+            def loss_terms(self):
+                return ("loss",)
+
+    assert "loss_terms" not in str(caught.value) and "batch_kind_of" in str(caught.value)
+
+    class Base(FERModel, abstract=True):
+        def loss_terms(self):
+            return ("loss",)
+
+    with pytest.raises(TypeError, match="Child does not define .*, which Base demands"):
+
+        class Child(Base):
+            Config = ToyConfig
+
+    with pytest.raises(TypeError, match="Sizeless does not define small, tiny, which ModelConfig demands"):
+
+        class Sizeless(ModelConfig):
+            pass
+
+
+def test_a_class_without_a_config_is_refused():
+    methods = {name: getattr(Toy, name) for name in ("build_networks", "optimizer_plans", "loss_terms", "train_step")}
+    methods["weight_groups"] = Toy.weight_groups
+    methods["batch_kind_of"] = classmethod(lambda cls, config: "images")
+    with pytest.raises(TypeError, match="Plain does not define Config, which FERModel demands"):
+        type("Plain", (FERModel,), methods)
+
+
+# -- controls ----------------------------------------------------------------------------------------------------------
+
+CONTROLS = {
+    "dcganfer": ["noise"],
+    "edge": [],
+    "fesr": ["names", "noise"],
+    "g2fer": ["landmarks"],
+    "ipdfer": ["photos"],
+    "tdgan": ["photos"],
+}
+
+
+def test_the_controls_of_every_model():
+    assert {name: list(model_class(name).controls) for name in MODELS} == CONTROLS
+    assert set(synthesis.CONTROLS) == {each for names in CONTROLS.values() for each in names}
+    assert all(control.name == name for name, control in synthesis.CONTROLS.items())
+    assert kerasfer.synthesis is synthesis
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    return model_class("dcganfer")(model_class("dcganfer").Config.tiny())
+
+
+def test_controls_wrap_the_model(drawing):
+    controls = synthesis.of(drawing)
+    assert list(controls) == ["noise"] and isinstance(controls["noise"], synthesis.FromNoise)
+    np.testing.assert_array_equal(controls["noise"].generate(3, seed=2), drawing.generate(3, seed=2))
+    for Control in (synthesis.ByPhoto, synthesis.NamedExpressions, synthesis.ByLandmarks):
+        with pytest.raises(ValueError, match=f"a DCGANFER is not controlled by {Control.name}, but by noise"):
+            Control(drawing)
+
+
+def test_the_command_draws_people_from_noise(drawing, tmp_path, capsys):
+    from kerasfer import images
+    from kerasfer.cli.synthesize import main
+
+    folder = str(zoo.save(drawing, tmp_path / "noisy"))
+    start = ["--model", folder, "--output", str(tmp_path / "people.png"), "--new-people", "3"]
+    assert main(start) == 0
+    assert "3 people: " in capsys.readouterr().out and images.read(tmp_path / "people.png").shape[0] > 3 * 90
+    with pytest.raises(ValueError, match="draws people of its own: give --new-people N alone"):
+        main([*start, "--expression", "fear"])
+
+
+def test_a_model_that_draws_nothing_has_no_controls():
+    toy = Toy(ToyConfig())
+    assert not toy.generates and synthesis.of(toy) == {} and synthesis.preview(toy, {}) == []
+    with pytest.raises(ValueError, match="a Toy is not controlled by photos, but by nothing"):
+        synthesis.ByPhoto(toy)
+    with pytest.raises(ValueError, match="Toy recognises, and generates nothing; take another"):
+        toy.demand_generator()
+
+
+def test_an_unknown_control_is_said(monkeypatch):
+    monkeypatch.setattr(Toy, "controls", ("magic",))
+    with pytest.raises(ValueError, match="Toy names an unknown control 'magic'; known are photos, names"):
+        synthesis.of(Toy(ToyConfig()))
+
+
+def test_a_line_between_codes():
+    ends = np.array([[0.0, 4.0], [1.0, 0.0]])
+    np.testing.assert_allclose(synthesis.control.between(ends, 3), [[0, 4], [0.5, 2], [1, 0]])
+    assert synthesis.control.between(np.zeros((2, 3, 3, 1)), 5).shape == (5, 3, 3, 1)
+    with pytest.raises(ValueError, match="at least 2 steps, got 1"):
+        synthesis.control.between(ends, 1)
+
+
+# -- a sixth paper -----------------------------------------------------------------------------------------------------
+
+SIXTH = '''
+"""Contrast-FER: a face's contrast is learnt beside its expression, and drawn anew."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasfer.data import Stream
+from kerasfer.data.kinds import Images
+from kerasfer.losses import cross_entropy_from_logits, l1_mean
+from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, in_batches, ours
+from kerasfer.synthesis import Control
+
+
+@dataclasses.dataclass(frozen=True)
+class SixthConfig(ModelConfig):
+    image_size: int = 64
+    width: int = 32
+    steadiness: float = ours(0.0, "less noise")
+
+    @classmethod
+    def small(cls):
+        return cls(image_size=32, width=8)
+
+    @classmethod
+    def tiny(cls):
+        return cls(image_size=16, width=4, batch_size=4, epochs=1)
+
+
+class WithContrast(Images):
+    """Images with their expression and their contrast."""
+
+    keys = {**Images.keys, "contrast": "float32 (n, 1)"}
+
+    def streams(self, table, faces):
+        (stream,) = super().streams(table, faces)
+        contrast = np.linspace(0, 1, len(stream.table), dtype=np.float32)[:, None]
+        return [Stream("image", stream.table, {**stream.columns, "contrast": contrast})]
+
+
+class ByContrast(Control):
+    """A face, flatter or with more contrast."""
+
+    name = "contrast"
+
+    def fade(self, faces, steps=3):
+        return np.stack([self.model.synthesize(faces, level) for level in np.linspace(0, 1, steps)], 1)
+
+    def preview(self, batch):
+        return list(self.fade(batch["image"]).swapaxes(0, 1))
+
+
+class Sixth(FERModel):
+    Config = SixthConfig
+    controls = (ByContrast,)
+
+    @classmethod
+    def batch_kind_of(cls, config):
+        return WithContrast
+
+    def build_networks(self):
+        image = keras.Input(self.image_spec.shape, name="image")
+        x = keras.layers.Conv2D(self.config.width, 3, 2, activation="relu", name="conv")(image)
+        encoder = keras.Model(image, keras.layers.Flatten(name="code")(x), name="encoder")
+        logits = keras.layers.Dense(len(self.config.expressions), dtype="float32", name="logits")(encoder.output)
+        code, contrast = keras.Input(encoder.output_shape[1:]), keras.Input((1,))
+        x = keras.layers.Concatenate()([code, contrast])
+        pixels = keras.layers.Dense(int(np.prod(self.image_spec.shape)), "sigmoid", name="pixels")(x)
+        drawn = keras.layers.Reshape(self.image_spec.shape)(pixels)
+        return {
+            "encoder": encoder,
+            "classifier": keras.Model(encoder.output, logits, name="classifier"),
+            "painter": keras.Model([code, contrast], drawn, name="painter"),
+        }
+
+    def optimizer_plans(self):
+        return {"all": OptimizerPlan(("encoder", "classifier", "painter"))}
+
+    def weight_groups(self):
+        return {"recognizer": ("encoder", "classifier"), "generator": ("painter",)}
+
+    def loss_terms(self):
+        return ("expression", "content")
+
+    def train_step(self, batch):
+        batch = self.as_batch(batch)
+        with tf.GradientTape() as tape:
+            code = self.networks["encoder"](batch["image"], training=True)
+            drawn = self.networks["painter"]([code, batch["contrast"]], training=True)
+            logits = self.networks["classifier"](code, training=True)
+            terms = {
+                "expression": self.mean_over_batch(cross_entropy_from_logits(batch["label"], logits)),
+                "content": self.mean_over_batch(l1_mean(batch["image"], drawn)),
+            }
+            loss = tf.add_n(list(terms.values()))
+        self.minimize("all", loss, tape)
+        self.report(**terms)
+        self.step.assign_add(1)
+        return self.result()
+
+    def synthesize(self, faces, contrast, seed=0):
+        levels = np.full((len(faces), 1), contrast, np.float32)
+        encoder, painter = self.networks["encoder"], self.networks["painter"]
+        paint = lambda images, levels: painter([encoder(images), tf.constant(levels)])
+        return in_batches(paint, self.checked(faces), levels)
+'''
+
+RECIPE = '''
+"""python -m sixth_zoo.recipe: seconds on any machine."""
+
+from sixth_zoo.paper import SixthConfig
+
+CONFIG = SixthConfig.tiny().replace(learning_rate=1e-3, steadiness=0.5)
+'''
+
+
+@pytest.fixture
+def sixth(tmp_path, monkeypatch):
+    """The package of a sixth paper: its file, one line in `MODELS`, its recipe."""
+    package = tmp_path / "sixth_zoo"
+    package.mkdir()
+    for name, text in (("__init__", ""), ("paper", SIXTH), ("recipe", RECIPE)):
+        (package / f"{name}.py").write_text(textwrap.dedent(text))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(MODELS, "sixth", ("sixth_zoo.paper", "Sixth"))
+    yield importlib.import_module("sixth_zoo.recipe").CONFIG
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sixth_zoo"]:
+        del sys.modules[name]
+
+
+def test_a_sixth_paper_trains_recognizes_and_draws(sixth, tmp_path):
+    model = model_class("sixth")(sixth)
+    table = noise_table(8, size=20)
+    Kind = kind_of(model, sixth)
+    batches = Kind(table, model.image_spec, model.label_space, sixth.batch_size, seed=1)
+    batch = next(iter(batches.epoch(0)))
+    assert set(batch) == {"image", "label", "contrast"} == set(Kind.keys)
+    before = state_arrays(model)
+    preview = training.Preview(batch)
+    history = training.fit(model, batches, tmp_path / "run", on_epoch_end=[preview], verbose=0)
+    assert int(model.step) == 2 and history[-1]["expression"] > 0 and history[-1]["content"] > 0
+    after = state_arrays(model)
+    for network in ("encoder", "classifier", "painter"):
+        names = [name for name in before if name.startswith(f"network/{network}/")]
+        assert names and any((before[name] != after[name]).any() for name in names)
+
+    faces = batch["image"].numpy()
+    recognizer = model.recognizer()
+    assert isinstance(recognizer, Recognizer)
+    logits = model.networks["classifier"](model.networks["encoder"](faces)).numpy()
+    expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(recognizer(faces), expected, atol=1e-5)
+    np.testing.assert_allclose(model.features(faces), model.networks["encoder"](faces), atol=1e-5)
+    with pytest.raises(ValueError, match="this one has no contrast"):
+        model.train_step({"image": batch["image"], "label": batch["label"]})
+
+    (control,) = synthesis.of(model).values()
+    drawn = control.fade(faces)
+    assert drawn.shape == (4, 3, 16, 16, 1) and np.abs(drawn[:, 0] - drawn[:, 2]).max() > 0
+    np.testing.assert_array_equal(drawn[:, 2], model.synthesize(faces, 1.0))
+    assert len(synthesis.preview(model, {name: value.numpy() for name, value in batch.items()})) == 4
+    assert list((tmp_path / "run" / "samples").glob("*.png"))
+
+    zoo.save(model, tmp_path / "saved")
+    loaded = zoo.load(tmp_path / "saved")
+    assert type(loaded) is type(model)
+    np.testing.assert_array_equal(loaded.recognizer()(faces), recognizer(faces))
+    np.testing.assert_array_equal(loaded.synthesize(faces, 0.5), model.synthesize(faces, 0.5))
+    found = {each.field: each.why for each in deviations(loaded.config)}
+    assert found["steadiness"] == "less noise" and found["width"] == ""
