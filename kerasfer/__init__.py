@@ -4,6 +4,7 @@
     kerasfer.verify("a.jpg", "b.jpg")                # whether two photos show the same person
     kerasfer.load("tdgan").recognizer()              # a trained Keras model: aligned faces to probabilities
     kerasfer.create("tdgan", size="small")           # an untrained model
+    kerasfer.train("edge", recipe, folder="runs/x")  # learns from a kerasfer.data.Recipe
 
 Everything is imported when it is first used, so that `import kerasfer` costs next to nothing.
 """
@@ -32,6 +33,7 @@ _PUBLIC = {
     "recognize": "kerasfer.recognition",
     "recognize_faces": "kerasfer.recognition",
     "save": "kerasfer.zoo",
+    "train": "kerasfer.trainer",
     "to_dataframe": "kerasfer.tabular",
     "verify": "kerasfer.verification",
 }

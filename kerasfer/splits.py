@@ -507,9 +507,9 @@ def training_parts(
     )
 
 
-def train_part(table: FaceTable) -> Part:
+def train_part(table: FaceTable, split: str | None = None) -> Part:
     """The faces of a table that may be trained on, as `training_parts` chooses them, with none held out."""
-    learned, part = _learned(table, None)
+    learned, part = _learned(table, split)
     said = f"{table.name}: {len(learned)} faces to train on{f' ({part})' if part else ''}"
     return Part(learned, said + _left_aside(table, (learned,)))
 

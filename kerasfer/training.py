@@ -19,9 +19,7 @@ import dataclasses
 import json
 import math
 import os
-import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,12 +31,22 @@ import numpy as np
 import tensorflow as tf
 
 from kerasfer import images, synthesis
+from kerasfer.checkpoints import (
+    Checkpoints,
+    NonFiniteLossError,
+    Place,
+    TrainingError,
+    changed_fields,
+    load_state,
+    save_state,
+)
 from kerasfer.data.kinds import Batches
 from kerasfer.datasets.base import FaceTable
 from kerasfer.evaluation.classification import evaluate
-from kerasfer.files import folder_written_aside, write_aside, written_aside
+from kerasfer.files import write_aside, written_aside
 from kerasfer.models.base import FERModel
-from kerasfer.weights import ZooError, check_seal, read_json, read_state, seal, write_state
+from kerasfer.progress import Progress
+from kerasfer.weights import ZooError, check_seal, read_json, seal
 
 __all__ = [
     "Checkpoints",
@@ -63,28 +71,12 @@ __all__ = [
 ]
 
 
-class TrainingError(ValueError):
-    """A training cannot start or go on; the message says why and what to do."""
-
-
-class NonFiniteLossError(TrainingError):
-    """A loss became NaN or infinite; the message names the term, the step and the last good checkpoint."""
-
-
 class Interrupted(KeyboardInterrupt):
     """The run was asked to stop; its state is saved."""
 
 
 class TimeIsOver(Interrupted):
     """The time that the run was given is over; its state is saved."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """Where a run stands: `step` batches of epoch `epoch` are done."""
-
-    epoch: int = 0
-    step: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,121 +127,6 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Tells whether this process writes the run's files: of several workers only the first does."""
     resolver = strategy.cluster_resolver
     return resolver is None or resolver.task_type in (None, "", "chief") or resolver.task_id == 0
-
-
-def save_state(model: FERModel, path: Path) -> None:
-    """Writes every variable of `model.state()` to a safetensors file, aside first.
-
-    Raises:
-        NonFiniteLossError: a variable is NaN or infinite; nothing is written.
-        TrainingError: the file cannot be written; what was there before stays.
-    """
-    with written_aside(path, TrainingError) as aside:
-        _write_state(_arrays(model), model, aside)
-
-
-def _arrays(model: FERModel) -> dict[str, np.ndarray]:
-    """The values of `model.state()`. Every worker has to ask for them: the running means are summed over all."""
-    return {name: np.array(variable.numpy(), order="C") for name, variable in model.state().items()}
-
-
-def _write_state(arrays: dict[str, np.ndarray], model: FERModel, path: Path) -> None:
-    for name, values in arrays.items():
-        if not np.isfinite(values).all():
-            raise NonFiniteLossError(f"{name} is no longer finite")
-    write_state(path, arrays, model.config.to_dict())
-
-
-def load_state(model: FERModel, path: Path) -> None:
-    """Fills every variable of `model.state()` from a file of `save_state`.
-
-    Raises:
-        TrainingError: the file is damaged, or is of another model or config.
-    """
-    try:
-        arrays, config = read_state(path)
-    except ZooError as error:
-        raise TrainingError(str(error)) from error
-    remedy = "train into an empty folder, or with the config.json beside it"
-    # Fields that came to the config after the run was written have the values that make no difference.
-    changed = _changed({**type(model.config).paper().to_dict(), **config}, model.config.to_dict()) if config else []
-    if changed:
-        raise TrainingError(f"{path}: is of a run with another {', '.join(changed)}; {remedy}")
-    state = model.state()
-    wrong = sorted(set(arrays) ^ set(state)) or [
-        name for name, variable in state.items() if not _fits(arrays[name], tuple(variable.shape))
-    ]
-    if wrong:
-        raise TrainingError(
-            f"{path}: is of another model or config ({len(wrong)} variables differ, first {wrong[0]}); {remedy}"
-        )
-    for name, variable in state.items():
-        variable.assign(arrays[name].reshape(variable.shape))
-
-
-def _fits(array: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether an array is of a shape; a single number may be stored with an axis."""
-    return array.shape == shape or array.size == 1 and not shape
-
-
-def _changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Fields that two configs do not share or that differ."""
-    return [key for key in {**before, **after} if key not in before or key not in after or before[key] != after[key]]
-
-
-class Checkpoints:
-    """The checkpoints of one run: complete folders `checkpoints/<epoch>-<step>`, the newest two are kept.
-
-    Args:
-        folder: of the run.
-        writes: False for the workers that only read.
-    """
-
-    def __init__(self, folder: Path, writes: bool = True, keep: int = 2) -> None:
-        self.folder = folder / "checkpoints"
-        self.writes = writes
-        self.keep = keep
-
-    def places(self) -> list[tuple[Place, Path]]:
-        """Every complete checkpoint, oldest first."""
-        found = []
-        for path in self.folder.glob("[0-9]*-[0-9]*"):
-            epoch, _, step = path.name.partition("-")
-            if (path / "state.safetensors").is_file() and epoch.isdecimal() and step.isdecimal():
-                found.append((Place(int(epoch), int(step)), path))
-        return sorted(found, key=lambda entry: dataclasses.astuple(entry[0]))
-
-    def save(self, model: FERModel, place: Place) -> None:
-        """Writes a checkpoint aside, renames it, and removes those that are no longer kept.
-
-        Raises:
-            NonFiniteLossError: a variable is NaN or infinite; the checkpoints stay as they are.
-            TrainingError: it cannot be written, as on a full disk; the checkpoints stay as they are.
-        """
-        arrays = _arrays(model)
-        if not self.writes:
-            return
-        target = self.folder / f"{place.epoch:05d}-{place.step:07d}"
-        with folder_written_aside(target, TrainingError) as aside:
-            _write_state(arrays, model, aside / "state.safetensors")
-        for _, path in self.places()[: -self.keep]:
-            shutil.rmtree(path, ignore_errors=True)
-
-    def restore(self, model: FERModel) -> Place:
-        """Loads the newest checkpoint, if there is one, and returns the place it was written at.
-
-        Raises:
-            TrainingError: it is damaged, or of another model or config.
-        """
-        if self.writes:
-            for left_over in (*self.folder.glob(".*.tmp"), *self.folder.glob(".*.old")):
-                shutil.rmtree(left_over, ignore_errors=True)
-        places = self.places()
-        if not places:
-            return Place()
-        place, path = places[-1]
-        load_state(model, path / "state.safetensors")
-        return place
 
 
 class _Interrupt:
@@ -419,7 +296,7 @@ def fit(
                 for tracker in model.trackers.values():
                     tracker.reset_state()
             _notify(callbacks, "on_epoch_begin", epoch)
-            progress = _Progress(epoch, epochs, first, batches.steps_per_epoch, verbose if chief else 0)
+            progress = Progress(epoch, epochs, first, batches.steps_per_epoch, verbose if chief else 0)
             logs = _means(model)
             for step, batch in enumerate(_distributed(batches, epoch, first, strategy), start=first):
                 _notify(callbacks, "on_train_batch_begin", step)
@@ -457,6 +334,7 @@ def fit(
 
 
 def _notify(callbacks: Sequence[keras.callbacks.Callback], event: str, *arguments: Any) -> None:
+    """Calls each in turn; Keras' `CallbackList` calls some from threads, which an interruption leaves behind."""
     for callback in callbacks:
         getattr(callback, event)(*arguments)
 
@@ -548,75 +426,6 @@ def _not_finite(what: str, epoch: int, step: int, checkpoints: Checkpoints) -> N
     )
 
 
-class _Progress:
-    """Shows an epoch on standard output: where it stands and every loss term, within the width of a terminal.
-
-    A terminal shows one block of lines that changes in place; anything else gets a block a minute.
-    """
-
-    def __init__(self, epoch: int, epochs: int, first: int, steps: int, verbose: int) -> None:
-        self._title = f"epoch {epoch + 1}/{epochs}"
-        self._first = first
-        self._steps = steps
-        self._verbose = verbose
-        self._terminal = sys.stdout.isatty()
-        self._started = self._shown = time.monotonic()
-        self._height = 0
-
-    @property
-    def seconds(self) -> float:
-        """Time since the epoch, or its part that this process trains, began."""
-        return time.monotonic() - self._started
-
-    def show(self, step: int, logs: dict[str, float]) -> None:
-        """Tells that a number of steps are done, if it is time for it."""
-        now = time.monotonic()
-        if self._verbose != 1 or now - self._shown < (0.5 if self._terminal else 60.0):
-            return
-        self._shown = now
-        rate = (step - self._first) / max(now - self._started, 1e-9)
-        speed = f"{rate:.1f} steps/s" if rate >= 1 else f"{1 / max(rate, 1e-9):.1f} s/step"
-        left = _clock((self._steps - step) / max(rate, 1e-9))
-        self._print([f"{step / self._steps:4.0%}", f"step {step}/{self._steps}", speed, f"{left} left"], logs)
-
-    def end(self, logs: dict[str, float]) -> None:
-        """Shows the outcome of the epoch."""
-        if self._verbose:
-            terms = {name: value for name, value in logs.items() if name != "seconds"}
-            self._print([_clock(logs["seconds"])], terms)
-
-    def _print(self, facts: list[str], logs: dict[str, float]) -> None:
-        width = max(shutil.get_terminal_size((100, 24)).columns - 1, 20)
-        terms = [
-            f"{name} {value:.4f}" if 1e-3 <= abs(value) < 1e4 or not value else f"{name} {value:.3e}"
-            for name, value in logs.items()
-        ]
-        lines = [*_wrapped([self._title, *facts], width), *_wrapped(terms, width, "  ")]
-        if self._terminal:
-            up = f"\x1b[{self._height}A" if self._height else ""
-            print(up + "".join(f"\x1b[2K{line[:width]}\n" for line in lines), end="\x1b[J", flush=True)
-            self._height = len(lines)
-        else:
-            print("\n".join(lines), flush=True)
-
-
-def _wrapped(parts: Sequence[str], width: int, indent: str = "") -> list[str]:
-    """Lines of whole parts, two spaces between them."""
-    lines: list[str] = []
-    for part in parts:
-        if lines and len(lines[-1]) + 2 + len(part) <= width:
-            lines[-1] += f"  {part}"
-        else:
-            lines.append(indent + part)
-    return lines
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-
-
 def read_history(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
@@ -628,6 +437,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """Writes the file anew, aside first: Keras' `CSVLogger` adds lines, and so repeats an epoch that was cut off."""
     names = list(dict.fromkeys(name for row in history for name in row))
     with written_aside(path, TrainingError) as aside, aside.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
@@ -666,7 +476,7 @@ def write_run(folder: Path, name: str, model: FERModel, **facts: Any) -> None:
         try:
             before = read_json(path)
             check_seal(before, path)
-            changed = _changed(before["config"], content["config"]) + _changed(
+            changed = changed_fields(before["config"], content["config"]) + changed_fields(
                 {"model": before["model"]}, {"model": name}
             )
         except ZooError as error:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from kerasfer import images, synthesis, training
-from kerasfer.data.kinds import joined
+from kerasfer.data.kinds import ExpressionAndFace, LandmarkPairs, joined
+from kerasfer.data.recipe import Recipe, read_faces
 from kerasfer.models import MODELS, model_class
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +72,7 @@ def test_a_share_of_the_faces(monkeypatch, capsys):
     train = app("train")
     config = model_class("edge").Config.tiny()
     every, part = (
-        train.expression_parts(train.parser().parse_args(["--model", "edge", "--images", "400", *more]), config)
+        recipe_parts(train.parser().parse_args(["--model", "edge", "--images", "400", *more]), config)
         for more in ([], ["--train-share", "0.1"])
     )
     paths = [set(table["path"]) for table in (every[0], part[0])]
@@ -80,6 +81,12 @@ def test_a_share_of_the_faces(monkeypatch, capsys):
     for share in ("0", "1", "-2"):
         assert code_of("train", monkeypatch, "--model", "edge", "--train-share", share) == 2
         assert capsys.readouterr().err == "error: --train-share lies between 0 and 1\n"
+
+
+def recipe_parts(options, config):
+    """The faces that the train app learns from and those that it watches, and what it says of them."""
+    recipe = app("train").recipe_of(options, model_class(options.model), config)
+    return recipe.train, recipe.valid, recipe.said
 
 
 def write_parts(root: Path, parts: dict[str, int]) -> None:
@@ -108,7 +115,7 @@ def test_a_folder_of_parts_is_trained_on_train_and_tested_on_test(
     data = ["--dataset", "folder", "--data", str(tmp_path / "set")]
     train = app("train")
     options = train.parser().parse_args(["--model", "edge", *data])
-    learned, seen, said = train.expression_parts(options, model_class("edge").Config.tiny())
+    learned, seen, said = recipe_parts(options, model_class("edge").Config.tiny())
     for table, (part, count) in ((learned, trained), (seen, watched)):
         assert (set(table["split"]), len(table)) == ({part}, count)
     assert not set(learned["path"]) & set(seen["path"])
@@ -128,8 +135,8 @@ def test_which_part_can_be_said(tmp_path, monkeypatch, capsys, run):
     train = app("train")
     for more, count in ((["--split", "all"], 14), (["--split", "test"], 6)):
         options = train.parser().parse_args(["--model", "edge", *data, *more])
-        parts = train.expression_parts(options, model_class("edge").Config.tiny())
-        assert len(parts.train) + len(parts.valid) == count
+        learned, seen, _ = recipe_parts(options, model_class("edge").Config.tiny())
+        assert len(learned) + len(seen) == count
     capsys.readouterr()
     assert code_of("train", monkeypatch, "--model", "edge", *data, "--split", "valid") == 2
     assert capsys.readouterr().err == "error: folder: no valid part to train on; its parts are test, train, or all\n"
@@ -350,15 +357,17 @@ def test_people_of_two_sets_stay_apart():
     """Rendered faces that join others are of another population, and of people with a score of faces each."""
     from kerasfer import datasets, splits
 
-    train = app("train")
-    options = train.parser().parse_args(["--model", "g2fer", "--faces", "synthetic", "--images", "1200"])
-    faces = train.named_table("synthetic", options, model_class("g2fer").Config.tiny(), Path("unused"))
+    config = model_class("g2fer").Config.tiny()
+    faces, said = read_faces("synthetic", None, LandmarkPairs, config, images=1200)
+    assert said == "synthetic: 1200 rendered faces of 60 other people"
     usual = datasets.load("synthetic", count=60, identities=60, size=64)
     assert len(faces) == 1200 and len(set(faces["identity"])) == 60
     first = [table.source.factors[0] for table in (faces, usual)]
     assert first[0].identity == first[1].identity and first[0].seed != first[1].seed
     assert np.abs(faces["pose"][:, 0]).max() > 45
-    few = train.named_table("synthetic", options, model_class("g2fer").Config.tiny(), Path("unused"), people=20)
+    config = model_class("tdgan").Config.tiny().replace(identities=20)
+    recipe = Recipe(usual, faces=[read_faces("synthetic", None, ExpressionAndFace, config, images=1200)[0]])
+    few = recipe.prepare(model_class("tdgan"), config, say=lambda line: None).faces
     assert len(set(few["identity"])) == 20 and len(few) == 20 * 1200 // 50
     both = joined([faces, usual])
     assert len(set(both["identity"])) == 120 and len(splits.top_identities(both, 120)) == len(both)

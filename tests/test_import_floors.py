@@ -39,6 +39,8 @@ FLOORS = {
     "kerasfer.datasets": 2,
     "kerasfer.detection": 2,
     "kerasfer.splits": 3,
+    "kerasfer.checkpoints": 3,
+    "kerasfer.progress": 0,
     "kerasfer.data": 3,
     "kerasfer.lite": 3,
     "kerasfer.zoo": 3,
@@ -57,6 +59,7 @@ FLOORS = {
     "kerasfer.server": 5,
     "kerasfer.api": 5,
     "kerasfer.training": 5,
+    "kerasfer.trainer": 5,
     "kerasfer.__main__": 7,
     "kerasfer.cli": 7,
 }

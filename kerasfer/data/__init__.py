@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kerasfer.data.augment import NO_AUGMENTATION, Augmentation
 from kerasfer.data.kinds import KINDS, Batches, Stream, kind_of
+from kerasfer.data.recipe import Prepared, Recipe
 from kerasfer.data.sampling import class_shares, label_distributions
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "NO_AUGMENTATION",
     "Augmentation",
     "Batches",
+    "Prepared",
+    "Recipe",
     "Stream",
     "class_shares",
     "kind_of",

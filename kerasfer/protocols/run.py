@@ -220,15 +220,6 @@ class Experiment:
         self.say(f"{table.name}: estimating {len(table)} head poses (once; kept in {self.folder / 'poses'})")
         return estimate_poses(table, cache=self.folder / "poses", progress=self._progress(table.name))
 
-    def _landmarked(self, table: FaceTable) -> FaceTable:
-        """The faces that have landmarks: their own, or located ones."""
-        from kerasfer.detection import landmarked
-
-        found = landmarked(table, cache=self.folder / "landmarks", progress=self._progress(table.name))
-        if len(found) < len(table):
-            self.say(f"{table.name}: {len(table) - len(found)} of {len(table)} faces left out, no landmarks were found")
-        return found
-
     def _progress(self, what: str) -> Callable[[int, int], None]:
         def show(done: int, count: int) -> None:
             if done == count or done % 4096 == 0:
@@ -284,7 +275,8 @@ class Experiment:
         write_aside(folder / "fold.json", as_json(content))
         for left in ("checkpoints", "logs"):
             shutil.rmtree(folder / left, ignore_errors=True)
-        (folder / "best.safetensors").unlink(missing_ok=True)
+        for left in ("best.safetensors", "config.json"):
+            (folder / left).unlink(missing_ok=True)
         shown = ", ".join(f"{cell} {value:.4g}" for cell, value in list(measured["cells"].items())[:1])
         self.say(f"{setting.name}, {variant.name}, fold {number}: {shown}")
 
@@ -314,6 +306,7 @@ class Experiment:
             with trained.model.averaged_weights():
                 save_state(trained.model, state)
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            (folder / "config.json").unlink(missing_ok=True)
         return state
 
     def _model(self, config: Any) -> Trained:
@@ -327,21 +320,18 @@ class Experiment:
     def _fit(
         self, trained: Trained, table: FaceTable, folder: Path, seed: int, watchers: list
     ) -> list[dict[str, float]]:
-        from kerasfer import training
-        from kerasfer.data import KINDS
+        from kerasfer import trainer
+        from kerasfer.data import Recipe, kind_of
 
         model = trained.model
-        kind = type(model).batch_kind_of(model.config)
-        tables = [self._posed(table) if kind == "images_with_pose" else table]
-        if kind == "landmark_pairs":
-            tables = [self._landmarked(table)]
-        if kind == "expression_and_face":
-            tables.append(self._named_faces(table, model))
-        size = min(model.config.batch_size, len(tables[0]))
-        faces = tables[1] if len(tables) > 1 else None
-        batches = KINDS[kind](tables[0], model.image_spec, model.label_space, size, faces=faces, seed=seed)
-        trained.compile(total_steps=batches.steps_per_epoch)
-        return training.fit(model, batches, folder, on_epoch_end=watchers, verbose=self.verbose)
+        faces = [self._named_faces(table, model)] if kind_of(model, model.config).people(model.config) else []
+        recipe = Recipe(table, 0, split="all", faces=faces, seed=seed, cache=self.folder)
+        prepared = recipe.prepare(model, model.config, folder, self.say)
+        size = min(model.config.batch_size, len(prepared.table))
+        batches = prepared.batches(model.image_spec, model.label_space, size)
+        trained.compile(batches.steps_per_epoch)
+        run = trainer.train(model, batches, folder, on_epoch_end=watchers, verbose=self.verbose, say=lambda line: None)
+        return run.history
 
     def _named_faces(self, table: FaceTable, model: Any) -> FaceTable:
         """The faces of the people that the model learns to tell apart: the first by name, as in TDGAN."""
