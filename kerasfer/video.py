@@ -10,7 +10,7 @@ beginning, where the scene changes (at most twice a second) and every three seco
 closely: it finds small faces beside large ones then, and the mesh goes on from them for as long as it sees a face
 there. A face that the detector finds is the person whose box it overlaps most, if by three tenths or more and if that
 person was seen within the last second; else it is a new person. Smoothing: each probability is averaged over time, with
-weights that fall by half in `smoothing` seconds.
+weights that fall by half in `smoothing` seconds. Blendshapes, where they are asked for, are not averaged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from kerasfer import images, lite
-from kerasfer.detection import DETECTORS, blazeface, find_detector, head_pose
+from kerasfer.detection import DETECTORS, blazeface, find_detector, head_pose, landmarker
 from kerasfer.detection.blazeface import Candidate
 from kerasfer.detection.mesh import CONFIRMED, PRESENT, fit, follow, follow_from, landmarks_of, region
 from kerasfer.faces import Box, DetectedFace, HeadPose, Prediction
@@ -366,6 +366,7 @@ class FrameResult:
                 pose=face["pose"] and HeadPose(**face["pose"]),
                 score=face["score"],
                 action_units=face["action_units"] and {int(n): value for n, value in face["action_units"].items()},
+                blendshapes=face["blendshapes"],
             )
             faces.append(PersonFace(face["person"], prediction, face["measured"]))
         return cls(entry["frame"], entry["time"], faces, state=entry.get("state"))
@@ -385,6 +386,7 @@ class FrameResult:
                     "measured": face.measured,
                     "pose": None if face.prediction.pose is None else dataclasses.asdict(face.prediction.pose),
                     "action_units": face.prediction.action_units,
+                    "blendshapes": face.prediction.blendshapes,
                 }
                 for face in self.faces
             ],
@@ -412,6 +414,8 @@ class VideoRecognizer:
         action_units: also tell how likely each FACS action unit is; this takes the model itself, not its TFLite file.
         flip: take the mean of what the model says of each face and of its mirror image.
         prior: how frequent the expressions are to count as, as for `kerasfer.recognize`.
+        blendshapes: also score the 52 movements of `kerasfer.detection.blendshapes`, where the mesh follows the face;
+            they are those of each frame, not averaged over time.
 
     Raises:
         VideoError, DetectionError, ValueError: a wrong argument, or a model that cannot be used.
@@ -427,7 +431,9 @@ class VideoRecognizer:
         action_units: bool = False,
         flip: bool = False,
         prior: Prior | None = None,
+        blendshapes: bool = False,
     ) -> None:
+        self._blendshapes = blendshapes
         self._tracker = Tracker(detector, every, minimum_score)
         self._smoother = Smoother(smoothing)
         if isinstance(model, (str, os.PathLike)) and not action_units:
@@ -458,6 +464,8 @@ class VideoRecognizer:
         try:
             searched = stages.run(map(self._searched, stages.run(iter(frames))))
             followed = stages.run(map(self._followed, searched))
+            if self._blendshapes:
+                followed = stages.run(map(self._scored, followed))
             yield from stages.run(map(self._recognized, followed))
         finally:
             stages.stop()
@@ -468,6 +476,19 @@ class VideoRecognizer:
     def _followed(self, searched: tuple[Frame, list[Candidate] | None]) -> _Followed:
         frame, seen = searched
         return _Followed(frame, self._tracker.update(frame, seen), self._tracker.state())
+
+    def _scored(self, followed: _Followed) -> _Followed:
+        """The same with the blendshapes of each face."""
+        image, squares, people = followed.frame.image, followed.state["people"], []
+        for number, face in followed.people:
+            if str(number) in squares:
+                x, y, side, roll = squares[str(number)][:4]
+                points = landmarker.fit_where(image, (np.array([x, y]), side, roll))
+                scores = None if points is None else landmarker.named(landmarker.scores_of(points))
+            else:
+                (scores,) = landmarker.blendshapes(image, [face])
+            people.append((number, dataclasses.replace(face, blendshapes=scores)))
+        return followed._replace(people=people)
 
     def _recognized(self, followed: _Followed) -> FrameResult:
         frame, people = followed.frame, followed.people

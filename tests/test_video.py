@@ -18,9 +18,10 @@ import skimage.data
 
 from kerasfer import recognition, video
 from kerasfer.cli.common import run_app
+from kerasfer.detection import blendshapes
 from kerasfer.detection.blazeface import Candidate
 from kerasfer.expressions import ACTION_UNITS, FERPLUS8
-from kerasfer.faces import Box, ImageSpec
+from kerasfer.faces import BLENDSHAPES, Box, ImageSpec
 from kerasfer.video import (
     Frame,
     FrameResult,
@@ -194,6 +195,23 @@ def test_action_units_of_frames():
     again = FrameResult.from_json(json.loads(json.dumps(result.to_json())))
     assert again.faces[1].prediction.action_units == {1: 0.0, 12: 1.0}
     assert again.faces[1].prediction.expression == "sadness"
+
+
+def test_blendshapes_of_frames():
+    """They stay what they are while the face moves, and are those of a photo of the frame."""
+    results = list(VideoRecognizer(MODEL, blendshapes=True).recognize(iter(FRAMES)))
+    for person in (0, 1):
+        smiles = [result.faces[person].prediction.blendshapes["mouthSmileLeft"] for result in results]
+        assert 0.75 < min(smiles) and max(smiles) - min(smiles) < 0.1 and len(set(smiles)) > 10
+    (photo,) = blendshapes(results[6].image[:, 285:])
+    shown = results[6].faces[1].prediction.blendshapes
+    assert list(shown) == list(photo) and max(abs(shown[name] - photo[name]) for name in photo) < 0.2
+    again = FrameResult.from_json(json.loads(json.dumps(results[6].to_json())))
+    assert again.faces[1].prediction.blendshapes == results[6].faces[1].prediction.blendshapes
+    plain = list(VideoRecognizer(MODEL).recognize(iter(FRAMES[:6])))
+    assert all(face.prediction.blendshapes is None for result in plain for face in result.faces)
+    for one, other in zip(plain, results):
+        assert [face.measured for face in one.faces] == [face.measured for face in other.faces]
 
 
 def test_frames_may_be_flipped():
@@ -404,6 +422,34 @@ def test_app_video(app, clip, tmp_path, capsys):
         "a.jsonl",
         "clip_expressions.mp4",
     ]
+
+
+def test_app_blendshapes_of_videos(app, clip, tmp_path, monkeypatch, capsys):
+    """A run that was stopped and goes on, one of all at once, and a folder's table hold the same 52 columns."""
+    monkeypatch.chdir(tmp_path)
+    asked = [str(clip), "--model", str(MODEL), "--blendshapes"]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        added = []
+
+        def stop(self, rows, entry, add=app.Tables.add):
+            added.append(1)
+            if len(added) == 14:
+                raise KeyboardInterrupt
+            add(self, rows, entry)
+
+        patch.setattr(app.Tables, "add", stop)
+        app.main([*asked, "--csv", "parts.csv"])
+    assert app.main([*asked, "--csv", "parts.csv", "--jsonl", "parts.jsonl"]) == 0
+    assert "going on after 10 frames" in capsys.readouterr().out
+    rows = list(csv.DictReader(Path("parts.csv").open()))
+    assert len(rows) == 46 and list(rows[0])[-52:] == list(BLENDSHAPES)
+    entries = [json.loads(line) for line in Path("parts.jsonl").read_text().splitlines()]
+    shown = [face["blendshapes"] for entry in entries for face in entry["faces"]]
+    assert [float(row["mouthSmileLeft"]) for row in rows] == [face["mouthSmileLeft"] for face in shown]
+    assert app.main([str(ROOT / "kerasfer" / "astronaut.jpg"), *asked, "--csv", "both.csv", "--seconds", "0.2"]) == 0
+    both = [row for row in csv.DictReader(Path("both.csv").open()) if row["path"] == str(clip)]
+    assert len(both) == 10
+    assert [row["jawOpen"] for row in both] == [row["jawOpen"] for row in rows[:10]]
 
 
 def test_app_goes_on_after_a_kill(app, clip, tmp_path, monkeypatch, capsys):

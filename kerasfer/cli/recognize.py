@@ -15,8 +15,9 @@ several videos, or photos beside them, one table holds all.
 In a video, people keep their number over time. The detector looks at every fifth frame (--every), more closely at the
 start, at cuts and every three seconds, and the face mesh follows the faces in between. A face that the detector finds
 is the person whose box it overlaps most, by 0.3 or more, if seen within the last second; else it is somebody new.
-Probabilities are averaged over time, with weights that fall by half in 0.3 s (--smoothing, 0 for none). If the model
-has a TFLite file, that is run. A video that was stopped goes on where it was with the same command.
+Probabilities are averaged over time, with weights that fall by half in 0.3 s (--smoothing, 0 for none); blendshapes are
+those of each frame, and double the time. If the model has a TFLite file, that is run. A video that was stopped goes on
+where it was with the same command.
 
 Exit code 0: all done; 1: some of several photos or videos could not be read, or a video ended early (the rest is done);
 2: nothing could be done.
@@ -90,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "--action-units", action="store_true", help="tell FACS action units too; the model must detect them"
     )
     parser.add_argument(
-        "--blendshapes", action="store_true", help="score 52 movements too, such as jawOpen; of photos, by any model"
+        "--blendshapes", action="store_true", help="score MediaPipe's 52 blendshapes too, such as jawOpen"
     )
     parser.add_argument("--flip", action="store_true", help="the mean of each face's and its mirror image's answers")
     parser.add_argument(
@@ -265,6 +266,7 @@ def _video_recognizer(options: argparse.Namespace) -> VideoRecognizer:
         options.action_units,
         options.flip,
         options.prior,
+        options.blendshapes,
     )
 
 
@@ -276,7 +278,9 @@ def _recognize_video(options: argparse.Namespace, source: str) -> int:
         with open_video(source):
             pass
     journal = _journal(options, source, name, target)
-    tables = Tables(options, columns(["frame", "time", "person"], recognizer.labels, recognizer.units))
+    tables = Tables(
+        options, columns(["frame", "time", "person"], recognizer.labels, recognizer.units, _shapes(options))
+    )
     done = False
     try:
         problem = _one_video(options, source, target, recognizer, journal, tables)
@@ -375,7 +379,7 @@ def _journal(options: argparse.Namespace, source: str, name: str, target: Path |
     if beside is None or _is_live(source):
         return Journal(None, {})
     state = Path(source).stat()
-    asked = ("model", "detector", "every", "smoothing", "minimum_score", "action_units", "flip", "prior")
+    asked = ("model", "detector", "every", "smoothing", "minimum_score", "action_units", "flip", "prior", "blendshapes")
     header = {"kerasfer": __version__, "video": str(Path(source).resolve()), "size": state.st_size}
     header |= {"modified": state.st_mtime_ns, **{name: getattr(options, name) for name in asked}}
     return Journal(beside.with_name(f".{name}{Path(source).suffix}.journal"), header)

@@ -19,7 +19,7 @@ from kerasfer.detection.detectors import Detector, detect
 from kerasfer.detection.graphs import Graph
 from kerasfer.faces import BLENDSHAPES, Box, DetectedFace
 
-__all__ = ["blendshapes", "fit", "scores_of"]
+__all__ = ["blendshapes", "fit", "fit_where", "named", "scores_of"]
 
 SEEN = (
     *(0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78),
@@ -75,7 +75,7 @@ def blendshapes(
         if points is None:
             answers.append(None)
         else:
-            answers.append(dict(zip(BLENDSHAPES, scores_of(points).tolist(), strict=True)))
+            answers.append(named(scores_of(points)))
     return answers
 
 
@@ -93,23 +93,54 @@ def fit(image: np.ndarray, box: Box, roll: float = 0.0, minimum_presence: float 
         no face. The first 468 stand where those of `kerasfer.detection.mesh` do, then come the irises: centre and four
         points around it, first of the person's right eye, then of the left.
     """
-    side = REGION * max(box.width, box.height)
-    scale = side / _SIZE
-    turn = scale * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
-    matrix = np.column_stack([turn, np.array(box.center) - turn @ np.full(2, _SIZE / 2)])
-    pixels = _sampled(image, matrix, _SIZE)
+    matrix = _placed(np.array(box.center), REGION * max(box.width, box.height), roll)
+    return _fitted(_sampled(image, matrix, _SIZE), matrix, minimum_presence)
+
+
+def fit_where(
+    image: np.ndarray, square: tuple[np.ndarray, float, float], minimum_presence: float = PRESENT
+) -> np.ndarray | None:
+    """Fits the points to a face of a video, where the mesh that follows it is.
+
+    MediaPipe looks at videos so: the region is that of points which were found, not the detector's box, which jumps
+    from frame to frame and the scores with it.
+
+    Args:
+        image: uint8 RGB (height, width, 3), a frame.
+        square: as `kerasfer.detection.mesh.region` tells it of the mesh in this frame.
+        minimum_presence: least probability, by the network's own judgement, that it sees a face.
+
+    Returns:
+        As `fit`.
+    """
+    matrix = _placed(*square)
+    return _fitted(images.warp(image, matrix, _SIZE).astype(np.float32), matrix, minimum_presence)
+
+
+def _placed(center: np.ndarray, side: float, roll: float) -> np.ndarray:
+    """(2, 3), from pixels of the network's square to those of the image."""
+    turn = side / _SIZE * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+    return np.column_stack([turn, center - turn @ np.full(2, _SIZE / 2)])
+
+
+def _fitted(pixels: np.ndarray, matrix: np.ndarray, minimum_presence: float) -> np.ndarray | None:
     points, presence = _landmarks().outputs(pixels / np.float32(255))[:2]
     if 1.0 / (1.0 + np.exp(-np.clip(presence[0], -80, 80))) < minimum_presence:
         return None
     points = points.reshape(_POINTS, 3)
     flat = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
-    return np.column_stack([flat, points[:, 2] * scale]).astype(np.float32)
+    return np.column_stack([flat, points[:, 2] * np.hypot(*matrix[:, 0])]).astype(np.float32)
 
 
 def scores_of(points: np.ndarray) -> np.ndarray:
     """The scores, float32 (52,) in [0, 1] in the order of `kerasfer.faces.BLENDSHAPES`, of points (478, 2 or 3)."""
     (scores,) = _scorer().outputs(np.ascontiguousarray(points[list(SEEN), :2], np.float32))
     return np.clip(scores, 0.0, 1.0)
+
+
+def named(scores: np.ndarray) -> dict[str, float]:
+    """Name of each blendshape -> its score, of scores (52,)."""
+    return dict(zip(BLENDSHAPES, scores.tolist(), strict=True))
 
 
 def _glance(image: np.ndarray) -> list[tuple[Box, float]]:
