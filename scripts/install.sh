@@ -98,7 +98,7 @@ END
 wanted=$(echo "$tensorflow,serve,heic$extras" | tr ' ' ',')
 pip install --disable-pip-version-check --no-compile ${tested:+-c scripts/tested.txt} -e ".[$wanted]"
 
-# Of TensorFlow's wheel, a third serves those who compile operators of their own: the headers and the symbols.
+# Of TensorFlow's wheel, two fifths serve those who compile operators of their own: the headers and the symbols.
 "$python" - <<'END'
 import importlib.util
 import shutil
@@ -108,8 +108,9 @@ from pathlib import Path
 folder = Path(importlib.util.find_spec("tensorflow").origin).parent
 shutil.rmtree(folder / "include", ignore_errors=True)
 if shutil.which("strip"):
-    for file in folder.glob("libtensorflow_*.so*"):
-        subprocess.run(["strip", "--strip-unneeded", file], check=False)
+    for file in folder.rglob("*.so*"):
+        if file.stat().st_size > 2**20:
+            subprocess.run(["strip", "--strip-unneeded", file], check=False)
 END
 "$python" -c 'import cv2'
 echo "$stamp$tested$extras" >"$venv/kerasfer-stamp"

@@ -10,14 +10,14 @@
     kerasfer evaluate --protocol tdgan/table3 --data DIR
     kerasfer evaluate --protocol tdgan/table3 --data synthetic    # minutes: shows that it runs
 
-Prints accuracy, the figures of each expression and the confusion matrix. With --transfer it measures what carries over:
-mean recall, accuracy, the worst class and the calibration error on every set that DIR holds, from photos where the set
-has photos, with 95 % intervals. With --disentanglement it measures instead
-what the model's codes give away: who it is and which expression it is, as a linear classifier reads them from the codes
-of synthetic faces, beside chance, and how well the codes cluster (silhouette).
+Prints accuracy, precision, recall and F1 of each class and the confusion matrix. With --transfer it evaluates across
+data sets: mean recall (balanced accuracy), accuracy, the worst class and the calibration error (ECE) on every set that
+DIR holds, from whole photos where the set has photos, from crops where it has those, with 95 % confidence intervals.
+With --disentanglement it measures instead what the model's latent codes give away: identity and expression, as a linear
+probe reads them from the codes of synthetic faces, beside chance, and how well the codes cluster (silhouette).
 
-With --protocol it runs a paper's table: trains each variant on each fold, chooses the epoch on a part of the train
-side, tests once, and prints the paper's figure and ours. Run again, it goes on; with --folds, several runs share the
+With --protocol it runs a paper's table: trains each variant on each fold, chooses the epoch on a validation part of
+the training side, tests once, and prints the paper's figure and ours. Run again, it goes on; with --folds, several runs share the
 work in one folder. Exit code 0: done; 2: bad input; 130: stopped by Ctrl-C, and saved.
 """
 
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "--dataset",
         default="synthetic",
         metavar="NAME",
-        help=f"the faces: {', '.join(datasets.names())} (default: synthetic)",
+        help=f"labelled faces to test on: {', '.join(datasets.names())} (default: synthetic)",
     )
     parser.add_argument(
         "--split",
@@ -67,16 +67,18 @@ def parser() -> argparse.ArgumentParser:
         "--labels",
         default="majority",
         choices=("majority", "votes"),
-        help="what counts as right (default: majority)",
+        help="ground truth: the majority label, or the share of each vote (default: majority)",
     )
     add_labels_of(parser)
-    parser.add_argument("--flip", action="store_true", help="mean over each face and its mirror image")
+    parser.add_argument(
+        "--flip", action="store_true", help="test-time augmentation: average each face with its mirror image"
+    )
     parser.add_argument(
         "--prior",
         type=prior,
         metavar="PRIOR",
-        help="how frequent expressions are to count as: balanced, ferplus, or a JSON object with a share for each "
-        "(default: as in the model's training)",
+        help="class prior to answer for: balanced, ferplus, or a JSON object with a share for each class "
+        "(default: that of the model's training set)",
     )
     parser.add_argument(
         "--against",
@@ -84,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         help="compare with another model, or a .tflite file, on the same faces: McNemar's test, intervals by person",
     )
     parser.add_argument(
-        "--transfer", action="store_true", help="measure every set that --data holds, and rendered faces"
+        "--transfer", action="store_true", help="cross-data-set evaluation: every set in --data, and rendered faces"
     )
     parser.add_argument(
         "--sets",
@@ -95,12 +97,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cache",
         metavar="DIR",
-        help="with --transfer: keep the faces that were aligned in photos here, so that they are found once "
+        help="with --transfer: keep the aligned crops of photos here, so that faces are detected once "
         "(default: nothing is kept)",
     )
-    parser.add_argument("--disentanglement", action="store_true", help="probe the codes instead")
+    parser.add_argument("--disentanglement", action="store_true", help="linear probes of the latent codes instead")
     parser.add_argument(
-        "--tsne", metavar="DIR", help="with --disentanglement: draw the codes in the plane, by expression and by person"
+        "--tsne", metavar="DIR", help="with --disentanglement: t-SNE plots of the codes, by expression and by identity"
     )
     parser.add_argument(
         "--output", metavar="FILE", help="write the figures as JSON; of a protocol, its folder (default: runs/NAME)"
@@ -109,7 +111,9 @@ def parser() -> argparse.ArgumentParser:
     table.add_argument("--list-protocols", action="store_true", help="name every table that can be run")
     table.add_argument("--protocol", metavar="NAME", help="run this table; --data may be the word synthetic")
     table.add_argument("--settings", nargs="+", metavar="NAME", help="only these columns of it (default: all)")
-    table.add_argument("--folds", metavar="N,N", help="only these folds or runs, from 0 (default: all)")
+    table.add_argument(
+        "--folds", metavar="N,N", help="only these cross-validation folds or runs, from 0 (default: all)"
+    )
     table.add_argument(
         "--size",
         choices=("paper", "small", "tiny"),
@@ -128,7 +132,8 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         default=0.1,
         metavar="SHARE",
-        help="share of the train side that the epoch is chosen on; 0: train on all, take the last (default: 0.1)",
+        help="validation share of the training side, on which the epoch is chosen; 0: train on all, take the last epoch "
+        "(default: 0.1)",
     )
     return parser
 

@@ -6,10 +6,10 @@
     kerasfer export --model edge --formats onnx
     kerasfer export --model tdgan --bundle phone/
 
-Of the recogniser it writes saved_model/, model.tflite (float32), model_float16.tflite, model_dynamic.tflite (weights as
-8-bit integers), model_int8.tflite (integers throughout) and parity.json, and if asked for model.onnx; of the generator
-the same with generator_ in front (generator.tflite, generator.onnx). Exit code 0: all done; 1: written, but a figure
-misses its target; 2: nothing was written.
+Of the recogniser it writes saved_model/, model.tflite (float32), model_float16.tflite, model_dynamic.tflite (int8
+weights), model_int8.tflite (int8 weights and activations) and parity.json, and if asked for model.onnx; of the
+generator the same with generator_ in front (generator.tflite, generator.onnx). Exit code 0: all done; 1: written, but a
+figure misses its target; 2: nothing was written.
 
 A bundle is a folder that recognises by itself, photo to expression, with numpy, Pillow and LiteRT: the recogniser
 (int8, or the first of --formats), MediaPipe's detector and face mesh, labels, licences, Python code, and a README with
@@ -45,9 +45,10 @@ def parser() -> argparse.ArgumentParser:
         "--part",
         default="recognizer",
         choices=("recognizer", "generator", "all"),
-        help="what to export: what recognises, what generates faces, or both (default: recognizer)",
+        help="recognizer: the classifier only, without what training needs; generator: of faces; all: both "
+        "(default: recognizer)",
     )
-    parser.add_argument("--output", metavar="DIR", help="where to (default: exported/NAME)")
+    parser.add_argument("--output", metavar="DIR", help="folder to write into (default: exported/NAME)")
     parser.add_argument(
         "--formats",
         nargs="+",
@@ -55,18 +56,20 @@ def parser() -> argparse.ArgumentParser:
         metavar="FORMAT",
         help=f"default: {' '.join(FORMATS)}; of a bundle: int8; also {' '.join(OTHER_FORMATS)}",
     )
-    parser.add_argument(
-        "--opset", type=int, default=17, help="version of ONNX's operators, 13 to 18 (default: %(default)s)"
-    )
+    parser.add_argument("--opset", type=int, default=17, help="ONNX opset, 13 to 18 (default: %(default)s)")
     parser.add_argument("--bundle", metavar="DIR", help="write a bundle for devices there, and nothing else")
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="folder with the data set's folder or zip; int8 is calibrated on 200 of the faces to train on, all "
-        "formats are compared on 500 of those to watch (default: synthetic faces)",
+        help="folder with the data set's folder or zip; int8 quantization is calibrated on 200 of its training crops, "
+        "all formats are compared with Keras on 500 of its validation crops (default: synthetic faces)",
     )
     parser.add_argument(
-        "--dataset", default="ferplus", choices=datasets.names(), metavar="NAME", help="the data set (default: ferplus)"
+        "--dataset",
+        default="ferplus",
+        choices=datasets.names(),
+        metavar="NAME",
+        help="labelled faces in --data (default: ferplus)",
     )
     return parser
 

@@ -7,7 +7,8 @@
     kerasfer recognize camera --seconds 60 --jsonl expressions.jsonl
     kerasfer recognize rtsp://camera.example/live --seconds 60 --csv expressions.csv
 
-Prints each face's box, expression and probabilities. Nothing is written but what is asked for: marked pictures and
+Prints each face's bounding box, expression and class probabilities. Faces that are cut out already (crops) go to
+`kerasfer.recognize_faces` instead. Nothing is written but what is asked for: marked pictures and
 videos (--output), tables (--csv, --json, --jsonl, --parquet). Folders are searched for photos and videos with all below
 them, linked folders too; what is neither is counted. The content of a file, not its name, tells what it is. With
 several videos, or photos beside them, one table holds all.
@@ -76,9 +77,14 @@ def parser() -> argparse.ArgumentParser:
         "stream's address, such as rtsp://..., http://...",
     )
     parser.add_argument(
-        "--model", default=DEFAULT_RECOGNIZER, help="name of a bundled model, or a folder (default: %(default)s)"
+        "--model",
+        default=DEFAULT_RECOGNIZER,
+        metavar="NAME|DIR|FILE",
+        help="bundled model, saved model or .tflite file (default: %(default)s)",
     )
-    parser.add_argument("--detector", help=f"{', '.join(DETECTORS)} (default: mediapipe for photos, quick for videos)")
+    parser.add_argument(
+        "--detector", help=f"face detector: {', '.join(DETECTORS)} (default: mediapipe for photos, quick for videos)"
+    )
     parser.add_argument(
         "--output",
         default="none",
@@ -86,25 +92,39 @@ def parser() -> argparse.ArgumentParser:
         help="write photos and videos with their faces marked into this folder; or one photo to this PNG or JPEG "
         "file, a video to this MP4 (default: none)",
     )
-    parser.add_argument("--minimum-score", type=float, default=0.5, help="least confidence in a face (default: 0.5)")
     parser.add_argument(
-        "--action-units", action="store_true", help="tell FACS action units too; the model must detect them"
+        "--minimum-score",
+        type=float,
+        default=0.5,
+        metavar="SCORE",
+        help="lowest detection confidence of a face, 0 to 1 (default: 0.5)",
     )
     parser.add_argument(
-        "--blendshapes", action="store_true", help="score MediaPipe's 52 blendshapes too, such as jawOpen"
+        "--action-units", action="store_true", help="also detect FACS action units (AUs); needs a model with an AU head"
     )
-    parser.add_argument("--flip", action="store_true", help="the mean of each face's and its mirror image's answers")
+    parser.add_argument(
+        "--blendshapes", action="store_true", help="also score MediaPipe's 52 blendshapes, such as jawOpen"
+    )
+    parser.add_argument(
+        "--flip", action="store_true", help="test-time augmentation: average each face with its mirror image"
+    )
     parser.add_argument(
         "--prior",
         type=prior,
-        help="how frequent expressions are to count as: balanced, ferplus, or a JSON object with a share for each "
-        "(default: as in the model's training)",
+        help="class prior to answer for: balanced, ferplus, or a JSON object with a share for each class "
+        "(default: that of the model's training set)",
     )
     add_options(parser)
     video = parser.add_argument_group("videos and cameras")
-    video.add_argument("--every", type=int, default=5, metavar="N", help="detect in every N-th frame (default: 5)")
     video.add_argument(
-        "--smoothing", type=float, default=0.3, metavar="SECONDS", help="half-life of an answer; 0: none (default: 0.3)"
+        "--every", type=int, default=5, metavar="N", help="detect in every N-th frame, track in between (default: 5)"
+    )
+    video.add_argument(
+        "--smoothing",
+        type=float,
+        default=0.3,
+        metavar="SECONDS",
+        help="temporal smoothing: half-life of the moving average; 0: none (default: 0.3)",
     )
     video.add_argument("--seconds", type=float, help="stop after so many seconds of video (default: at its end)")
     return parser
