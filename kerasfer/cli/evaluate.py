@@ -17,8 +17,8 @@ With --disentanglement it measures instead what the model's latent codes give aw
 probe reads them from the codes of synthetic faces, beside chance, and how well the codes cluster (silhouette).
 
 With --protocol it runs a paper's table: trains each variant on each fold, chooses the epoch on a validation part of
-the training side, tests once, and prints the paper's figure and ours. Run again, it goes on; with --folds, several runs share the
-work in one folder. Exit code 0: done; 2: bad input; 130: stopped by Ctrl-C, and saved.
+the training side, tests once, and prints the paper's figure and ours. Run again, it goes on; with --folds, several runs
+share the work in one folder. Exit code 0: done; 2: bad input; 130: stopped by Ctrl-C, and saved.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         default=0.1,
         metavar="SHARE",
-        help="validation share of the training side, on which the epoch is chosen; 0: train on all, take the last epoch "
-        "(default: 0.1)",
+        help="validation share of the training side, on which the epoch is chosen; 0: train on all, take the last "
+        "epoch (default: 0.1)",
     )
     return parser
 
