@@ -38,18 +38,18 @@ CLASSES: dict[str, str] = {
     "InstanceNormalization": "kerasfer.layers",
     "LandmarkSets": "kerasfer.models.g2fer",
     "LeakyReLU": "kerasfer.models.fesr",
-    "LinearDecision": "kerasfer.models.svm",
+    "LinearDecision": "kerasfer.models.svm_layers",
     "Luma": "kerasfer.backbones.lightcnn",
     "MaxFeatureMap": "kerasfer.backbones.lightcnn",
     "PReLU": "kerasfer.backbones.resnet",
     "Probabilities": "kerasfer.models.recognizer",
-    "RBFDecision": "kerasfer.models.svm",
+    "RBFDecision": "kerasfer.models.svm_layers",
     "Recognizer": "kerasfer.models.recognizer",
     "ResidualBlock": "kerasfer.models.tdgan",
-    "ScaledFeatures": "kerasfer.models.svm",
+    "ScaledFeatures": "kerasfer.models.svm_layers",
     "ShrinkingSum": "kerasfer.backbones.dlib_resnet",
     "TDGAN": "kerasfer.models.tdgan",
-    "VoteLogits": "kerasfer.models.svm",
+    "VoteLogits": "kerasfer.models.svm_layers",
 }
 """Registered class -> the module that holds it, whose import puts the class in the stand-in's place."""
 

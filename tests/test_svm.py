@@ -9,10 +9,8 @@ from sklearn.svm import SVC, LinearSVC
 from kerasfer.expressions import ACTION_UNITS
 from kerasfer.models.svm import (
     ABSENT,
-    RBFDecision,
     SVMError,
     SVMSettings,
-    VoteLogits,
     class_pairs,
     fit_expression_svm,
     fit_scaling,
@@ -20,6 +18,7 @@ from kerasfer.models.svm import (
     pair_scores,
     seek,
 )
+from kerasfer.models.svm_layers import RBFDecision, VoteLogits
 
 QUICK = SVMSettings(trials=0, folds=3)
 

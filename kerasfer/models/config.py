@@ -173,7 +173,7 @@ class ModelConfig:
             most = next((limit for part, limit in _LIMITS.items() if part in field.name), _LARGEST)
             for entry in entries:
                 if isinstance(entry, (int, np.integer)):
-                    self._demand(0 <= entry <= most, f"{field.name} is at least 0 and at most {most}")
+                    self._demand(0 <= int(entry) <= most, f"{field.name} is at least 0 and at most {most}")
                 elif isinstance(entry, (float, np.floating)):
                     self._demand(math.isfinite(entry), f"{field.name} is a finite number")
                 elif isinstance(entry, str):

@@ -54,17 +54,14 @@ from kerasfer.models.recognizer import Recognizer
 from kerasfer.models.svm import (
     ABSENT,
     ExpressionSVM,
-    LinearDecision,
-    RBFDecision,
-    ScaledFeatures,
     SVMError,
     SVMSettings,
     UnitSVMs,
-    VoteLogits,
     class_pairs,
     fit_expression_svm,
     fit_unit_svms,
 )
+from kerasfer.models.svm_layers import LinearDecision, RBFDecision, ScaledFeatures, VoteLogits
 from kerasfer.optimizers import FusedAdam
 
 __all__ = ["DCGANFER", "DCGANFERConfig", "unit_labels"]

@@ -1,4 +1,4 @@
-"""Support vector machines as arrays: fitted by scikit-learn, run by Keras layers.
+"""Support vector machines as arrays: fitted by scikit-learn, run by Keras layers (`kerasfer.models.svm_layers`).
 
 A fitted machine is a handful of arrays, so that it is stored as weights like any other, and goes into a SavedModel or a
 TFLite file with the network whose features it takes. Its decision function is scikit-learn's.
@@ -16,9 +16,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from kerasfer.expressions import ACTION_UNITS
 
@@ -26,18 +24,16 @@ __all__ = [
     "ABSENT",
     "PRESENT",
     "ExpressionSVM",
-    "LinearDecision",
-    "RBFDecision",
     "SVMError",
     "SVMSettings",
     "Scaling",
-    "ScaledFeatures",
     "UnitSVMs",
-    "VoteLogits",
     "class_pairs",
     "fit_expression_svm",
     "fit_scaling",
     "fit_unit_svms",
+    "pair_scores",
+    "pair_sides",
     "seek",
 ]
 
@@ -235,7 +231,7 @@ def class_pairs(classes: int) -> list[tuple[int, int]]:
     return list(itertools.combinations(range(classes), 2))
 
 
-def _sides(classes: int) -> tuple[np.ndarray, np.ndarray]:
+def pair_sides(classes: int) -> tuple[np.ndarray, np.ndarray]:
     """float32 (pairs, K) each: 1 where a class is a pair's first, and where it is its second."""
     first, second = (np.zeros((len(class_pairs(classes)), classes), np.float32) for _ in range(2))
     for number, (i, j) in enumerate(class_pairs(classes)):
@@ -245,7 +241,7 @@ def _sides(classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 def pair_scores(decisions: np.ndarray, classes: int) -> np.ndarray:
     """A score for each class, (n, K): minus its mean hinge loss over its pairs, halved (Allwein et al. 2000)."""
-    first, second = _sides(classes)
+    first, second = pair_sides(classes)
     losses = np.maximum(1 - decisions, 0) @ first + np.maximum(1 + decisions, 0) @ second
     return -losses / (2 * max(classes - 1, 1))
 
@@ -595,134 +591,3 @@ def _linear_machines(x: np.ndarray, shown: np.ndarray, c: float) -> Callable[...
         return weights[:-1], weights[-1]
 
     return solve
-
-
-# -- layers ------------------------------------------------------------------------------------------------------------
-
-
-class _Fitted(keras.layers.Layer):
-    """A layer whose weights are given, not trained; they are float32 whatever the policy."""
-
-    def __init__(self, **kwargs) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
-
-    def given(self, name: str, shape: tuple[int, ...], value: str = "zeros") -> keras.Variable:
-        return self.add_weight(shape, initializer=value, trainable=False, name=name, autocast=False)
-
-
-@keras.saving.register_keras_serializable("kerasfer")
-class ScaledFeatures(_Fitted):
-    """`Scaling` as a layer: features float32 (n, d) to (n, d), or to (n, components)."""
-
-    def __init__(self, components: int = 0, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.components = components
-
-    def build(self, input_shape: tuple) -> None:
-        width = input_shape[-1]
-        self.mean = self.given("mean", (width,))
-        self.scale = self.given("scale", (width,), "ones")
-        self.projection = self.given("projection", (width, self.components)) if self.components else None
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        scaled = (inputs - self.mean) * self.scale
-        return scaled if self.projection is None else tf.matmul(scaled, tf.convert_to_tensor(self.projection))
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return (*input_shape[:-1], self.components or input_shape[-1])
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "components": self.components}
-
-
-@keras.saving.register_keras_serializable("kerasfer")
-class RBFDecision(_Fitted):
-    """Decisions of an RBF machine: scaled features float32 (n, m) to (n, outputs).
-
-    Args:
-        vectors: number of support vectors or landmarks.
-        outputs: number of decisions.
-    """
-
-    def __init__(self, vectors: int, outputs: int, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.count = vectors
-        self.outputs = outputs
-
-    def build(self, input_shape: tuple) -> None:
-        self.vectors = self.given("vectors", (self.count, input_shape[-1]))
-        self.coefficients = self.given("coefficients", (self.count, self.outputs))
-        self.intercepts = self.given("intercepts", (self.outputs,))
-        self.gamma = self.given("gamma", (1,), "ones")
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        vectors = tf.convert_to_tensor(self.vectors)
-        distances = tf.reduce_sum(inputs * inputs, 1, keepdims=True) + tf.reduce_sum(vectors * vectors, 1)[tf.newaxis]
-        distances -= 2.0 * tf.matmul(inputs, vectors, transpose_b=True)
-        kernel = tf.exp(-tf.convert_to_tensor(self.gamma) * tf.nn.relu(distances))
-        # Thousands of large coefficients all but cancel, and what float32 loses on the way grows with what they weigh.
-        # So only the kernel's difference from its mean is weighed one by one.
-        coefficients = tf.convert_to_tensor(self.coefficients)
-        totals = tf.cast(tf.reduce_sum(tf.cast(coefficients, tf.float64), 0), tf.float32)
-        mean = tf.reduce_mean(kernel, 1, keepdims=True)
-        return tf.matmul(kernel - mean, coefficients) + mean * totals + self.intercepts
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return (*input_shape[:-1], self.outputs)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "vectors": self.count, "outputs": self.outputs}
-
-
-@keras.saving.register_keras_serializable("kerasfer")
-class VoteLogits(_Fitted):
-    """`pair_scores` times a slope, plus an offset for each class: decisions float32 (n, pairs) to logits (n, K)."""
-
-    def __init__(self, classes: int, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.classes = classes
-
-    def build(self, input_shape: tuple) -> None:
-        self.slope = self.given("slope", (1,), "ones")
-        self.offsets = self.given("offsets", (self.classes,))
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        first, second = (tf.constant(side) for side in _sides(self.classes))
-        losses = tf.matmul(tf.nn.relu(1.0 - inputs), first) + tf.matmul(tf.nn.relu(1.0 + inputs), second)
-        return losses * (-self.slope / (2.0 * (self.classes - 1))) + self.offsets
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return (*input_shape[:-1], self.classes)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "classes": self.classes}
-
-
-@keras.saving.register_keras_serializable("kerasfer")
-class LinearDecision(_Fitted):
-    """Decisions of linear machines, and Platt's sigmoid of them: features float32 (n, d) to two tensors (n, outputs).
-
-    The weight `learnt` is 1 for the machines that were fitted.
-    """
-
-    def __init__(self, outputs: int, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.outputs = outputs
-
-    def build(self, input_shape: tuple) -> None:
-        self.directions = self.given("directions", (input_shape[-1], self.outputs))
-        self.intercepts = self.given("intercepts", (self.outputs,))
-        self.slopes = self.given("slopes", (self.outputs,), "ones")
-        self.shifts = self.given("shifts", (self.outputs,))
-        self.learnt = self.given("learnt", (self.outputs,))
-
-    def call(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        decisions = tf.matmul(inputs, tf.convert_to_tensor(self.directions)) + self.intercepts
-        return decisions, tf.sigmoid(decisions * self.slopes + self.shifts)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple[tuple, tuple]:
-        shape = (*input_shape[:-1], self.outputs)
-        return shape, shape
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "outputs": self.outputs}

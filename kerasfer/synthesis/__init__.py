@@ -54,7 +54,7 @@ def of(model: Any) -> dict[str, Any]:
             raise ValueError(
                 f"{type(model).__name__} names an unknown control {each!r}; known are {', '.join(CONTROLS)}"
             )
-        control = CONTROLS[each] if isinstance(each, str) else each
+        control: Any = CONTROLS[each] if isinstance(each, str) else each
         found[control.name] = control(model)
     return found
 
