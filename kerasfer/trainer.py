@@ -54,6 +54,7 @@ def train(
     epochs: int | None = None,
     until: int | None = None,
     start_from: Any = (),
+    expressions: Sequence[str] = (),
     replicas: int = 1,
     strategy: tf.distribute.Strategy | None = None,
     minutes: float | None = None,
@@ -68,7 +69,7 @@ def train(
 
         table = kerasfer.datasets.load("folder", "my_faces")
         recipe = kerasfer.data.Recipe(train=table, valid=0.1)
-        run = kerasfer.train("edge", recipe, folder="runs/mine", epochs=30)
+        run = kerasfer.train("edge", recipe, folder="runs/mine", start_from="edge", epochs=20)
         run.history, run.model, run.evaluate(test)
 
     What the model's batches need (head poses, landmarks, the faces of named people) is located first, once. Called
@@ -85,6 +86,8 @@ def train(
         until: stop after this epoch, earlier than the schedule ends.
         start_from: trained models, or their names or folders, or a mapping of names to models, whose networks give the
             first weights, the last first. One with other classes gives all but its head.
+        expressions: the classes to learn, where a model is named. If it starts from one of its own kind, it gets a new
+            head for them, and a schedule for some hundred faces (`ModelConfig.fine_tuning`).
         replicas: devices to share each batch.
         strategy: of `tf.distribute`, in place of replicas; by default what `TF_CONFIG` and replicas ask for.
         minutes: save and return after so long.
@@ -108,7 +111,7 @@ def train(
     """
     strategy = strategy or training.strategy_for(replicas)
     sources = _sources(start_from)
-    Model, config, made = _asked_for(model, [other for _, other in sources], epochs)
+    Model, config, made = _asked_for(model, [other for _, other in sources], epochs, expressions)
     name = _name_of(Model)
     folder = Path(folder or f"runs/{name}")
     if deterministic:
@@ -120,7 +123,7 @@ def train(
     if isinstance(recipe, Batches):
         batches, prepared = recipe, None
     else:
-        if isinstance(model, str):
+        if isinstance(model, str) and not expressions:
             recipe.demand_classes(config.expressions)
         if made is None and recipe.size:
             config = config.replace(image_size=recipe.size)
@@ -223,17 +226,20 @@ def first_config(
 
 
 def _asked_for(
-    model: str | FERModel | ModelConfig, sources: Sequence[FERModel], epochs: int | None
+    model: str | FERModel | ModelConfig, sources: Sequence[FERModel], epochs: int | None, expressions: Sequence[str]
 ) -> tuple[type[FERModel], ModelConfig, FERModel | None]:
     """The class, the config and, if it is there already, the model that are to be trained."""
+    if expressions and not isinstance(model, str):
+        raise training.TrainingError("the model says its classes itself; give expressions where a model is named")
     if isinstance(model, FERModel):
         if epochs is not None and not model.optimizers:
             model.config = model.config.replace(epochs=epochs)
         return type(model), model.config, model
     if isinstance(model, str):
         Model = model_class(model)
-        config = first_config(Model, sources, epochs=epochs)
-        config = config.replace(precision=chosen_precision(config.precision))
+        config = first_config(Model, sources, expressions=expressions, epochs=epochs)
+        given = {"expressions": tuple(expressions)} if expressions else {}
+        config = config.replace(precision=chosen_precision(config.precision), **given)
     else:
         Model, config = _class_of(model), model
     return Model, config if epochs is None else config.replace(epochs=epochs), None

@@ -133,7 +133,7 @@ class Recipe:
             classes = ",".join(table.label_space.labels)
             raise DatasetError(
                 f"{table.name}: {counted}: no classes of the model, which has {', '.join(expressions)}; name those "
-                f"to learn: --set expressions={classes} (in Python create(..., expressions=(...)))"
+                f"to learn: --set expressions={classes} (in Python kerasfer.train(..., expressions=(...)))"
             )
 
     def prepare(self, model: Any, config: Any, folder: str | os.PathLike[str] = ".", say: Say = print) -> Prepared:
