@@ -395,7 +395,7 @@ class CollapseCheck:
     def __call__(self, end: EpochEnd) -> dict[str, float]:
         from kerasfer.evaluation.collapse import collapse
 
-        made = end.model.generate(self.count, seed=0)
+        made = synthesis.FromNoise(end.model).generate(self.count, seed=0)
         found = collapse(made, self.faces)
         rows = [made[:12], self.faces[found.nearest[:12]]]
         pixels = end.model.image_spec.unscale(np.concatenate([np.concatenate(list(row), 1) for row in rows], 0))

@@ -15,7 +15,7 @@ from tiny_training import noise_table, state_arrays
 from toy_model import Toy, ToyConfig
 
 import kerasfer
-from kerasfer import synthesis, training, zoo
+from kerasfer import synthesis, zoo
 from kerasfer.data import kind_of
 from kerasfer.models import MODELS, model_class
 from kerasfer.models.base import Deviation, FERModel, ModelConfig, deviations, ours
@@ -349,11 +349,17 @@ class Sixth(FERModel):
 '''
 
 RECIPE = '''
-"""python -m sixth_zoo.recipe: seconds on any machine."""
+"""Contrast-FER on a table of faces: seconds on any machine."""
 
+import kerasfer
+from kerasfer.data import Recipe
 from sixth_zoo.paper import SixthConfig
 
 CONFIG = SixthConfig.tiny().replace(learning_rate=1e-3, steadiness=0.5)
+
+
+def run(table, folder):
+    return kerasfer.train(CONFIG, Recipe(train=table, valid=0, seed=1), folder=folder, verbose=0, say=lambda line: None)
 '''
 
 
@@ -366,27 +372,26 @@ def sixth(tmp_path, monkeypatch):
         (package / f"{name}.py").write_text(textwrap.dedent(text))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(MODELS, "sixth", ("sixth_zoo.paper", "Sixth"))
-    yield importlib.import_module("sixth_zoo.recipe").CONFIG
+    yield importlib.import_module("sixth_zoo.recipe")
     for name in [name for name in sys.modules if name.partition(".")[0] == "sixth_zoo"]:
         del sys.modules[name]
 
 
 def test_a_sixth_paper_trains_recognizes_and_draws(sixth, tmp_path):
-    model = model_class("sixth")(sixth)
     table = noise_table(8, size=20)
-    Kind = kind_of(model, sixth)
-    batches = Kind(table, model.image_spec, model.label_space, sixth.batch_size, seed=1)
-    batch = next(iter(batches.epoch(0)))
-    assert set(batch) == {"image", "label", "contrast"} == set(Kind.keys)
-    before = state_arrays(model)
-    preview = training.Preview(batch)
-    history = training.fit(model, batches, tmp_path / "run", on_epoch_end=[preview], verbose=0)
-    assert int(model.step) == 2 and history[-1]["expression"] > 0 and history[-1]["content"] > 0
+    before = state_arrays(model_class("sixth")(sixth.CONFIG))
+    run = sixth.run(table, tmp_path / "run")
+    model = run.model
+    assert int(model.step) == 2 and run.history[-1]["expression"] > 0 and run.history[-1]["content"] > 0
     after = state_arrays(model)
     for network in ("encoder", "classifier", "painter"):
         names = [name for name in before if name.startswith(f"network/{network}/")]
         assert names and any((before[name] != after[name]).any() for name in names)
 
+    Kind = kind_of(model, model.config)
+    batches = Kind(table, model.image_spec, model.label_space, 4, seed=1)
+    batch = next(iter(batches.epoch(0)))
+    assert set(batch) == {"image", "label", "contrast"} == set(Kind.keys)
     faces = batch["image"].numpy()
     recognizer = model.recognizer()
     assert isinstance(recognizer, Recognizer)
