@@ -5,7 +5,8 @@ experiment may see of it: a part to train on, a part of the train side to select
 given out once.
 
 Everything here depends on the table and the seed alone. Order is taken from SHA-256 of the seed and a name, and sums
-are of whole numbers, so that every machine and every version of every library makes the same splits.
+are of whole numbers, so that every machine and every version of every library makes the same splits. scikit-learn's
+`StratifiedGroupKFold` and `train_test_split` would make others, and all figures so far would be of other faces.
 """
 
 from __future__ import annotations

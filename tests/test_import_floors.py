@@ -170,6 +170,25 @@ def test_no_module_imports_a_higher_floor():
     assert not wrong, "\n".join(sorted(wrong))
 
 
+def test_the_table_of_contributors_is_the_list():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = {}
+    for floor, names in re.findall(r"^\| (\d) \| (.+) \|$", text, re.MULTILINE):
+        for name in re.findall(r"`(\w+)`", names):
+            table["kerasfer" if name == "kerasfer" else f"kerasfer.{name}"] = int(floor)
+    assert {name: floor for name, floor in table.items() if name in FLOORS} == FLOORS
+    assert set(table) - set(FLOORS) == {"kerasfer.apps"}
+
+
+def test_private_names_of_keras_sit_in_one_file():
+    """They change without notice; `kerasfer.optimizers` alone takes the risk."""
+    private = re.compile(
+        r"keras\.src|keras\._|_get_variable_index|_momentums|_velocities|_model_variables_moving_average"
+    )
+    found = {name for name, path in MODULES.items() if private.search(path.read_text(encoding="utf-8"))}
+    assert found == {"kerasfer.optimizers"}
+
+
 def test_imports_go_in_no_circle():
     graph = {module: {target for target in imports(module) if target in MODULES} - {module} for module in MODULES}
     assert not circle(graph), " -> ".join(circle(graph))
