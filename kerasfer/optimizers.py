@@ -1,4 +1,7 @@
-"""Optimizers that step in one pass over memory, and whose running averages of the weights warm up."""
+"""Optimizers that step in one pass over memory, and whose running averages of the weights warm up.
+
+What Keras keeps private is used here and nowhere else.
+"""
 
 from __future__ import annotations
 
