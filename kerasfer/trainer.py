@@ -120,8 +120,9 @@ def train(
     facts: dict[str, Any] = {}
     watchers: list[Callable[[training.EpochEnd], dict[str, float] | None]] = []
     said, learnt = "", None
+    prepared = None
     if isinstance(recipe, Batches):
-        batches, prepared = recipe, None
+        batches = recipe
     else:
         if isinstance(model, str) and not expressions:
             recipe.demand_classes(config.expressions)
@@ -129,6 +130,7 @@ def train(
             config = config.replace(image_size=recipe.size)
         prepared = _taught(recipe, folder, verbose == 1, quiet).prepare(Model, config, folder, quiet)
         said, learnt = prepared.said, prepared.train
+        facts = _of_recipe(recipe)
         if made is None and not config.training_prior:
             config = config.replace(training_prior=prepared.prior(config.expressions))
     if made is None:
@@ -136,7 +138,7 @@ def train(
             made = Model(config)
     if prepared is not None:
         batches = prepared.batches(made.image_spec, made.label_space, config.batch_size)
-        facts = _facts(recipe, prepared.facts(batches))
+        facts = _merged(prepared.facts(batches), facts)
         if not prepared.kind.labelled:
             watchers.append(_collapse_check(prepared.train, made))
         elif prepared.valid is not None:
@@ -147,11 +149,10 @@ def train(
         if not training.Checkpoints(folder).places():
             said += _start(made, sources)
         sources.clear()
-    if getattr(config, "synthetic_teachers", ()) and getattr(made, "_teachers_say", None) is None:
+    teachers = getattr(config, "synthetic_teachers", ())
+    if teachers and getattr(made, "_teachers_say", None) is None:
         with strategy.scope():
-            made.learn_from(
-                [zoo.load(name, precision=config.precision, recognizer_only=True) for name in config.synthetic_teachers]
-            )
+            made.learn_from([zoo.load(name, precision=config.precision, recognizer_only=True) for name in teachers])
     if training.is_chief(strategy):
         training.write_run(folder, name, made, **_merged(facts, notes or {}))
         _tell(made, learnt, said, batches, folder, quiet)
@@ -272,7 +273,7 @@ def _sources(start_from: Any) -> list[tuple[str, FERModel]]:
 
 def _finish(model: FERModel) -> None:
     """Leaves a model with its averaged weights, as it will be loaded; a training that goes on reads its own."""
-    variables = [variable for network in model.networks.values() for variable in network.variables]
+    variables = [variable for network in model.networks.values() for variable in network.trainable_variables]
     with model.averaged_weights():
         averaged = [variable.numpy() for variable in variables]
     for variable, value in zip(variables, averaged):
@@ -303,12 +304,12 @@ def _taught(recipe: Recipe, folder: Path, shown: bool, say: Say) -> Recipe:
     return dataclasses.replace(divided, train=table, teachers=())
 
 
-def _facts(recipe: Recipe, facts: dict[str, Any]) -> dict[str, Any]:
-    """What config.json says of the faces, with what the recipe alone knows."""
+def _of_recipe(recipe: Recipe) -> dict[str, Any]:
+    """What config.json says of the faces that the recipe knows before it is divided."""
     more: dict[str, Any] = {"hold_out": recipe.held_out}
     if recipe.teachers:
         more |= {"teachers": [_named(teacher) for teacher in recipe.teachers], "teacher_share": recipe.teacher_share}
-    return _merged(facts, {"dataset": more})
+    return {"dataset": more}
 
 
 def _merged(facts: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:

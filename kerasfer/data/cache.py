@@ -110,7 +110,7 @@ def _on_disk(table: FaceTable, spec: ImageSpec, folder: Path) -> tuple[np.ndarra
     return np.load(pixels_path, mmap_mode="r"), np.load(frames_path, mmap_mode="r")
 
 
-def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
     """A new file as an array. Its room on the disk is taken first: in an array there is no way to say it is full."""
     array = np.lib.format.open_memmap(path, "w+", dtype, shape)
     with path.open("r+b") as file:

@@ -172,7 +172,8 @@ class Recipe:
 
     def _further(self, kind: type[Batches], train: FaceTable, config: Any, say: Say) -> list[FaceTable]:
         """The tables beside the one with expressions that a kind of batch draws from."""
-        faces, people = list(self.faces), kind.people(config)
+        faces = [self.faces] if isinstance(self.faces, FaceTable) else list(self.faces)
+        people = kind.people(config)
         names = ", ".join(table.name for table in faces)
         if kind.further is not None and len(faces) > kind.further:
             if kind.further:
