@@ -63,6 +63,12 @@ _STREAMS = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tc
 _PROTOCOLS = "crypto,data,hls,http,httpproxy,https,rtmp,rtmps,rtmpt,rtp,rtsp,rtsps,srt,srtp,tcp,tls,udp"
 """What a stream may be made of: no files of this machine."""
 
+_TAIL = 1 << 18
+"""Bytes at a file's end in which its last packet or page is looked for."""
+
+_COVER = 0x400
+"""FFmpeg's mark of a picture that goes with a recording (AV_DISPOSITION_ATTACHED_PIC)."""
+
 _TICKS = 60_000
 """Steps of a second in which times are written: all usual rates are whole numbers of them."""
 
@@ -281,7 +287,7 @@ def _video_stream(container: Any, name: str) -> Any:
     """The stream of moving pictures: no cover of an album, and of several the one that players show."""
     shown = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not shown:
-        kinds = sorted({stream.type for stream in container.streams})
+        kinds = sorted({"a cover" if stream.type == "video" else stream.type for stream in container.streams})
         if not kinds:
             raise VideoError(f"{name}: holds no pictures; get it again")
         raise VideoError(f"{name}: holds no moving pictures, only {' and '.join(kinds)}; name a video")
@@ -296,7 +302,7 @@ def _video_stream(container: Any, name: str) -> Any:
 
 
 def _is_cover(stream: Any) -> bool:
-    return "attached_pic" in str(getattr(stream, "disposition", "")).lower()
+    return bool(int(getattr(stream, "disposition", 0)) & _COVER)
 
 
 def _rate_of(stream: Any) -> float | None:
@@ -390,7 +396,17 @@ def _ends_beyond(file: BinaryIO, size: int, names: list[str]) -> bool:
         return _boxes_end(file, size) > size
     if "matroska" in names:
         return _elements_end(file, size) > size
-    return "flv" in names and not _ends_with_a_tag(file, size)
+    if "asf" in names:
+        return _objects_end(file, size) > size
+    if "flv" in names:
+        return not _ends_with_a_tag(file, size)
+    if "ogg" in names:
+        return not _ends_with_a_last_page(file, size)
+    if "mpegts" in names:
+        return _packets_rest(file, size) > 0
+    if "mpeg" in names:
+        return _packs_end(file, size) > size
+    return "gif" in names and not _ends_with_a_trailer(file, size)
 
 
 def _chunks_end(file: BinaryIO, size: int) -> int:
@@ -449,6 +465,90 @@ def _ends_with_a_tag(file: BinaryIO, size: int) -> bool:
     length = int.from_bytes(file.read(4), "big")
     file.seek(max(size - 4 - length, 0))
     return 11 + int.from_bytes(file.read(4)[1:], "big") == length
+
+
+def _objects_end(file: BinaryIO, size: int) -> int:
+    """Where the last object of an ASF or WMV file ends."""
+    end = 0
+    while end + 24 <= size:
+        file.seek(end + 16)
+        length = int.from_bytes(file.read(8), "little")
+        if length < 24:
+            break
+        end += length
+    return end
+
+
+def _ends_with_a_last_page(file: BinaryIO, size: int) -> bool:
+    """Whether an Ogg file ends with a whole page that says that it is its stream's last."""
+    tail = _tail(file, size)
+    page = tail.rfind(b"OggS")
+    head = tail[page:]
+    if page < 0 or len(head) < 27 or len(head) < 27 + head[26]:
+        return False
+    is_last = bool(head[5] & 4)
+    return is_last and len(head) >= 27 + head[26] + sum(head[27 : 27 + head[26]])
+
+
+def _packets_rest(file: BinaryIO, size: int) -> int:
+    """Bytes of a last packet that is not whole in an MPEG transport stream; 0 if where packets lie cannot be told."""
+    file.seek(0)
+    head = file.read(1024)
+    for mark, length in ((0, 188), (4, 192), (0, 204)):
+        if set(head[mark::length]) == {0x47}:
+            return size % length
+    return 0
+
+
+def _packs_end(file: BinaryIO, size: int) -> int:
+    """Where the last packet of an MPEG program stream ends; 0 if the tail does not tell."""
+    tail = _tail(file, size)
+    first = size - len(tail)
+    start = tail.find(b"\0\0\1\xba")
+    while start >= 0:
+        place = start
+        while place + 6 <= len(tail) and tail[place : place + 3] == b"\0\0\1" and tail[place + 3] >= 0xB9:
+            if tail[place + 3] == 0xB9:
+                return first + place + 4
+            if tail[place + 3] == 0xBA:
+                is_second = tail[place + 4] >> 6 == 1
+                place += 14 + (tail[place + 13] & 7 if len(tail) > place + 13 else 0) if is_second else 12
+            else:
+                place += 6 + int.from_bytes(tail[place + 4 : place + 6], "big")
+        if place + 6 > len(tail):
+            return first + place
+        start = tail.find(b"\0\0\1\xba", start + 4)
+    return 0
+
+
+def _ends_with_a_trailer(file: BinaryIO, size: int) -> bool:
+    """Whether the blocks of a GIF file end with its trailer, whatever follows."""
+    file.seek(10)
+    flags = file.read(3)[0]
+    place = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    while place < size:
+        file.seek(place)
+        kind, head = file.read(1), file.read(9)
+        if kind == b";":
+            return True
+        if kind == b"!":
+            place += 2
+        elif kind == b"," and len(head) == 9:
+            place += 11 + (3 << (head[8] & 7) + 1 if head[8] & 0x80 else 0)
+        else:
+            return False
+        length = 1
+        while length:
+            file.seek(place)
+            length = (file.read(1) or b"\0")[0]
+            place += 1 + length
+    return False
+
+
+def _tail(file: BinaryIO, size: int) -> bytes:
+    """The last bytes of a file, more than its packets and pages are long."""
+    file.seek(max(size - _TAIL, 0))
+    return file.read()
 
 
 def _coded_length(head: bytes) -> int:

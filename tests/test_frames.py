@@ -187,6 +187,43 @@ def test_the_beginning_of_a_video(name, share, tmp_path):
     assert f"ends after {len(found)}" in video.problem and "frames, as if cut off; get it again" in video.problem
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec", "container"),
+    [
+        (".ts", "mpeg2video", "mpegts"),
+        (".m2ts", "mpeg2video", "mpegts"),
+        (".mpg", "mpeg2video", "mpeg"),
+        (".wmv", "wmv2", "asf"),
+        (".ogv", "libtheora", "ogg"),
+        (".gif", "gif", "gif"),
+    ],
+)
+def test_the_beginning_of_what_has_no_index(suffix, codec, container, tmp_path):
+    """Where packets, pages or blocks say how long they are, half of one tells that more was there."""
+    if codec not in av.codecs_available:
+        pytest.skip(f"no encoder {codec} here")
+    path = tmp_path / f"a{suffix}"
+    options = {"mpegts_m2ts_mode": "1"} if suffix == ".m2ts" else {}
+    with av.open(str(path), "w", format=container, container_options=options) as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.height, stream.width = 64, 96
+        stream.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
+        for number in range(40):
+            frame = av.VideoFrame.from_ndarray(np.roll(UPRIGHT, 4 * number, 0), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            output.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
+        output.mux(stream.encode(None))
+    whole, video = read(path)
+    assert video.problem is None and len(whole) == 40
+    content = path.read_bytes()
+    for share in (0.31, 0.52, 0.83, 0.97):
+        length = int(len(content) * share)
+        length += length % 4 == 0  # no packet of a stream ends there
+        (tmp_path / f"cut{suffix}").write_bytes(content[:length])
+        found, video = read(tmp_path / f"cut{suffix}")
+        assert f"ends after {len(found)}" in video.problem and "as if cut off; get it again" in video.problem
+
+
 def test_damaged_pictures_are_counted_and_the_rest_is_read(tmp_path):
     path = written(tmp_path / "a.avi", codec="mjpeg")
     content = path.read_bytes()
@@ -262,6 +299,26 @@ def test_what_is_no_video(tmp_path):
             open_video(tmp_path / name)
     with pytest.raises(VideoError, match="path of the video is empty"):
         open_video("")
+
+
+def test_a_song_with_a_cover_is_no_video(tmp_path):
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as output:
+        noise = output.add_stream("aac", rate=48000)
+        cover = output.add_stream("mjpeg", rate=1)
+        cover.height, cover.width, cover.pix_fmt = 64, 96, "yuvj420p"
+        try:
+            cover.disposition = av.stream.Disposition.attached_pic
+        except AttributeError:
+            pytest.skip("this PyAV cannot write covers")
+        output.mux(cover.encode(av.VideoFrame.from_ndarray(UPRIGHT, format="rgb24")))
+        output.mux(cover.encode(None))
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        silence.sample_rate = 48000
+        output.mux(noise.encode(silence))
+        output.mux(noise.encode(None))
+    with pytest.raises(VideoError, match="song.mp4: holds no moving pictures, only a cover and audio; name a video"):
+        open_video(path)
 
 
 def test_a_video_without_pictures(tmp_path):

@@ -300,6 +300,16 @@ def test_calibrated_normalisation_changes_nothing_in_training():
         np.testing.assert_array_equal(weight, value)
 
 
+def test_a_short_training_leaves_its_own_statistics():
+    """After 40 steps the network normalises by what it saw in them, not by what it began with."""
+    model = small_network(normalized=True)
+    faces = smooth_faces(32, 48)[..., :1]
+    apart = np.abs(model(faces) - model(faces, training=True)).max()
+    for _ in range(40):
+        trained = model(faces, training=True)
+    assert np.abs(model(faces) - trained).max() < 0.2 * apart
+
+
 def test_normalisation_folded_into_the_convolutions():
     model = small_network(True)
     faces = smooth_faces(8, 48)[..., :1]
