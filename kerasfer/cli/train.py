@@ -243,6 +243,8 @@ def recipe_of(options: argparse.Namespace, Model: Any, config: Any) -> Any:
     from kerasfer.data.recipe import read_faces, read_parts
 
     name, kind = options.dataset, kind_of(Model, config)
+    if kind.further == 1 and len(options.faces) > 1:
+        raise ValueError(f"--faces: {options.model} takes the people of one set, got {', '.join(options.faces)}")
     voted = config.expressions if options.labels == "votes" else None
     parts = read_parts(
         name,
@@ -256,8 +258,6 @@ def recipe_of(options: argparse.Namespace, Model: Any, config: Any) -> Any:
         **own_options(name, options.labels_of, voted),
     )
     others = [other for other in options.faces if other != name]
-    if kind.further == 1 and len(options.faces) > 1:
-        raise ValueError(f"--faces: {options.model} takes the people of one set, got {', '.join(options.faces)}")
     if others and kind.further == 0:
         say(f"--faces {' '.join(others)}: not used, as {options.model} learns from one set so")
         others = []
