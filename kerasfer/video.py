@@ -20,7 +20,7 @@ import dataclasses
 import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -458,7 +458,7 @@ class VideoRecognizer:
             for face in frame.faces:
                 self._smoother.update(face.person, frame.time, face.measured)
 
-    def recognize(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
+    def recognize(self, frames: Iterable[Frame]) -> Generator[FrameResult, None, None]:
         """The results of frames one after the other; reading, finding, following and recognising go on side by side."""
         stages = _Stages()
         try:

@@ -55,6 +55,32 @@ def test_doors_are_thin(name):
     assert len((ROOT / "apps" / f"{name}.py").read_text().splitlines()) < 15
 
 
+@pytest.mark.parametrize("name", ["evaluate", "export"])
+def test_a_model_of_identities_gets_one_line(name, tmp_path):
+    done = kerasfer(name, "--model", "dlib_resnet", cwd=tmp_path)
+    assert done.returncode == 2 and not done.stdout and list(tmp_path.iterdir()) == []
+    assert re.fullmatch(r"error: dlib_resnet: recognises no expressions, .*; name another\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "recognize",
+            ["crops", "bounding box", "class prior", "test-time augmentation", "(AUs)", "temporal smoothing"],
+        ),
+        (
+            "evaluate",
+            ["crops", "balanced accuracy", "ground truth", "confidence intervals", "linear probe", "class prior"],
+        ),
+        ("export", ["classifier only", "int8 quantization", "opset", "crops"]),
+    ],
+)
+def test_the_fields_words_are_in_the_help(name, words):
+    shown = " ".join(kerasfer(name, "--help").stdout.split())
+    assert [word for word in words if word not in shown] == []
+
+
 def test_an_unknown_command_gets_one_line():
     done = kerasfer("recognise")
     assert done.returncode == 2 and not done.stdout

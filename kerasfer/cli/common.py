@@ -15,12 +15,25 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from kerasfer.files import printable
 from kerasfer.interpreter import silent_stderr
 
-__all__ = ["Terminated", "add_labels_of", "locate", "own_options", "prior", "run_app", "say", "undisturbed"]
+if TYPE_CHECKING:
+    from kerasfer.models.base import FERModel
+
+__all__ = [
+    "Terminated",
+    "add_labels_of",
+    "load_recognizer",
+    "locate",
+    "own_options",
+    "prior",
+    "run_app",
+    "say",
+    "undisturbed",
+]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -102,6 +115,21 @@ def undisturbed() -> Iterator[None]:
 def say(text: str, file: TextIO | None = None) -> None:
     """Prints a line that may have names of files in it; a terminal gets nothing in them to obey."""
     print(printable(text), file=file or sys.stdout, flush=True)
+
+
+def load_recognizer(source: str) -> FERModel:
+    """A trained model that recognises expressions, as `kerasfer.load` finds it.
+
+    Raises:
+        ValueError: it cannot be loaded, or is one that tells people apart.
+    """
+    from kerasfer import zoo
+    from kerasfer.models.base import FERModel
+
+    model = zoo.load(source)
+    if not isinstance(model, FERModel):
+        raise ValueError(f"{source}: recognises no expressions, it tells people apart (kerasfer.verify); name another")
+    return model
 
 
 def locate(name: str, data: str | None) -> Path | None:

@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not Path(options.root).exists():
         raise ValueError(f"{options.root}: no such folder or zip file")
     reading = own_options(options.name, options.labels_of)
-    report = datasets.check(options.name, locate(options.name, options.root), **reading)
+    root = locate(options.name, options.root) or Path(options.root)
+    report = datasets.check(options.name, root, **reading)
     for line in str(report).split("\n"):
         say(line)
     if options.sheet and options.sheet != "none" and len(report.table):

@@ -33,7 +33,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from kerasfer import datasets
-from kerasfer.cli.common import add_labels_of, locate, own_options, prior, say
+from kerasfer.cli.common import add_labels_of, load_recognizer, locate, own_options, prior, say
 from kerasfer.files import write_aside
 from kerasfer.models import DEFAULT_RECOGNIZER
 
@@ -200,12 +200,12 @@ def _compared(options: argparse.Namespace, model: Any, table: Any) -> Any:
     faces = table.select(true >= 0)
     if not len(faces):
         raise ValueError(f"{options.against}: no face has an expression that both models know")
-    answers = []
-    for each in (model, other):
-        probabilities = predict(each, faces, flip=options.flip, progress=_progress(), prior=options.prior)
-        kept = [each.label_space.find(label) for label in shared.labels]
-        answers.append(np.asarray(probabilities)[:, kept].argmax(1))
-    return paired_test(true[true >= 0], *answers, people_of(faces)[0])
+
+    def answers(of: Any) -> np.ndarray:
+        probabilities = predict(of, faces, flip=options.flip, progress=_progress(), prior=options.prior)
+        return np.asarray(probabilities)[:, [of.label_space.find(label) for label in shared.labels]].argmax(1)
+
+    return paired_test(true[true >= 0], answers(model), answers(other), people_of(faces)[0])
 
 
 def _transfer(options: argparse.Namespace) -> int:
@@ -245,9 +245,7 @@ def _named(source: str) -> tuple[Any, str]:
 
 
 def _loaded(source: str) -> tuple[Any, str]:
-    from kerasfer import zoo
-
-    return zoo.load(source), source
+    return load_recognizer(source), source
 
 
 def _lite(path: str) -> tuple[Any, str]:

@@ -24,7 +24,7 @@ import tempfile
 from pathlib import Path
 
 from kerasfer import datasets
-from kerasfer.cli.common import locate, say
+from kerasfer.cli.common import load_recognizer, locate, say
 from kerasfer.datasets.base import FaceTable
 from kerasfer.models import DEFAULT_RECOGNIZER
 
@@ -87,9 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.bundle is not None:
         return _bundle(options, calibration, parity)
 
-    from kerasfer import export, zoo
+    from kerasfer import export
 
-    model = zoo.load(options.model)
+    model = load_recognizer(options.model)
     options.formats = options.formats or FORMATS
     folder = Path(options.output or Path("exported") / Path(options.model).resolve().name)
     parts = {"recognizer": export.export, "generator": export.export_generator}
@@ -122,10 +122,10 @@ def _bundle(options: argparse.Namespace, calibration: FaceTable | None, parity: 
     elif file.is_file():
         written = write_bundle(file, options.bundle)
     else:
-        from kerasfer import export, zoo
+        from kerasfer.export import export
 
         with tempfile.TemporaryDirectory() as folder:
-            report = export(zoo.load(options.model), folder, [storage], calibration, parity, progress=_say)
+            report = export(load_recognizer(options.model), folder, [storage], calibration, parity, progress=_say)
             print(report.table())
             good = report.good
             written = write_bundle(report.files[storage], options.bundle)

@@ -145,12 +145,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _sources(options: argparse.Namespace) -> tuple[list[str], list[str]]:
     """The photos, and the videos, cameras and streams, that the command line means."""
-    photos, videos, live = [], [], []
+    photos: list[str] = []
+    videos: list[str] = []
+    live = []
     for source in options.photos:
         if _is_live(source):
             live.append(source)
             continue
-        for found in map(os.fsdecode, find_photos(source)):
+        named: list[Any] = find_photos(source)
+        for found in map(os.fsdecode, named):
             (videos if folders.kind_of(found) == "video" else photos).append(found)
     sources = [source for source in photos + videos if not _is_marked(source, options.output)] or photos + videos
     if live and options.seconds is None and len(live + sources) > 1:
