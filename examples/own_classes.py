@@ -11,8 +11,8 @@ itself; and tests both on all other faces of that part.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -26,11 +26,10 @@ from kerasfer.datasets.base import FaceTable  # noqa: E402
 CLASSES = {"happiness": "happy", "sadness": "sad"}
 """What an expression is called here; every other one is "other"."""
 
-SCHEDULE = ("--set", "epochs=20", "--set", "batch_size=32")
-TRAININGS = {
-    "a new head on edge": ("--start-from", "edge", *SCHEDULE),
-    "without": ("--model", "edge", "--set", "teacher_share=0", *SCHEDULE),
-}
+OWN = ("happy", "sad", "other")
+
+TRAININGS = {"a new head on edge": (("edge",), {}), "without": ((), {"teacher_share": 0.0})}
+"""What is compared: the models to start from, and fields of the config."""
 
 
 def own_table(name: str, data: str | None) -> FaceTable:
@@ -71,18 +70,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="FIELD=VALUE")
     options = parser.parse_args(arguments)
 
-    from kerasfer import evaluation, zoo
+    import kerasfer
+    from kerasfer.data import Recipe
+    from kerasfer.models import model_class
+    from kerasfer.trainer import first_config, trained_model
 
     folder = Path(options.output)
     write_folders(own_table(options.dataset, options.data), folder / "faces", options.each)
-    more = [word for field in options.overrides for word in ("--set", field)]
-    test = datasets.load("folder", folder / "faces", split="test", expressions=("happy", "sad", "other"))
-    for number, (name, how) in enumerate(TRAININGS.items()):
-        run = folder / f"run{number}"
-        command = [sys.executable, str(ROOT / "apps/train.py"), *how, "--set", "expressions=happy,sad,other", *more]
-        command += ["--dataset", "folder", "--data", str(folder / "faces"), "--output", str(run), "--quiet"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        report = evaluation.evaluate(zoo.load(run), test)
+    Edge = model_class("edge")
+    more = {"epochs": 20, "batch_size": 32, **dict(map(Edge.Config.parse_override, options.overrides))}
+    faces = Recipe(datasets.load("folder", folder / "faces", expressions=OWN)).divided()
+    test = datasets.load("folder", folder / "faces", split="test", expressions=OWN)
+    for number, (name, (sources, fields)) in enumerate(TRAININGS.items()):
+        models = {source: trained_model(source) for source in sources}
+        config = first_config(Edge, list(models.values()), expressions=OWN, epochs=more["epochs"])
+        config = config.replace(expressions=OWN, **{**fields, **more})
+        recipe = dataclasses.replace(faces, seed=config.seed)
+        report = kerasfer.train(config, recipe, folder / f"run{number}", start_from=models, verbose=0).evaluate(test)
         low, high = wilson(report.accuracy, report.n)
         print(
             f"{name:<20}{report.accuracy:.1%} right ({low:.1%} to {high:.1%}), mean recall "

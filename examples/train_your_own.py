@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Faces of your own, from folders to a file for a phone: recipe, training, test, export, recognition.
 
-    python examples/train_your_own.py                  # on rendered faces, two minutes on two cores
+    python examples/train_your_own.py                  # on rendered faces, half a minute of processor time
     python examples/train_your_own.py --data my_faces  # my_faces/train/happy/1.jpg ..., my_faces/test/happy/9.jpg ...
 
 Folders are named by what their faces show. The bundled `edge` keeps what it knows of faces and gets a new head.
