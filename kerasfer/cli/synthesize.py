@@ -24,6 +24,7 @@ code 2: bad input.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,8 +160,8 @@ def draw_by_photo(control: Any, options: argparse.Namespace) -> int:
         first, last = ends(between, options)
         way = control.interpolate_expression if options.interpolate == "expression" else control.interpolate_face
         frames = [spec.unscale(way(other, first, last, steps=options.steps, seed=options.seed)) for other in others]
-        sides = [spec.unscale(side)[None].repeat(len(others), 0) for side in (first, last)]
-        plots.save(plots.interpolation_strip(frames, *sides, names, spec.unscale(others), kept), options.output)
+        begin, end = (spec.unscale(side)[None].repeat(len(others), 0) for side in (first, last))
+        plots.save(plots.interpolation_strip(frames, begin, end, names, spec.unscale(others), kept), options.output)
         if options.gif:
             plots.write_gif(options.gif, enlarged(frames))
             say(f"animation: {options.gif}")
@@ -208,9 +209,10 @@ def levels(text: str) -> np.ndarray:
 
     parts = text.split(":")
     try:
-        low, high, count = (float(parts[0]),) * 2 + (1,) if len(parts) == 1 else (*map(float, parts[:2]), int(parts[2]))
+        low, high = float(parts[0]), float(parts[min(1, len(parts) - 1)])
+        count = 1 if len(parts) == 1 else int(parts[2])
     except (ValueError, IndexError):
-        low = high = count = -1
+        low, high, count = -1.0, -1.0, -1
     if len(parts) not in (1, 3) or not (0 <= low <= 1 and 0 <= high <= 1 and (len(parts) == 1 or count >= 2)):
         raise ValueError(
             f"--intensity {text}: write a number in [0, 1], or LOW:HIGH:COUNT with two or more, as 0.1:1.0:6"
@@ -237,6 +239,8 @@ def draw_people(control: Any, options: argparse.Namespace) -> int:
 
 def draw_named(control: Any, options: argparse.Namespace) -> int:
     """Draws faces, or people who do not exist, with expressions by name, at one intensity or from weak to strong."""
+    import numpy as np
+
     from kerasfer import plots
 
     model = control.model
@@ -261,7 +265,7 @@ def draw_named(control: Any, options: argparse.Namespace) -> int:
         images, columns, rows = drawn(expressions, intensities[0]), expressions, names
     else:
         strips = [drawn([expression] * len(intensities), intensities) for expression in expressions]
-        images = [strip[row] for row in range(len(names)) for strip in strips]
+        images = np.stack([strip[row] for row in range(len(names)) for strip in strips])
         columns = [f"{intensity:.2f}" for intensity in intensities]
         rows = [f"{name} {expression}" for name in names for expression in expressions]
     cells = {column: [row[number] for row in images] for number, column in enumerate(columns)}
@@ -300,7 +304,8 @@ def inputs(
             found.append(align(rendering.image, Landmarks(rendering.landmarks), spec.size))
             names.append(name)
     else:
-        for photo in find_photos(paths):
+        named: list[Any] = find_photos(paths)
+        for photo in map(os.fsdecode, named):
             image, _ = images.read_reduced(photo)
             if not options.aligned:
                 detected = detect(image, options.detector, pose=False)
