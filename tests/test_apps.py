@@ -105,6 +105,9 @@ def write_parts(root: Path, parts: dict[str, int]) -> None:
         ({"Training": 10, "PublicTest": 3, "PrivateTest": 4}, ("train", 20), ("valid", 6), ("test", 8)),
         ({"train": 10, "val": 3}, ("train", 20), ("valid", 6), ("valid", 6)),
         ({"Train_Aligned_Faces": 10, "validation set": 3}, ("train", 20), ("valid", 6), ("valid", 6)),
+        ({"trainset": 10, "testset": 2}, ("train", 18), ("train", 2), ("test", 4)),
+        ({"Mine_train2020": 10, "Mine_eval": 2}, ("train", 18), ("train", 2), ("test", 4)),
+        ({"TrainImages": 10, "ValImages": 3, "TestImages": 4}, ("train", 20), ("valid", 6), ("test", 8)),
         ({"test_images/one": 2, "train_images/two": 10, "train_images": 10}, ("train", 36), ("train", 4), ("test", 4)),
     ],
 )

@@ -148,6 +148,26 @@ def test_folder_of_people_and_of_codes(tmp_path: Path) -> None:
         datasets.load("folder", tmp_path, classes={"1": "surprise"})
 
 
+def test_parts_may_stand_in_the_classes(tmp_path: Path) -> None:
+    for name in ("happy/train/1", "happy/test/2", "sad/Training set/3", "sad/val/4"):
+        images.write(tmp_path / "set" / f"{name}.png", np.zeros((8, 8), np.uint8))
+    table = datasets.load("folder", tmp_path / "set")
+    assert table["split"].tolist() == ["test", "train", "train", "valid"]
+    assert table.class_names().tolist() == ["happiness", "happiness", "sadness", "sadness"]
+    with pytest.raises(DatasetError, match="happy: 'test', 'train' hold images and no folders of classes; put them in"):
+        datasets.load("folder", tmp_path / "set" / "happy")
+
+
+@pytest.mark.parametrize(
+    ("cell", "part"),
+    [("Train ", "train"), ("TRAINING", "train"), ("Public Test", "valid"), ("val", "valid"), ("Private_Test", "test")],
+)
+def test_parts_in_a_csv_file(cell: str, part: str, tmp_path: Path) -> None:
+    images.write(tmp_path / "1.png", np.zeros((8, 8), np.uint8))
+    (tmp_path / "labels.csv").write_text(f"path,expression,split\n1.png,happy,{cell}\n")
+    assert datasets.load("csv", tmp_path)["split"].tolist() == [part]
+
+
 def test_csv_columns(tmp_path: Path) -> None:
     write_csv(tmp_path)
     table = datasets.load("csv", tmp_path / "labels.csv")

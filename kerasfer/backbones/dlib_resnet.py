@@ -88,8 +88,9 @@ _NORM = "_norm"
 """A normalisation is named after its convolution, with this behind."""
 
 _EPSILON, _MOMENTUM = 1e-5, 0.9
-"""Of the normalisations: added to the variance, and how slowly the running statistics follow. Even a training of a hundred
-steps must end with its own."""
+"""Of the normalisations: added to the variance, and how slowly the running statistics follow.
+
+Even a training of a hundred steps must end with its own."""
 
 _SMALLEST, _SMALLEST_SHALLOW = 71, 40
 """Least internal size, and that of a network of fewer than eleven blocks: below, a map has no pixel left to halve."""

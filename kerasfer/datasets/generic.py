@@ -53,12 +53,14 @@ _SPLIT_ALIASES = {
     "dev": "valid",
     "publictest": "valid",
     "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
     "privatetest": "test",
 }
 """Other names of the parts; FER-2013 calls its own Training, PublicTest and PrivateTest."""
 
-_ABOUT_FOLDERS = {"set", "split", "data", "image", "images", "face", "faces", "aligned", "fer2013"}
-"""Words that may stand beside a part's name in a folder's."""
+_ABOUT_FOLDERS = re.compile(r"(set|sets|split|data|images?|imgs?|faces?|aligned|class|classes)?\d*$")
+"""What may stand behind a part's name in a folder's, or beside it."""
 
 _VECTORS = {"box": 4, "pose": 3, "landmarks": 136, "aus": len(ACTION_UNITS)}
 
@@ -80,10 +82,16 @@ def _sorted_out(name: str, root: str | Path, source: ImageSource) -> tuple[list[
 
 
 def _part_of_folder(name: str) -> str:
-    """The part that a folder's name tells, as "Training", "val_set", "PublicTest" and "test-images" do; "" for none."""
-    told = "".join(word for word in words(name) if word not in _ABOUT_FOLDERS).removeprefix("fer2013")
-    part = _SPLIT_ALIASES.get(told, told)
-    return part if part in SPLITS else ""
+    """The part that a folder's name tells, as "Training", "testset", "AffectNet_val2" and "PublicTest" do; "" for none.
+
+    A name that tells two, such as "train_test_split", tells none.
+    """
+    told = words(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name))
+    told = [_ABOUT_FOLDERS.sub("", word) for word in told]
+    together = "".join(told).removeprefix("fer2013")
+    parts = {_SPLIT_ALIASES.get(word, word) for word in [together] if word} & set(SPLITS)
+    parts = parts or {_SPLIT_ALIASES.get(word, word) for word in told if word != "dev"} & set(SPLITS)
+    return parts.pop() if len(parts) == 1 else ""
 
 
 def class_folders(name: str, root: str | Path) -> tuple[ImageSource, dict[str, list[str]]]:
@@ -118,7 +126,9 @@ def read_folder(
     labels_of: str | None = None,
     verify: bool = False,
 ) -> FaceTable:
-    """Reads `<class>/<image>` or `<split>/<class>/<image>`, with other folders around and between them or not.
+    """Reads `<class>/<image>`, `<split>/<class>/<image>` or `<class>/<split>/<image>`.
+
+    Other folders may stand around and between them.
 
     Folders that all bear names of known expressions ("happiness", "Happy") become these; else every folder is a class
     of its own name, whatever that is.
@@ -153,17 +163,16 @@ def read_folder(
         _log.warning("%s: %s", printable(root), remark)
     problems = Problems("folder", strict)
     paths, labels, splits = [], [], []
-    folders = [PurePosixPath(path).parent.name for path in found] if classes != "identity" else []
-    numbers = naming.settle(folders)
+    by_class = classes == "expression" and expressions is None and _parts_stand_in_classes(root, found)
+    places = [_class_and_parents(path, by_class) for path in found]
+    numbers = naming.settle([place[0] for place in places] if classes != "identity" else [])
     if numbers:
         raise DatasetError(f"{root}: unknown expression {numbers[0]!r}: {naming.question('folders', numbers)}")
-    for path in found:
-        *parents, _ = PurePosixPath(path).parts
-        if not parents:
+    for path, (folder, parents) in zip(found, places, strict=True):
+        if not folder:
             problems.add(source.describe(path), "stands in no folder of a class")
             continue
-        folder = parents[-1]
-        part = next(filter(None, map(_part_of_folder, reversed(parents[:-1]))), "")
+        part = next(filter(None, map(_part_of_folder, reversed(parents))), "")
         if split not in (None, part):
             continue
         if classes != "identity" and (reason := naming.wrong.get(folder)):
@@ -185,6 +194,25 @@ def read_folder(
         columns["split"] = np.array(splits, np.str_)[good]
     rejected = problems.close()
     return FaceTable("folder", source, columns, naming.space(columns.get("expression", ())), rejected)
+
+
+def _parts_stand_in_classes(root: str | Path, paths: Sequence[str]) -> bool:
+    """Whether the layout is `<class>/<split>/<image>`; `DatasetError` if there are parts and no classes."""
+    folders = {PurePosixPath(path).parent for path in paths}
+    if not all(_part_of_folder(folder.name) for folder in folders):
+        return False
+    if bare := sorted(folder.name for folder in folders if not folder.parent.name):
+        raise DatasetError(
+            f"{root}: {', '.join(map(repr, bare))} hold images and no folders of classes; put them in <split>/<class>/"
+        )
+    return True
+
+
+def _class_and_parents(path: str, by_class: bool) -> tuple[str, tuple[str, ...]]:
+    """The folder that names an image's class, "" if there is none, and the other folders that it stands in."""
+    parents = PurePosixPath(path).parent.parts
+    place = len(parents) - (2 if by_class else 1)
+    return ("", ()) if place < 0 else (parents[place], parents[:place] + parents[place + 1 :])
 
 
 _NUMBER = re.compile(r"\d+(?:\.0*)?")
@@ -359,7 +387,7 @@ _FARTHEST = 100_000
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "expression": lambda cell: "" if cell.strip() == str(UNKNOWN) else cell.strip(),
-    "split": lambda cell: _SPLIT_ALIASES.get(cell.strip().lower(), cell.strip().lower()),
+    "split": lambda cell: _part_of_folder(cell) or _SPLIT_ALIASES.get(cell.strip().lower(), cell.strip().lower()),
     "path": _text,
     "identity": _text,
     "sequence": _text,
