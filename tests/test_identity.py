@@ -551,7 +551,7 @@ def test_the_zoo_has_it(network):
         zoo.create("dlib_resnet")
     with pytest.raises(RecognitionError, match="a IdentityNetwork cannot recognise: it has no label_space"):
         recognize(ASTRONAUT, "dlib_resnet")
-    with pytest.raises(ConfigError, match="precision is one of float32, mixed_bfloat16, got 'half'"):
+    with pytest.raises(ConfigError, match="precision is one of float32, mixed_bfloat16, mixed_float16, got 'half'"):
         zoo.load("dlib_resnet", precision="half")
 
 

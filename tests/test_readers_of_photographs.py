@@ -231,7 +231,7 @@ def test_tfeid_names(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="m03_hp.jpg: neither its name nor a folder tells an expression"):
         datasets.load("tfeid", tmp_path)
     assert E.HAPPINESS in datasets.load("tfeid", tmp_path, codes={"HP": "happy"})["expression"]
-    with pytest.raises(DatasetError, match="tfeid: codes: unknown expression 'joy'"):
+    with pytest.raises(DatasetError, match="tfeid: codes: 'joy' is not in label space 'ferplus8'"):
         datasets.load("tfeid", tmp_path, codes={"hp": "joy"})
     with pytest.raises(DatasetError, match="intensity must be one of high, slight, not 'low'"):
         datasets.load("tfeid", tmp_path, intensity="low")
