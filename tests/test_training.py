@@ -28,6 +28,7 @@ from kerasfer.evaluation import evaluate
 from kerasfer.expressions import FERPLUS8
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan
 from kerasfer.models.tdgan import TDGAN, TDGANConfig
+from kerasfer.progress import Progress
 from kerasfer.synthesis import Control
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -495,7 +496,7 @@ def test_progress_shows_every_term_within_the_width(monkeypatch, kind, width):
     monkeypatch.setattr(training.time, "monotonic", lambda: clock[0])
     names = ["generator_face", "generator_expression", "dual_image_consistency", "perceptual", "face_discriminator"]
     logs = {name: 0.123456 * 10.0 ** (3 * index - 6) for index, name in enumerate(names)}
-    progress = training._Progress(2, 10, 20, 100, verbose=1)
+    progress = Progress(2, 10, 20, 100, verbose=1)
     progress.show(21, logs)
     assert stream.getvalue() == ""
     clock[0] += 61
