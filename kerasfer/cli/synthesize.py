@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "--output", default="synthesized.png", metavar="FILE", help="PNG or JPEG (default: %(default)s)"
     )
     parser.add_argument(
-        "--interpolate", choices=("expression", "face", "geometry"), help="draw the way between two of these"
+        "--interpolate", choices=("expression", "face", "geometry"), help="interpolate between two of these"
     )
     parser.add_argument(
         "--disentangle",
@@ -93,11 +93,11 @@ def parser() -> argparse.ArgumentParser:
         "--yaw", nargs="+", type=float, metavar="DEGREES", help="turn heads with a named --expression (default: 0)"
     )
     parser.add_argument("--new-people", type=int, metavar="N", help="draw N people who do not exist")
-    parser.add_argument("--steps", type=int, default=8, help="images of an interpolation (default: 8)")
+    parser.add_argument("--steps", type=int, default=8, help="frames of an interpolation (default: 8)")
     parser.add_argument("--gif", metavar="FILE", help="write the interpolation as an animation too")
     parser.add_argument("--people", type=int, default=4, help="number of synthetic faces (default: 4)")
-    parser.add_argument("--aligned", action="store_true", help="the photos are faces already: do not look for them")
-    parser.add_argument("--detector", default="mediapipe", help="mediapipe, mtcnn or haar (default: mediapipe)")
+    parser.add_argument("--aligned", action="store_true", help="the photos are aligned crops already: detect no faces")
+    parser.add_argument("--detector", default="mediapipe", help="face detector, as of recognize (default: mediapipe)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise and of the synthetic people (default: 0)")
     return parser
 

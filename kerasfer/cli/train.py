@@ -5,8 +5,9 @@
     kerasfer train --model tdgan --set epochs=4 --set lambda_dic=2 --output runs/mine
     kerasfer train --start-from edge --set expressions=happy,sad,other --dataset folder --data faces/
 
-The last goes on from a trained model with a new head: folders happy, sad and other hold the faces. The first epochs
-move the head alone (--set freeze_epochs=N), then everything learns.
+The last fine-tunes a trained model with a new head for labels of your own: folders happy, sad and other hold the
+crops. The first epochs train the classifier only (--set freeze_epochs=N), with everything else frozen, then all layers.
+Learning rate, batch size, epochs and loss weights are fields of the config: --set help lists them.
 
 Run again with the same arguments, a training goes on where it stopped: after Ctrl-C, a crash or at the end of its time.
 
@@ -67,23 +68,23 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         nargs="+",
         default=[],
-        help="saved models or runs whose networks give the first weights, the last first (default: random); with other "
-        "classes named by --set expressions=NAME,NAME the model gets a new head for these",
+        help="fine-tune: bundled models, saved models or runs whose pretrained weights are taken, the last first "
+        "(default: random weights); with other classes named by --set expressions=NAME,NAME the model gets a new head",
     )
     data = parser.add_argument_group("data")
     data.add_argument(
         "--dataset",
         default="synthetic",
         metavar="NAME",
-        help=f"faces with expressions: {', '.join(datasets.names())} (default: synthetic)",
+        help=f"crops with expression labels: {', '.join(datasets.names())} (default: synthetic)",
     )
     data.add_argument(
         "--faces",
         metavar="NAME",
         nargs="+",
         default=[],
-        help="faces with names, for models that need them (default: the data set, if it has names); a model that takes "
-        "pairs of one person, or no labels, trains on these sets, too",
+        help="faces with identity labels, for models that need them (default: the data set, if it has them); a model "
+        "that takes pairs of one person, or no labels, trains on these sets, too",
     )
     data.add_argument(
         "--data", metavar="DIR", help="folder that holds the data sets' folders or zips, or is the data set"
@@ -100,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
         "--labels",
         default="majority",
         choices=("majority", "votes"),
-        help="learn the expression that most people saw, or the share of each (default: majority)",
+        help="learn the majority label, or the share of each vote as soft labels (default: majority)",
     )
     add_labels_of(data)
     data.add_argument(
@@ -108,19 +109,21 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         nargs="+",
         default=[],
-        help="saved models or runs whose mean answers, to each face and its mirror image, count among the votes",
+        help="knowledge distillation: saved models or runs whose mean probabilities, for each face and its mirror "
+        "image, count among the votes",
     )
     data.add_argument(
         "--teacher-share",
         type=float,
         default=0.5,
         metavar="SHARE",
-        help="of the votes, with --teachers (default: 0.5)",
+        help="weight of the teachers among the votes (default: 0.5)",
     )
     data.add_argument(
         "--balanced",
         action="store_true",
-        help="train on as many faces of each expression, of frequent ones some, rare ones again and again",
+        help="class-balanced sampling, in the place of class weights: as many faces of each class, of frequent ones "
+        "some, rare ones again and again",
     )
     data.add_argument(
         "--augmentation",
@@ -133,23 +136,23 @@ def parser() -> argparse.ArgumentParser:
         "--hold-out",
         type=float,
         metavar="SHARE",
-        help="leave this share of the train part out of the training and watch it, by person where names are known "
-        "(default: watch the valid part; where there is none, hold out 0.1)",
+        help="validation split: this share of the train part, by person where identities are known (default: the valid "
+        "part; where there is none, 0.1)",
     )
     data.add_argument(
         "--train-share",
         type=float,
         metavar="SHARE",
-        help="of the faces to train on take this share alone, of each expression alike",
+        help="train on this share of the training faces only, stratified by class",
     )
-    data.add_argument("--align-faces", action="store_true", help="align the faces with names by their landmarks first")
+    data.add_argument("--align-faces", action="store_true", help="align the faces of --faces by their landmarks first")
     run = parser.add_argument_group("run")
     run.add_argument("--output", metavar="DIR", help="the run's folder (default: runs/MODEL)")
     run.add_argument("--until", type=int, metavar="EPOCH", help="stop after this epoch, earlier than the config says")
     run.add_argument("--minutes", type=float, metavar="N", help="save and stop after so long; run again to go on")
     run.add_argument("--replicas", type=int, default=1, metavar="N", help="devices to share each batch (default: 1)")
-    run.add_argument("--deterministic", action="store_true", help="repeat bit for bit, somewhat slower")
-    run.add_argument("--quiet", action="store_true", help="show each epoch when it is over, not how it goes")
+    run.add_argument("--deterministic", action="store_true", help="reproducible bit for bit, somewhat slower")
+    run.add_argument("--quiet", action="store_true", help="a line an epoch instead of a progress bar")
     return parser
 
 
