@@ -51,6 +51,7 @@ _MODULES = (
     "plots",
     "splits",
     "synthesis",
+    "trainer",
     "training",
     "video",
     "zoo",
