@@ -484,14 +484,21 @@ def test_app_goes_on_after_a_kill(app, clip, tmp_path, monkeypatch, capsys):
     assert not journal.exists()
 
 
-def test_app_does_not_go_on_with_other_settings(app, clip, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("other", [["--every", "2"], ["--blendshapes"]])
+def test_app_does_not_go_on_with_other_settings(app, clip, other, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = [str(clip), "--model", str(MODEL), "--output", "none", "--csv", "a.csv"]
+
+    def stop(self, entry, append=app.Journal.append):
+        if self.count == 12:
+            raise RuntimeError
+        append(self, entry)
+
     with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr(app.Journal, "append", lambda *_: (_ for _ in ()).throw(RuntimeError))
+        patch.setattr(app.Journal, "append", stop)
         app.main(arguments)
     assert Path(".clip.avi.journal").exists()
-    assert app.main([*arguments, "--every", "2", "--seconds", "0.3"]) == 0
+    assert app.main([*arguments, *other, "--seconds", "0.3"]) == 0
     printed = capsys.readouterr().out
     assert "going on" not in printed and "8 frames" in printed
 
