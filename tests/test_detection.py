@@ -173,6 +173,18 @@ def test_twenty_faces():
     assert all(face.landmarks is not None for face in faces)
 
 
+def test_small_faces_beside_a_large_one():
+    """Their widths are a sixth and 1 / 27 of a photo's longer side: no video sees more of it than a photo does."""
+    photo = ASTRONAUT[0:300, 100:360]
+    canvas = np.full((720, 1280, 3), (90, 110, 100), np.uint8)
+    for left, top, share in ((30, 20, 2.2), (1000, 300, 0.5)):
+        face = images.resize(photo, (round(300 * share), round(260 * share)))
+        canvas[top : top + face.shape[0], left : left + face.shape[1]] = face
+    large, small = detect(canvas)
+    assert 180 < large.box.width < 260 and 38 < small.box.width < 62
+    assert 1000 < small.box.left and small.box.right < 1130
+
+
 def test_small_face_in_a_large_photo():
     """A face of 26 pixels in 1200 x 900."""
     photo = images.resize(BACKDROP, (900, 1200))

@@ -69,8 +69,9 @@ def find(image: np.ndarray, minimum_score: float = 0.5) -> list[Candidate]:
 
     Looks at the whole image, at the image with a black border (a face that fills the frame then fits the network), and
     at overlapping tiles of the image at growing resolutions, as long as it has them to give. From the second tiled look
-    on, it goes on only if no face was found yet or one so small that there may be smaller ones beside it. What several
-    looks see is merged.
+    on, it goes on only if no face was found yet or one so small that there may be smaller ones beside it; else one run
+    over the whole image at four times the resolution tells whether there are small faces beside large ones. What
+    several looks see is merged.
 
     Args:
         image: uint8 RGB (height, width, 3).
@@ -85,9 +86,14 @@ def find(image: np.ndarray, minimum_score: float = 0.5) -> list[Candidate]:
     found = _look(reduced, 1.0, minimum_score) + _look(reduced, 1 / PADDING, minimum_score)
     for level in range(1, LEVELS + 1):
         smallest = min((face.box.width / finest for face in found), default=0.0)
-        if WINDOW * 2**level > 1.5 * longer or level > 1 and smallest > 0.6 / 2**level:
+        are_large = level > 1 and smallest > 0.6 / 2**level
+        if WINDOW * 2**level > 1.5 * longer or are_large and level > 2:
             break
-        found += _look(reduced, 2.0**level, max(minimum_score, TILE_SCORE))
+        if are_large:
+            seen = _overview(reduced, 2**level, max(minimum_score, TILE_SCORE))
+            found += [face for face in seen if not any(_same_face(face.box, other.box) for other in found)]
+        else:
+            found += _look(reduced, 2.0**level, max(minimum_score, TILE_SCORE))
     return [_enlarged(face, longer / finest) for face in merge(found)]
 
 
