@@ -315,7 +315,7 @@ def read(image: Any) -> np.ndarray:
     Args:
         image: a path; the content of an image file, as bytes, an open binary file or a data: URL; a Pillow image; or an
             array (or a tensor) of uint8 or uint16, (height, width), (height, width, 1), RGB (height, width, 3) or RGBA
-            (height, width, 4).
+            (height, width, 4). Values of uint16 that all are bytes count as such.
 
     Returns:
         uint8 (height, width, 3), RGB and upright.
@@ -429,7 +429,7 @@ def _of_stream(file: BinaryIO, most: int | None) -> tuple[np.ndarray, int]:
 
 def _read_array(image: np.ndarray) -> np.ndarray:
     if image.dtype == np.uint16:
-        image = _scaled(image, 65535.0)
+        image = _scaled(image, 255.0 if image.max(initial=0) <= 255 else 65535.0)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if (

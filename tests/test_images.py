@@ -179,6 +179,8 @@ def test_sixteen_bits_are_scaled():
     np.testing.assert_array_equal(images.read(values), expected)
     dark = np.array([[0, 200]], np.uint16)
     np.testing.assert_array_equal(images.decode(encoded(dark)), as_rgb(np.array([[0, 1]], np.uint8)))
+    # An array whose type alone is wide, as sums of bytes have it, is no black picture.
+    np.testing.assert_array_equal(images.read(dark), as_rgb(np.array([[0, 200]], np.uint8)))
 
 
 def test_thirty_two_bits_and_floats():
