@@ -1,7 +1,7 @@
 /**
  * Resizing and warping, as `kerasfer.images` does them.
  *
- * OpenCV, which it takes, rounds here and there on its way. So does this: the networks in whole numbers answer a grey
+ * OpenCV, which it takes, rounds here and there when it resizes. So does this: the networks in whole numbers answer a grey
  * level with a hundredth, and shall say here what they say there.
  */
 
@@ -200,25 +200,23 @@ export function warp(picture: Picture, matrix: Matrix, size: number): Picture {
   return sampled(region, [a, b, (a + b) / 2 + c - 0.5, d, e, (d + e) / 2 + f - 0.5], size);
 }
 
-/** Bilinear samples at places counted from the middle of the upper left pixel, to a 32nd of a pixel. */
+/** Bilinear samples at places counted from the middle of the upper left pixel. */
 function sampled({ width, height, data }: Picture, [a, b, c, d, e, f]: Matrix, size: number): Picture {
   const result = blank(size, size);
   for (let row = 0, out = 0; row < size; row++) {
-    const beginX = roundEven((b * row + c) * 1024) + 16;
-    const beginY = roundEven((e * row + f) * 1024) + 16;
     for (let column = 0; column < size; column++, out += 4) {
-      const x = (beginX + roundEven(a * column * 1024)) >> 5;
-      const y = (beginY + roundEven(d * column * 1024)) >> 5;
-      const left = clamp(x >> 5, 0, width - 1) * 4;
-      const right = clamp((x >> 5) + 1, 0, width - 1) * 4;
-      const top = clamp(y >> 5, 0, height - 1) * width * 4;
-      const bottom = clamp((y >> 5) + 1, 0, height - 1) * width * 4;
-      const far = x & 31;
-      const low = y & 31;
+      const x = a * column + b * row + c;
+      const y = d * column + e * row + f;
+      const [firstX, firstY] = [Math.floor(x), Math.floor(y)];
+      const [far, low] = [x - firstX, y - firstY];
+      const left = clamp(firstX, 0, width - 1) * 4;
+      const right = clamp(firstX + 1, 0, width - 1) * 4;
+      const top = clamp(firstY, 0, height - 1) * width * 4;
+      const bottom = clamp(firstY + 1, 0, height - 1) * width * 4;
       for (let k = 0; k < 3; k++) {
-        const above = data[top + left + k] * (32 - far) + data[top + right + k] * far;
-        const under = data[bottom + left + k] * (32 - far) + data[bottom + right + k] * far;
-        result.data[out + k] = (above * (32 - low) + under * low + 512) >> 10;
+        const above = data[top + left + k] * (1 - far) + data[top + right + k] * far;
+        const under = data[bottom + left + k] * (1 - far) + data[bottom + right + k] * far;
+        result.data[out + k] = above * (1 - low) + under * low; // storing rounds
       }
       result.data[out + 3] = 255;
     }
