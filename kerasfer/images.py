@@ -553,8 +553,8 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> 
     """Samples an image along a similarity transform; where it leaves the image, the edge pixels repeat.
 
     When the image shrinks, the region is first reduced by area means, so that nothing aliases. Coordinates count from
-    the upper left corner of the upper left pixel, whose centre is (0.5, 0.5). OpenCV 4 rounds them to a 32nd of a pixel,
-    OpenCV 5 does not: what a doubtful face expresses may differ by some hundredths between the two.
+    the upper left corner of the upper left pixel, whose centre is (0.5, 0.5). OpenCV 4 rounds them to a 32nd of a
+    pixel, OpenCV 5 does not: what a doubtful face expresses may differ by some hundredths between the two.
 
     Args:
         image: uint8 (height, width, 3) or (height, width).
