@@ -616,7 +616,8 @@ class _Stream(Video):
         except VideoError:
             self._container.close()
             raise
-        self._has_end = self._container.duration is not None
+        is_file = self._container.size > 0 and "hls" not in self._container.format.name
+        self._has_end = self._container.duration is not None or is_file
 
     def _close(self) -> None:
         self._container.close()

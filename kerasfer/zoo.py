@@ -29,6 +29,7 @@ import numpy as np
 
 from kerasfer import hub
 from kerasfer.files import folder_written_aside
+from kerasfer.forks import ForkError
 from kerasfer.missing import explained
 from kerasfer.models import MODELS, model_class
 from kerasfer.version import __version__
@@ -570,7 +571,7 @@ def _model_of(
     try:
         with weights_at_most(UNSTORED + stored):
             return model(config)
-    except ZooError:
+    except (ForkError, ZooError):
         raise
     except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:_SHOWN]

@@ -123,11 +123,12 @@ again = keras.models.load_model(path)
 print(in_child(lambda: again(faces)))
 print(in_child(lambda: kerasfer.recognize(photo, model=model)))
 print(in_child(lambda: kerasfer.create("edge", size="tiny")))
+print(in_child(lambda: kerasfer.load("edge")))
 print(in_child(lambda: len(kerasfer.recognize(photo, model="saved_models/edge/model_int8.tflite"))))
 print(recognizer(faces).shape[0])
 """
     *refused, lite, parent = run(LITE + code)
-    assert len(refused) == 7 and lite == "2" and parent == "2"
+    assert len(refused) == 8 and lite == "2" and parent == "2"
     for line in refused:
         assert line.startswith("ForkError: TensorFlow cannot compute in a process made by os.fork()")
         assert "multiprocessing.get_context('spawn')" in line

@@ -476,6 +476,17 @@ def test_a_video_on_a_server(served):
     assert len(found) == 68 and found[-1].time == pytest.approx(9, abs=0.002)
 
 
+def test_a_file_on_a_server_is_read_once(served, tmp_path, monkeypatch):
+    """Transport streams do not tell how long they last, but the server tells how many bytes there are."""
+    monkeypatch.setattr(frames, "GIVING_UP", 1.0)
+    address, answers = served
+    path = written(tmp_path / "a.ts", codec="mpeg2video", rate=25, container="mpegts")
+    answers.append((path.read_bytes(), True))
+    with open_video(f"{address}/a.ts") as video:
+        found = [frame for frame, _ in zip(video, range(25))]
+    assert len(found) == 10 and video.problem is None
+
+
 def test_a_live_stream_that_breaks_off_goes_on(served, tmp_path, monkeypatch):
     monkeypatch.setattr(frames, "GIVING_UP", 1.0)
     address, answers = served
