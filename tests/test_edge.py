@@ -164,3 +164,9 @@ def test_a_teacher_with_a_fine_network_teaches_by_its_answers():
     for layer in body.networks["body"].layers:
         for mine, theirs in zip(layer.weights, teacher.networks["expression_encoder"].get_layer(layer.name).weights):
             np.testing.assert_array_equal(mine, theirs)
+
+
+def test_nobody_is_taught_by_random_weights():
+    """Without a word about a teacher there is none: `train --model edge` learns from the labels."""
+    for config in (EdgeConfig.paper(), EdgeConfig.small()):
+        assert config.teacher_share == 0 and config == config.recognizing()

@@ -43,7 +43,8 @@ class EdgeConfig(ModelConfig):
         norm: whether batch normalisation follows each convolution. It starts as what the first batch of the training
             asks for; TFLite files have it folded into the convolutions.
         teacher_size, teacher_blocks: `encoder_size` and `encoder_blocks` of the IPD-FER that teaches.
-        teacher_share: a, the weight of what the teacher says beside the labels; 0 for no teacher.
+        teacher_share: a, the weight of what the teacher says beside the labels; 0 for no teacher. With one, start the
+            training from an IPD-FER: its networks teach.
         softening: T.
     """
 
@@ -60,7 +61,7 @@ class EdgeConfig(ModelConfig):
     norm: bool = True
     teacher_size: int = 96
     teacher_blocks: int = 11
-    teacher_share: float = 0.7
+    teacher_share: float = 0.0
     softening: float = 2.0
 
     def __post_init__(self) -> None:
@@ -84,6 +85,7 @@ class EdgeConfig(ModelConfig):
             internal_size=40,
             blocks=4,
             teacher_size=71,
+            teacher_share=0.7,
         )
 
     def recognizing(self) -> EdgeConfig:
