@@ -148,7 +148,8 @@ def test_a_cache_takes_its_room_on_the_disk_before_it_is_filled(tmp_path, monkey
     pytest.importorskip("tensorflow")
     import numpy as np
 
-    from kerasfer import batches
+    from kerasfer.data import cache
+    from kerasfer.data.kinds import Images
     from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable
     from kerasfer.expressions import FERPLUS8
     from kerasfer.faces import ImageSpec
@@ -156,9 +157,9 @@ def test_a_cache_takes_its_room_on_the_disk_before_it_is_filled(tmp_path, monkey
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(batches.os, "posix_fallocate", full)
+    monkeypatch.setattr(cache.os, "posix_fallocate", full)
     source = ArraySource(np.zeros((4, 8, 8), np.uint8))
     table = FaceTable("made", source, {"path": list("0123"), "expression": [0, 1, 2, 3]}, FERPLUS8)
     with pytest.raises(DatasetError, match="cannot be written .No space left on device.*make room"):
-        batches.images(table, ImageSpec(8), FERPLUS8, 2, cache=tmp_path / "cache")
+        Images(table, ImageSpec(8), FERPLUS8, 2, cache=tmp_path / "cache")
     assert os.listdir(tmp_path / "cache") == []

@@ -363,12 +363,12 @@ export class Reader {
       this.timeline.forget();
     }
     this.model = entry;
-    this.balanced.disabled = entry.balancing === null;
     this.smoother.forget();
     this.bars.name(entry.labels);
     if (this.source === "photo" && this.photo !== null) {
       await this.readPhoto(await decoded(this.photo, this.name), this.turn).catch(explain);
     }
+    this.balanced.disabled = entry.balancing === null;
     return true;
   }
 }
