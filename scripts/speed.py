@@ -182,11 +182,11 @@ sys.path.insert(0, {root!r})
 import contextlib
 import cv2
 cv2.setNumThreads(1)
-from kerasfer import video as module
+from kerasfer import tracking
 from kerasfer.frames import Frame
 from kerasfer.video import VideoRecognizer, VideoWriter, mark, open_video
 if not {close!r}:
-    module.CLOSE_EVERY = module.CLOSE_APART = float("inf")
+    tracking.CLOSE_EVERY = tracking.CLOSE_APART = float("inf")
 recognizer = VideoRecognizer({model!r})
 writer = VideoWriter({target!r}, 30) if {target!r} else None
 count, people = 0, set()

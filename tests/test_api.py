@@ -24,6 +24,7 @@ from starlette.testclient import TestClient  # noqa: E402
 
 from kerasfer import api, images, lite, server  # noqa: E402
 from kerasfer.api import ApiLimits, create_app  # noqa: E402
+from kerasfer.cli import serve  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = (ROOT / "kerasfer" / "astronaut.jpg").read_bytes()
@@ -218,14 +219,14 @@ def test_many_pixels_in_few_bytes_are_not_decoded(monkeypatch):
 @pytest.fixture
 def blocked(monkeypatch):
     """Pictures take until the event is set."""
-    go, detect = threading.Event(), api.detect
+    go, detect = threading.Event(), api.service.detect
 
     def wait(image, *arguments, **options):
         if image.shape[1] != 80:
             go.wait(60)
         return detect(image, *arguments, **options)
 
-    monkeypatch.setattr(api, "detect", wait)
+    monkeypatch.setattr(api.service, "detect", wait)
     yield go
     go.set()
 
@@ -265,9 +266,9 @@ def test_a_failure_inside_is_told_without_its_details(monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(api, "detect", fail)
+    monkeypatch.setattr(api.service, "detect", fail)
     assert "secret" not in problem(limited().post("/recognize", files={"image": PHOTO}), 422)
-    monkeypatch.setattr(api, "_pictures", fail)
+    monkeypatch.setattr(api.app, "pictures_of", fail)
     client = TestClient(create_app(["edge"]), raise_server_exceptions=False)
     assert problem(client.post("/recognize", files={"image": PHOTO}), 500) == "the service failed; its log tells why"
 
@@ -319,7 +320,7 @@ def test_models_of_ones_own(tmp_path):
 
 def test_by_default_every_bundled_model_is_served():
     names = [entry["name"] for entry in TestClient(create_app()).get("/models").json()["models"]]
-    assert names[0] == api.DEFAULT_RECOGNIZER and {"edge", "tdgan", "ipdfer", "fesr", "g2fer", "dcganfer"} <= {*names}
+    assert names[0] == api.app.DEFAULT_RECOGNIZER and {"edge", "tdgan", "ipdfer", "fesr", "g2fer", "dcganfer"} <= {*names}
 
 
 @pytest.mark.parametrize(
@@ -333,7 +334,7 @@ def test_by_default_every_bundled_model_is_served():
 )
 def test_the_command_says_what_is_wrong(arguments, message):
     with pytest.raises(ValueError, match=message):
-        api.main(["--model", "edge", *arguments] if "--model" not in arguments else arguments)
+        serve.main(["--api", *([] if "--model" in arguments else ["--model", "edge"]), *arguments])
 
 
 def test_it_takes_no_tensorflow_and_says_what_it_takes():

@@ -341,6 +341,6 @@ def test_a_tflite_file_whose_labels_are_none(labels, monkeypatch):
 
     path = Path(__file__).resolve().parents[1] / "saved_models" / "edge" / "model_int8.tflite"
     read = lite.read_metadata
-    monkeypatch.setattr(lite, "read_metadata", lambda *arguments: {**read(*arguments), "labels": labels})
+    monkeypatch.setattr(lite.networks, "read_metadata", lambda *arguments: {**read(*arguments), "labels": labels})
     with pytest.raises(lite.LiteError, match="model_int8.tflite: its labels are no names, each once"):
         lite.Recognizer(path)

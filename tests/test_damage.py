@@ -98,11 +98,11 @@ def test_a_flipped_bit_of_a_bundled_tflite_file_is_refused(file, tmp_path):
 
 def sealed_tflite(changes=None):
     """A bundled file whose metadata carry a digest, as an export writes it, with changes to its metadata."""
-    from kerasfer.export import _with_metadata
+    from kerasfer.export.tflite import with_metadata
 
     content = (BUNDLED / "edge" / "model_int8.tflite").read_bytes()
     metadata = copy.deepcopy(lite.read_metadata(content))
-    return _with_metadata(
+    return with_metadata(
         content.replace(b"kerasfer\x00", b"kerasfex\x00"), (changes or (lambda entries: entries))(metadata)
     )
 

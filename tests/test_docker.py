@@ -90,7 +90,14 @@ def test_its_steps_ask_the_package_index_alone():
 
 def test_it_holds_what_the_service_takes_and_little_else():
     names = {target for _, target in copied()}
-    assert {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", "kerasfer/api.py", "kerasfer/lite.py"} <= names
+    assert {
+        "setup.cfg",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "kerasfer/api/app.py",
+        "kerasfer/lite/__init__.py",
+    } <= names
     assert {f"saved_models/{name}/config.json" for name in ("edge", "tdgan", "ipdfer")} <= names
     assert "kerasfer/detection/networks/face_landmark.tflite" in names
     assert not [name for name in names if name.endswith(".safetensors") or "generator" in Path(name).name]
@@ -106,9 +113,9 @@ def test_it_runs_as_nobody_and_tells_its_health():
     assert check[:2] == ["python", "-c"]
     compile(check[2], "HEALTHCHECK", "exec")
     assert f"http://127.0.0.1:{arguments_of('EXPOSE')[0]}/health" in check[2]
-    from kerasfer import api
+    from kerasfer.cli import serve
 
-    options = api.parser().parse_args(command[3:])
+    options = serve.api_parser().parse_args(command[3:])
     assert options.host == "0.0.0.0" and options.allow_host == ["*"]
 
 

@@ -128,7 +128,7 @@ def test_signatures_of_the_saved_model(model, exported):
 @pytest.mark.parametrize("shape", [(8, 8, 3), (30, 20, 3), (5, 11), (8, 7, 3), (64, 64)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_encoded_images_are_prepared_as_for_training(shape, channels):
-    from kerasfer.export import _decoded
+    from kerasfer.export.saved_model import _decoded
 
     face = np.random.default_rng(4).integers(0, 256, shape, np.uint8)
     spec = ImageSpec(8, channels)
@@ -199,10 +199,10 @@ def test_generated_images_at_their_targets(name, psnr):
 
 def test_how_answers_are_compared():
     """By hand: differences 0.1, 0.1, 0.3 and 0.3, one label of two the same."""
-    from kerasfer.export import _compared
+    from kerasfer.export.parity import compared
 
     expected = np.array([[0.4, 0.6], [0.7, 0.3]])
-    parity = _compared("int8", np.array([[0.3, 0.7], [0.4, 0.6]], np.float32), expected, 10)
+    parity = compared("int8", np.array([[0.3, 0.7], [0.4, 0.6]], np.float32), expected, 10)
     assert (parity.format, parity.faces, parity.same_label, parity.bytes) == ("int8", 2, 0.5, 10)
     assert parity.max_difference == pytest.approx(0.3) and parity.mean_difference == pytest.approx(0.2)
 
@@ -219,7 +219,7 @@ def test_faces_come_from_a_table_or_from_the_synthetic_set(tmp_path):
 
 
 def test_many_faces_are_thinned_evenly():
-    from kerasfer.export import _faces
+    from kerasfer.export.exporter import _faces
 
     faces = np.tile(np.arange(250, dtype=np.uint8).reshape(-1, 1, 1), (1, 4, 4))
     name, chosen = _faces(faces, ImageSpec(4), 3, seed=0)
@@ -251,7 +251,7 @@ def test_a_failed_export_leaves_the_files_before(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kerasfer.export._compared", fail)
+    monkeypatch.setattr("kerasfer.export.exporter.compared", fail)
     with pytest.raises(ExportError, match="cannot be written .No space left on device."):
         export(model, tmp_path, ["float32"], parity=np.zeros((1, 8, 8), np.uint8))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.tflite", "notes.txt"]
@@ -387,14 +387,14 @@ def test_a_batch_goes_through_a_tflite_file_at_once(model, exported, storage):
 
 def test_a_file_that_cannot_take_several_faces_says_so(tmp_path):
     """Here one row is added up with the others: resizing would give another answer without a word."""
-    from kerasfer.export import _converted, _with_any_batch, _write_one_face
+    from kerasfer.export.tflite import converted, with_any_batch, write_one_face
 
     spec = ImageSpec(4)
     face = keras.Input(spec.shape)
     mixed = keras.layers.Lambda(lambda x: tf.reshape(x, (1, 16)) + tf.reduce_sum(x), output_shape=(16,))(face)
-    _write_one_face(keras.Model(face, mixed), spec, tmp_path / "model")
-    content = _converted(tmp_path / "model", "float32", None, spec)
-    assert _with_any_batch(content, spec) == (content, 1)
+    write_one_face(keras.Model(face, mixed), spec, tmp_path / "model")
+    content = converted(tmp_path / "model", "float32", None, spec)
+    assert with_any_batch(content, spec) == (content, 1)
 
 
 @pytest.mark.slow

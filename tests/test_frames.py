@@ -341,7 +341,7 @@ def test_sources():
         ("file:///a", False),
     ):
         assert frames.is_stream_address(source) == is_stream
-    shown = frames._without_password("rtsp://me:secret@camera.example:554/live")
+    shown = frames.live._without_password("rtsp://me:secret@camera.example:554/live")
     assert shown == "rtsp://me@camera.example:554/live"
 
 
@@ -478,7 +478,7 @@ def test_a_video_on_a_server(served):
 
 def test_a_file_on_a_server_is_read_once(served, tmp_path, monkeypatch):
     """Transport streams do not tell how long they last, but the server tells how many bytes there are."""
-    monkeypatch.setattr(frames, "GIVING_UP", 1.0)
+    monkeypatch.setattr(frames.live, "GIVING_UP", 1.0)
     address, answers = served
     path = written(tmp_path / "a.ts", codec="mpeg2video", rate=25, container="mpegts")
     answers.append((path.read_bytes(), True))
@@ -488,7 +488,7 @@ def test_a_file_on_a_server_is_read_once(served, tmp_path, monkeypatch):
 
 
 def test_a_live_stream_that_breaks_off_goes_on(served, tmp_path, monkeypatch):
-    monkeypatch.setattr(frames, "GIVING_UP", 1.0)
+    monkeypatch.setattr(frames.live, "GIVING_UP", 1.0)
     address, answers = served
     path = written(tmp_path / "a.ts", codec="mpeg2video", rate=25, container="mpegts")
     answers.extend([(path.read_bytes(), False)] * 3)

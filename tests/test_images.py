@@ -84,7 +84,7 @@ def test_orientation_in_avif_and_heif():
     for kind, package in (("AVIF", None), ("HEIF", "pillow_heif"), ("WEBP", None)):
         if package:
             pytest.importorskip(package)
-        if kind not in images._readable():
+        if kind not in images.decoding._readable():
             continue
         stored = encoded(np.ascontiguousarray(np.rot90(upright, 1)), kind, exif=exif.tobytes(), quality=90)
         decoded = images.decode(stored).astype(int)
@@ -98,7 +98,7 @@ def test_every_ending_has_its_decoder(suffix, tmp_path):
     """What a folder's walk takes for a photo, is read."""
     names = {".avifs": "AVIF", ".hif": "HEIF", ".jpc": "JPEG2000", ".j2c": "JPEG2000", ".jpf": "JPEG2000"}
     kind = names.get(suffix) or next(name for name, suffixes in images.FORMATS.items() if suffix in suffixes)
-    if kind not in images._readable():
+    if kind not in images.decoding._readable():
         pytest.skip(f"no decoder of {kind} here")
     path = tmp_path / f"a{suffix}"
     smooth = np.repeat(np.repeat(RGB[:4, :6], 16, 0), 16, 1)
@@ -137,7 +137,7 @@ def test_no_program_is_started_for_a_photo(tmp_path, monkeypatch):
 
 
 def test_a_missing_decoder_is_named(monkeypatch):
-    monkeypatch.setattr(images, "_readable", lambda: ("JPEG", "PNG"))
+    monkeypatch.setattr(images.decoding, "_readable", lambda: ("JPEG", "PNG"))
     with pytest.raises(
         images.ImageError, match="x.heic: a HEIC photo, which needs pillow-heif; pip install pillow-heif"
     ):
@@ -216,8 +216,8 @@ def test_fifty_megapixels():
 def test_large_photos_may_come_smaller(mode, monkeypatch, tmp_path):
     """The sides are divided by a whole number, of any mode and turned or not."""
     picture = np.repeat(np.repeat(RGB[:4, :6], 24, 0), 24, 1)
-    monkeypatch.setattr(images, "LARGE", 96 * 144 // 4)
-    monkeypatch.setattr(images, "_STRIP", 700)
+    monkeypatch.setattr(images.decoding, "LARGE", 96 * 144 // 4)
+    monkeypatch.setattr(images.decoding, "_STRIP", 700)
     image = Image.fromarray(picture)
     if mode in ("I;16", "F"):
         image = Image.fromarray(images.to_grey(picture).astype(np.uint16 if mode == "I;16" else np.float32))
@@ -236,7 +236,7 @@ def test_large_jpegs_are_decoded_smaller(progressive, monkeypatch):
     picture = np.repeat(np.repeat(RGB[:4, :6], 25, 0), 25, 1)[:99, :149]
     content = encoded(picture, "JPEG", quality=95, subsampling=0, progressive=progressive)
     for most, factor in ((99 * 149, 1), (99 * 149 - 1, 2), (50 * 75, 2), (50 * 75 - 1, 4), (10, 8)):
-        monkeypatch.setattr(images, "LARGE", most)
+        monkeypatch.setattr(images.decoding, "LARGE", most)
         reduced, by = images.read_reduced(content)
         assert by == factor and reduced.shape[:2] == (-(-99 // factor), -(-149 // factor))
         close = images.resize(picture, reduced.shape[:2]).astype(int)

@@ -51,6 +51,7 @@ FLOORS = {
     "kerasfer.synthesis": 4,
     "kerasfer.bundle": 4,
     "kerasfer.teaching": 4,
+    "kerasfer.tracking": 4,
     "kerasfer.video": 4,
     "kerasfer.explanation": 4,
     "kerasfer.export": 4,

@@ -111,7 +111,7 @@ def test_images_are_resized_alike_without_opencv(size, channels, monkeypatch):
     image = ASTRONAUT[:200, 100:400]
     image = image if channels == (3,) else images.to_grey(image).reshape(200, 300, *channels)
     expected = images.resize(image, size)
-    monkeypatch.setattr(images, "_opencv", lambda: None)
+    monkeypatch.setattr(images.sampling, "_opencv", lambda: None)
     resized = images.resize(image, size)
     assert resized.shape == expected.shape == (*size, *channels) and resized.dtype == np.uint8
     difference = np.abs(resized.astype(int) - expected)
@@ -119,7 +119,7 @@ def test_images_are_resized_alike_without_opencv(size, channels, monkeypatch):
 
 
 def test_means_are_exact_without_opencv(monkeypatch):
-    monkeypatch.setattr(images, "_opencv", lambda: None)
+    monkeypatch.setattr(images.sampling, "_opencv", lambda: None)
     image = np.array([[0, 10, 20, 30], [40, 50, 60, 70]] * 2, np.uint8)
     np.testing.assert_array_equal(images.resize(image, 2), [[25, 45], [25, 45]])
     np.testing.assert_array_equal(images.resize(np.array([[0, 100]], np.uint8), (1, 4)), [[0, 25, 75, 100]])
@@ -138,7 +138,7 @@ def test_images_are_warped_alike_without_opencv(matrix, monkeypatch):
     for image in (ASTRONAUT, images.to_grey(ASTRONAUT)):
         expected = images.warp(image, matrix, (96, 128))
         with monkeypatch.context() as patch:
-            patch.setattr(images, "_opencv", lambda: None)
+            patch.setattr(images.sampling, "_opencv", lambda: None)
             warped = images.warp(image, matrix, (96, 128))
         assert warped.shape == expected.shape and warped.dtype == np.uint8
         assert np.abs(warped.astype(int) - expected).mean() < 2

@@ -145,7 +145,7 @@ def test_flip_is_the_mean_with_the_mirror_image():
 
 
 def test_a_tflite_file_flips_too(app, folder, capsys):
-    file = str(Path(recognition.__file__).parents[1] / "saved_models" / "edge" / "model_int8.tflite")
+    file = str(Path(recognition.__file__).parents[2] / "saved_models" / "edge" / "model_int8.tflite")
     answers = [recognize(ASTRONAUT, file, flip=flip)[0].probabilities["happiness"] for flip in (False, True)]
     mirrored = recognize(np.ascontiguousarray(ASTRONAUT[:, ::-1]), file)[0].probabilities["happiness"]
     assert abs(answers[1] - (answers[0] + mirrored) / 2) < 0.1
@@ -285,7 +285,7 @@ def test_boxes_are_those_of_the_whole_photo(folder, monkeypatch):
     """Of a photo that is decoded smaller than it is."""
     images.write(folder / "large.jpg", images.resize(ASTRONAUT, 1024))
     (whole,) = recognize(folder / "large.jpg", BrightnessModel())
-    monkeypatch.setattr(images, "LARGE", 512 * 512)
+    monkeypatch.setattr(images.decoding, "LARGE", 512 * 512)
     (reduced,) = recognize(folder / "large.jpg", BrightnessModel())
     assert np.abs(np.subtract(dataclasses.astuple(whole.box), dataclasses.astuple(reduced.box))).max() < 12
     assert np.abs(whole.landmarks.points - reduced.landmarks.points).max() < 12
@@ -369,7 +369,7 @@ def test_keras_models_are_traced_once():
 
     model = KerasModel()
     keras.utils.set_random_seed(0)
-    one = recognition._Classifier(model, 4)
+    one = recognition.classifier._Classifier(model, 4)
     faces = [np.full(model.image_spec.shape, index / 10, np.float32) for index in range(11)]
     together = one(faces)
     assert model.traces == 1
@@ -413,7 +413,7 @@ def test_annotate_takes_any_size(shape, count):
 def app(monkeypatch):
     """`kerasfer recognize` as a module, its model replaced."""
     module = importlib.import_module("kerasfer.cli.recognize")
-    monkeypatch.setattr(recognition, "_named_model", lambda name: BrightnessModel())
+    monkeypatch.setattr(recognition.classifier, "_named_model", lambda name: BrightnessModel())
     return module
 
 
@@ -429,7 +429,7 @@ def test_app_one_photo(app, folder, tmp_path, capsys):
 
 
 def test_app_tells_action_units(app, folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(recognition, "_named_model", lambda name: UnitModel())
+    monkeypatch.setattr(recognition.classifier, "_named_model", lambda name: UnitModel())
     table = tmp_path / "units.csv"
     photos = [str(folder / "a.png"), str(folder / "b.png")]
     assert app.main([*photos, "--action-units", "--output", "none", "--csv", str(table)]) == 0

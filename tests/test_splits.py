@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerasfer import splits
+from kerasfer import datasets, splits
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable
 from kerasfer.expressions import BASIC7, FERPLUS8, LabelSpace
 
@@ -443,7 +443,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
         found = divided()
         return found if split is None else found.where(split=split)
 
-    monkeypatch.setattr(splits.datasets, "load", load)
+    monkeypatch.setattr(datasets, "load", load)
     return read
 
 

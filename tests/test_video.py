@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from kerasfer import recognition, video
+from kerasfer import recognition, tracking
 from kerasfer.cli.common import run_app
 from kerasfer.detection import blendshapes
 from kerasfer.detection.blazeface import Candidate
@@ -69,7 +69,7 @@ def clip(tmp_path_factory):
 def boxes_tracker(monkeypatch, every=1):
     """A tracker whose detector finds the boxes in `shown`, and whose mesh sees nothing."""
     shown = []
-    monkeypatch.setattr(video, "fit", lambda *_: None)
+    monkeypatch.setattr(tracking, "fit", lambda *_: None)
     tracker = Tracker(lambda *_: [Candidate(box, 0.9) for box in shown], every)
     numbers = iter(range(1000))
 
@@ -107,7 +107,7 @@ def test_faces_are_followed_between_looks():
 
     def detector(image, score):
         looks.append(1)
-        return video.find_detector("quick")(image, score)
+        return tracking.find_detector("quick")(image, score)
 
     tracker = Tracker(detector, every=10)
     found = [tracker.update(frame) for frame in FRAMES]
@@ -289,8 +289,8 @@ def close_looks(monkeypatch, images, rate=25):
     def seeing(kind):
         return lambda image, score: looks[kind].append(now[0]) or []
 
-    monkeypatch.setitem(video.DETECTORS, "quick", seeing("quick"))
-    monkeypatch.setattr(video.blazeface, "find_closely", seeing("close"))
+    monkeypatch.setitem(tracking.DETECTORS, "quick", seeing("quick"))
+    monkeypatch.setattr(tracking.blazeface, "find_closely", seeing("close"))
     tracker = Tracker()
     for number, image in enumerate(images):
         now[:] = [number]
@@ -312,7 +312,7 @@ def test_close_looks_come_at_cuts(monkeypatch):
 
 
 def test_only_the_quick_detector_looks_closely_at_times(monkeypatch):
-    monkeypatch.setattr(video.blazeface, "find_closely", lambda *_: pytest.fail("looked closely"))
+    monkeypatch.setattr(tracking.blazeface, "find_closely", lambda *_: pytest.fail("looked closely"))
     tracker = Tracker(lambda *_: [])
     assert tracker.update(FRAMES[0]) == []
 
@@ -387,7 +387,7 @@ def test_no_more_photos_are_read_than_are_waited_for():
 
     started = []
     with ThreadPoolExecutor(1) as executor:
-        results = recognition._ahead(executor, lambda number: started.append(number) or -number, range(100), 5)
+        results = recognition.photos._ahead(executor, lambda number: started.append(number) or -number, range(100), 5)
         assert next(results) == 0
         assert len(started) <= 6
         assert list(results) == [-number for number in range(1, 100)]

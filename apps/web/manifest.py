@@ -25,7 +25,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from common import run_app  # noqa: E402  (lies one folder up)
 
-from kerasfer import images, lite, rendering, sample, video, weights  # noqa: E402
+from kerasfer import images, lite, rendering, sample, tracking, video, weights  # noqa: E402
 from kerasfer.detection import blazeface, mesh  # noqa: E402
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE  # noqa: E402
 from kerasfer.detection.graphs import Graph  # noqa: E402
@@ -131,13 +131,13 @@ def _settings(detector: str, face_mesh: str) -> dict[str, Any]:
         },
         "tracking": {
             "every": following["every"].default,
-            "closeEvery": video.CLOSE_EVERY,
-            "closeApart": video.CLOSE_APART,
-            "cut": video.CUT,
-            "reduced": list(video.REDUCED),
-            "samePerson": video.SAME_PERSON,
-            "sameFace": video.SAME_FACE,
-            "patience": video.PATIENCE,
+            "closeEvery": tracking.CLOSE_EVERY,
+            "closeApart": tracking.CLOSE_APART,
+            "cut": tracking.CUT,
+            "reduced": list(tracking.REDUCED),
+            "samePerson": tracking.SAME_PERSON,
+            "sameFace": tracking.SAME_FACE,
+            "patience": tracking.PATIENCE,
             "smoothing": following["smoothing"].default,
         },
     }

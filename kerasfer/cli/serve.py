@@ -13,6 +13,7 @@ package is missing, or the port is taken.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,9 +27,55 @@ SITE = Path(__file__).resolve().parents[2] / "apps" / "web" / "build" / "site"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The command line of the page's server."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--api", action="store_true", help="serve recognition as a web service instead")
+    _add_address(parser)
+    parser.add_argument(
+        "--folder", type=Path, default=SITE, metavar="DIR", help="the built page (default: %(default)s)"
+    )
+    return parser
+
+
+def api_parser() -> argparse.ArgumentParser:
+    """The command line of the web service, without its --api."""
+    from kerasfer import api
+
+    defaults = api.ApiLimits()
+    parser = argparse.ArgumentParser(
+        prog="kerasfer serve --api", description=api.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    _add_address(parser)
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME|FILE|DIR",
+        help="a model to serve, the default first (may be given several times; default: all bundled ones)",
+    )
+    for option, field, what in (
+        ("--max-image-bytes", "image_bytes", "largest file of a picture"),
+        ("--max-image-pixels", "image_pixels", "most pixels of a picture"),
+        ("--max-images", "images", "most pictures in a batch"),
+        ("--max-request-bytes", "request_bytes", "largest request"),
+        ("--max-waiting", "waiting", "most pictures that wait at a time"),
+        ("--workers", "workers", "pictures that are read at the same time"),
+    ):
+        parser.add_argument(
+            option, dest=field, type=int, default=getattr(defaults, field), help=f"{what} (default: %(default)s)"
+        )
+    parser.add_argument(
+        "--timeout",
+        dest="seconds",
+        type=float,
+        default=defaults.seconds,
+        metavar="SECONDS",
+        help="until a request is answered (default: %(default)s)",
+    )
+    return parser
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    """The options that say where both servers listen, and by which names they may be asked."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0: any free one (default: %(default)s)")
     parser.add_argument(
@@ -38,10 +85,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="also answer requests for this name; * is any (may be given several times)",
     )
-    parser.add_argument(
-        "--folder", type=Path, default=SITE, metavar="DIR", help="the built page (default: %(default)s)"
-    )
-    return parser
 
 
 def make_server(
@@ -69,11 +112,23 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--api" in arguments:
-        from kerasfer import api
-
-        return api.main([argument for argument in arguments if argument != "--api"])
+        return _serve_api([argument for argument in arguments if argument != "--api"])
     options = parser().parse_args(arguments)
     with make_server(options.host, options.port, options.folder, options.allow_host) as server:
         print(f"{server.url}  (Ctrl-C ends it)", flush=True)
         server.serve_forever()
+    return 0
+
+
+def _serve_api(arguments: list[str]) -> int:
+    """Runs the web service until it is interrupted; returns the exit code."""
+    from kerasfer import api, server
+
+    options = vars(api_parser().parse_args(arguments))
+    limits = {field.name: options[field.name] for field in dataclasses.fields(api.ApiLimits) if field.name in options}
+    hosts = server.trusted_hosts(options["host"], options["allow_host"])
+    app = api.create_app(options["model"], api.ApiLimits(**limits), hosts)
+    with server.make_server(app, options["host"], options["port"]) as running:
+        print(f"{running.url}docs  (Ctrl-C ends it)", flush=True)
+        running.serve_forever()
     return 0

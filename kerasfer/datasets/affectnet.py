@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, csv_lines, open_source
+from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, open_source
 from kerasfer.datasets.reading import Problems, check_choice, check_split, table_of_rows
+from kerasfer.datasets.text_files import csv_lines
 from kerasfer.expressions import BASIC7, FERPLUS8, LABEL_CODES, Expression
 from kerasfer.images import IMAGE_SUFFIXES
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, csv_lines, text_of
+from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource
 from kerasfer.datasets.generic import find_images
 from kerasfer.datasets.named import checked_codes, identity_of_path, read_named
 from kerasfer.datasets.reading import Problems, check_split, table_of_rows
+from kerasfer.datasets.text_files import csv_lines, text_of
 from kerasfer.expressions import BASIC7, FERPLUS8, Expression, parse_expression
 from kerasfer.folders import is_system
 

@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from kerasfer.datasets.base import DatasetError, FaceTable, FolderSource, ImageSource, ZipSource, open_source, text_of
+from kerasfer.datasets.base import DatasetError, FaceTable, FolderSource, ImageSource, ZipSource, open_source
 from kerasfer.datasets.reading import SPLITS, Problems, check_images, check_split
+from kerasfer.datasets.text_files import text_of
 from kerasfer.expressions import FERPLUS8
 
 __all__ = ["attributes", "five_points", "read"]

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, text_of
+from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource
 from kerasfer.datasets.ck_plus import FILE_NAME, intensity_of_grade
 from kerasfer.datasets.generic import find_images
 from kerasfer.datasets.reading import Problems, check_split, table_of_rows
+from kerasfer.datasets.text_files import text_of
 from kerasfer.expressions import ACTION_UNITS, FERPLUS8
 from kerasfer.folders import is_system
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, open_source, text_of
+from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, open_source
 from kerasfer.datasets.reading import Problems, action_unit_vector, check_choice, check_split, table_of_rows
 from kerasfer.datasets.sequences import FrameRule
+from kerasfer.datasets.text_files import text_of
 from kerasfer.expressions import BASIC6, BASIC7, CK_PLUS7, FERPLUS8, LABEL_CODES, UNKNOWN, Expression
 from kerasfer.folders import is_system
 

@@ -7,17 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasfer.datasets.base import (
-    MOST_VOTES,
-    ArraySource,
-    DatasetError,
-    FaceTable,
-    ImageSource,
-    Rejected,
-    csv_lines,
-    open_source,
-)
+from kerasfer.datasets.base import MOST_VOTES, ArraySource, DatasetError, FaceTable, ImageSource, Rejected, open_source
 from kerasfer.datasets.reading import Problems, check_images, check_split
+from kerasfer.datasets.text_files import csv_lines
 from kerasfer.expressions import FERPLUS8, UNKNOWN
 
 __all__ = ["LABELS", "majority_expressions", "read", "usable_distributions", "without_outliers"]

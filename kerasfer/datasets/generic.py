@@ -14,17 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer.datasets.base import (
-    COLUMNS,
-    LONGEST_TEXT,
-    MOST_VOTES,
-    DatasetError,
-    FaceTable,
-    ImageSource,
-    csv_rows,
-    open_source,
-)
+from kerasfer.datasets.base import COLUMNS, LONGEST_TEXT, MOST_VOTES, DatasetError, FaceTable, ImageSource, open_source
 from kerasfer.datasets.reading import SPLITS, Problems, check_images, check_split, words
+from kerasfer.datasets.text_files import csv_rows
 from kerasfer.expressions import (
     ACTION_UNITS,
     ALIASES,

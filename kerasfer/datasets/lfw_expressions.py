@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, csv_rows, open_source
+from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, open_source
 from kerasfer.datasets.reading import Problems, check_images, check_split
+from kerasfer.datasets.text_files import csv_rows
 from kerasfer.expressions import FERPLUS8, Expression, parse_expression
 
 __all__ = ["BOX", "read", "read_labels"]

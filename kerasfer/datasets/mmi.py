@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from kerasfer.datasets.base import DatasetError, FaceTable, FolderSource, ImageSource, csv_rows, open_source
+from kerasfer.datasets.base import DatasetError, FaceTable, FolderSource, ImageSource, open_source
 from kerasfer.datasets.reading import (
     Problems,
     action_unit_vector,
@@ -21,6 +21,7 @@ from kerasfer.datasets.reading import (
     check_split,
     table_of_rows,
 )
+from kerasfer.datasets.text_files import csv_rows
 from kerasfer.datasets.videos import VIDEO_SUFFIXES, VideoSource, frame_path
 from kerasfer.expressions import BASIC6, Expression
 from kerasfer.images import IMAGE_SUFFIXES

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource, text_of
+from kerasfer.datasets.base import DatasetError, FaceTable, ImageSource
 from kerasfer.datasets.generic import find_images
 from kerasfer.datasets.reading import Problems, check_choice, check_split, table_of_rows
+from kerasfer.datasets.text_files import text_of
 from kerasfer.expressions import BASIC7, LABEL_CODES
 
 __all__ = ["CODES", "IMAGES", "read"]

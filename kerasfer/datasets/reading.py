@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from kerasfer import images
-from kerasfer.datasets.base import OUTSIDE, DatasetError, FaceTable, FolderSource, ImageSource, Rejected, leads_out
+from kerasfer.datasets.base import DatasetError, FaceTable, FolderSource, ImageSource, Rejected
+from kerasfer.datasets.sources import OUTSIDE, leads_out
 from kerasfer.expressions import ACTION_UNITS, UNKNOWN, Expression, LabelSpace, parse_expression
 from kerasfer.faces import Box, ImageSpec
 

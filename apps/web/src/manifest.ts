@@ -45,7 +45,7 @@ export interface Template {
   readonly boxShift: number;
 }
 
-/** The constants of `kerasfer.video`. */
+/** The constants of `kerasfer.tracking`. */
 export interface TrackingSettings {
   readonly every: number;
   readonly closeEvery: number;
