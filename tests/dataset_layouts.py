@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasfer import images
+from kerasfer import datasets, images
+from kerasfer.datasets import shards
 from kerasfer.datasets.base import COLUMNS
 
 FERPLUS_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -131,3 +132,9 @@ def write_csv(root: Path) -> None:
         writer.writerows(rows)
     for number, row in enumerate(rows):
         images.write(root / row["path"], picture(number, 40, 3))
+
+
+def write_shards(root: Path) -> None:
+    """The rows of `write_csv`, two in a shard."""
+    write_csv(root.with_name("listed"))
+    shards.write(datasets.load("csv", root.with_name("listed")).replace(name="shards"), root, rows=2)

@@ -23,6 +23,7 @@ from dataset_layouts import (
     write_lfw,
     write_lfw_photographs,
     write_london,
+    write_shards,
 )
 from dataset_layouts_1 import (
     write_baum2i,
@@ -339,6 +340,14 @@ LAYOUTS = {
         },
         "faces/b.png",
         ("labels.csv", "surprise", "surprize"),
+    ),
+    "shards": Layout(
+        "shards",
+        write_shards,
+        [E.SURPRISE, E.ANGER, -1],
+        {"train": (1, []), "valid": (1, []), "test": (1, [])},
+        None,
+        None,
     ),
 }
 WITH_FILES = [name for name, layout in LAYOUTS.items() if layout.victim]

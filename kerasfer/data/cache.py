@@ -22,6 +22,7 @@ from kerasfer.datasets.base import (
     ZipSource,
 )
 from kerasfer.datasets.reading import prepare_faces
+from kerasfer.datasets.shards import ShardSource
 from kerasfer.faces import ImageSpec
 from kerasfer.files import written_aside
 
@@ -73,6 +74,8 @@ def _source_identity(source: ImageSource) -> Any:
     if isinstance(source, ArraySource):
         content = hashlib.sha256(np.ascontiguousarray(source.images).data).hexdigest()
         return ["array", source.images.shape, content]
+    if isinstance(source, ShardSource):
+        return ["shards", source.fingerprint]
     if isinstance(source, ChainSource):
         return ["chain", *(_source_identity(part) for part in source.sources)]
     return [type(source).__name__, source.describe("")]

@@ -52,6 +52,7 @@ READERS: dict[str, tuple[str, str]] = {
     "raf_db": ("kerasfer.datasets.raf_db", "read"),
     "rafd": ("kerasfer.datasets.rafd", "read"),
     "sfew": ("kerasfer.datasets.sfew", "read"),
+    "shards": ("kerasfer.datasets.shards", "read"),
     "synthetic": ("kerasfer.datasets.synthetic", "read"),
     "tfd": ("kerasfer.datasets.tfd", "read"),
     "tfeid": ("kerasfer.datasets.tfeid", "read"),
