@@ -34,7 +34,8 @@ def test_the_list_of_commands():
         done = kerasfer(*arguments)
         assert done.returncode == 0 and not done.stderr
         assert all(re.search(rf"^  {name} +\w", done.stdout, re.M) for name in COMMANDS)
-    assert list(COMMANDS) == ["recognize", "train", "evaluate", "synthesize", "export", "data", "serve", "bench"]
+    commands = ["recognize", "recognize-many", "train", "evaluate", "synthesize", "export", "data", "serve", "bench"]
+    assert list(COMMANDS) == commands
     assert kerasfer("--version").stdout == f"kerasfer {__version__}\n"
 
 
@@ -44,7 +45,10 @@ def test_each_command_explains_itself_and_so_does_its_door(name):
     assert done.returncode == 0 and not done.stderr
     assert done.stdout.startswith(f"usage: kerasfer {name} ")
     door = subprocess.run(
-        [sys.executable, ROOT / "apps" / f"{name}.py", "--help"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "apps" / f"{name.replace('-', '_')}.py", "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert door.returncode == 0, door.stderr
     assert door.stdout.split("\n\n", 1)[1].split() == done.stdout.split("\n\n", 1)[1].split()
@@ -52,7 +56,7 @@ def test_each_command_explains_itself_and_so_does_its_door(name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_doors_are_thin(name):
-    assert len((ROOT / "apps" / f"{name}.py").read_text().splitlines()) < 15
+    assert len((ROOT / "apps" / f"{name.replace('-', '_')}.py").read_text().splitlines()) < 15
 
 
 @pytest.mark.parametrize("name", ["evaluate", "export"])
@@ -170,5 +174,5 @@ def test_the_public_modules_are_typed():
 
 def test_every_command_has_a_module():
     for name in COMMANDS:
-        module = importlib.import_module(f"kerasfer.cli.{name}")
+        module = importlib.import_module(f"kerasfer.cli.{name.replace('-', '_')}")
         assert callable(module.main) and module.__doc__.count("\n") > 2

@@ -69,7 +69,8 @@ def extras_of(setup: configparser.ConfigParser, extra: str) -> list[str]:
     return found
 
 
-USERS_EXTRAS = ("train", "hub", "pandas", "serve", "heic", "mediapipe", "mtcnn", "convert", "onnx", "parquet", "search")
+USERS_EXTRAS = ("train", "hub", "pandas", "serve", "heic", "mediapipe", "mtcnn", "convert", "onnx", "parquet", "ray")
+USERS_EXTRAS += ("search",)
 """Extras that between them bring whatever kerasfer and its commands import."""
 
 

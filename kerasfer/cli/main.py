@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "recognize": "expressions of the faces in photos, folders, videos or before a camera",
+    "recognize-many": "the same of photos by the million, on a Ray cluster, into Parquet files",
     "train": "a model on your own labelled crops, a data set, or rendered faces",
     "evaluate": "accuracy, recall and confusion on a data set; the papers' tables",
     "synthesize": "faces with other expressions, or of new people",
@@ -42,7 +43,7 @@ def main() -> None:
         print(f"kerasfer {__version__}")
     elif name in COMMANDS:
         sys.argv = [f"kerasfer {name}", *arguments]
-        run_app(lambda _: importlib.import_module(f"kerasfer.cli.{name}").main(arguments))
+        run_app(lambda _: importlib.import_module(f"kerasfer.cli.{name.replace('-', '_')}").main(arguments))
     else:
         print(f"error: there is no command {name!r}; there are: {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)

@@ -41,13 +41,14 @@ from typing import Any
 
 from kerasfer import folders, images, lite
 from kerasfer.cli.common import prior, say, undisturbed
-from kerasfer.cli.tables import Journal, Row, Tables, add_options, columns, demand_writable, face_row
+from kerasfer.cli.tables import Journal, Tables, add_options, demand_writable
 from kerasfer.detection import DETECTORS
 from kerasfer.faces import BLENDSHAPES
 from kerasfer.files import printable
 from kerasfer.frames import Frame, is_stream_address
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.recognition import FaceClassifier, PhotoResult, annotate, find_photos, recognize_each
+from kerasfer.rows import Row, columns, face_row, frame_rows, photo_rows
 from kerasfer.version import __version__
 from kerasfer.video import (
     FrameResult,
@@ -228,7 +229,7 @@ def _recognize_all(options: argparse.Namespace, photos: Sequence[str], videos: S
             stack.callback(
                 tables.close,
                 lambda: itertools.chain(
-                    _photo_rows(journal), *(_video_rows(_frames(kept), source) for source, kept in journals)
+                    _photo_rows(journal), *(frame_rows(_frames(kept), source) for source, kept in journals)
                 ),
                 lambda: itertools.chain(
                     map(_without_rows, journal), *(_entries(kept, source) for source, kept in journals)
@@ -312,7 +313,7 @@ def _recognize_video(options: argparse.Namespace, source: str) -> int:
     finally:
         with contextlib.ExitStack() as stack:
             stack.callback(journal.close, remove=done)
-            stack.callback(tables.close, lambda: _video_rows(_frames(journal)), lambda: _entries(journal))
+            stack.callback(tables.close, lambda: frame_rows(_frames(journal)), lambda: _entries(journal))
     if problem is not None:
         say(f"error: {problem}", sys.stderr)
         return 1 if count else 2
@@ -353,7 +354,7 @@ def _one_video(
         writer = VideoWriter(target, video.rate) if target else None
         try:
             for result in _frames(journal):
-                tables.add(_video_rows([result], path), _video_entry(result, path))
+                tables.add(frame_rows([result], path), _video_entry(result, path))
             for result in _all_frames(source, video, recognizer, journal, tables, writer, options.seconds, path):
                 last = result.time
                 for face in result.faces:
@@ -440,7 +441,7 @@ def _all_frames(
                 return
             with undisturbed():
                 journal.append(result.to_json())
-                tables.add(_video_rows([result], path), _video_entry(result, path))
+                tables.add(frame_rows([result], path), _video_entry(result, path))
             if writer is not None:
                 writer.write(Frame(result.number, result.time, mark(result.image, result.faces)))
             yield result
@@ -448,16 +449,6 @@ def _all_frames(
 
 def _frames(journal: Journal) -> Iterator[FrameResult]:
     return map(FrameResult.from_json, journal)
-
-
-def _video_rows(results: Iterable[FrameResult], path: str | None = None) -> Iterator[Row]:
-    """A row for each face in each frame, and for each frame without one: that of person 0."""
-    for result in results:
-        known = {**({} if path is None else {"path": path}), "frame": result.number, "time": round(result.time, 4)}
-        for face in result.faces:
-            yield {**known, "person": face.person, **face_row(face.prediction)}
-        if not result.faces:
-            yield {**known, "person": 0}
 
 
 def _video_entry(result: FrameResult, path: str | None = None) -> dict[str, Any]:
@@ -546,11 +537,7 @@ def _described(result: PhotoResult, target: Path | None) -> str:
 def _photo_rows(entries: Iterable[dict[str, Any]]) -> Iterator[Row]:
     """A row for each face, for each photo without one, and for each that could not be read."""
     for entry in entries:
-        known = {"path": entry["path"], "error": entry["error"]}
-        for number, face in enumerate(entry["faces"], 1):
-            yield {**known, "face": number, **face["row"]}
-        if not entry["faces"]:
-            yield known if entry["error"] else {**known, "face": 0}
+        yield from photo_rows(entry["path"], entry["error"], [face["row"] for face in entry["faces"]])
 
 
 def _without_rows(entry: dict[str, Any]) -> dict[str, Any]:

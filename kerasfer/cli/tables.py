@@ -19,21 +19,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasfer.faces import Prediction
 from kerasfer.files import aside_of, is_stream, put_in_place, text_of_name, unwritable, written_aside
+from kerasfer.rows import Row, columns, face_row, schema
 
-__all__ = ["Journal", "TableError", "Tables", "add_options", "columns", "demand_writable", "face_row"]
+__all__ = ["Journal", "Row", "TableError", "Tables", "add_options", "columns", "demand_writable", "face_row"]
 
 FORMATS = ("csv", "json", "jsonl", "parquet")
 
 CHUNK = 5000
 """Rows that Parquet is written in at once."""
-
-WHOLE = ("frame", "person", "face")
-TEXT = ("path", "expression", "error")
-"""Columns of whole numbers and of text; the others are decimal numbers."""
-
-Row = dict[str, Any]
 
 
 class TableError(ValueError):
@@ -58,42 +52,6 @@ def demand_writable(options: argparse.Namespace) -> None:
             import pyarrow.parquet  # noqa: F401
         except ImportError as error:
             raise TableError(f"--parquet needs pyarrow ({error}); pip install 'pyarrow<20', or take --csv") from error
-
-
-def columns(
-    first: Sequence[str], labels: Sequence[str], units: Sequence[int] = (), shapes: Sequence[str] = ()
-) -> list[str]:
-    """Names of the columns: some of the caller's, then those of `face_row`.
-
-    Args:
-        first: the caller's.
-        labels: the model's expressions, whether or not a face is found.
-        units: numbers of the action units that it tells.
-        shapes: names of the blendshapes that are asked for.
-    """
-    face = ["left", "top", "right", "bottom", "score", "expression", *map(_column, labels), "yaw", "pitch", "roll"]
-    return [*first, *face, *(f"AU{unit}" for unit in units), *shapes]
-
-
-RESERVED = ("time", "left", "top", "right", "bottom", "score", "yaw", "pitch", "roll", *WHOLE, *TEXT)
-"""Columns that say something else than the probability of a class, beside those of the action units."""
-
-
-def _column(label: str) -> str:
-    """The column of a class: its name, or "class NAME" where that is another column's."""
-    taken = label in RESERVED or (label.startswith("AU") and label[2:].isdecimal())
-    return f"class {label}" if taken else label
-
-
-def face_row(face: Prediction) -> Row:
-    """What is known of a face, by column."""
-    box, pose = face.box, face.pose
-    row: Row = {side: round(float(getattr(box, side)), 1) for side in ("left", "top", "right", "bottom")}
-    row |= {"score": round(face.score, 4), "expression": face.expression}
-    row |= {_column(label): round(float(value), 6) for label, value in face.probabilities.items()}
-    row |= {angle: None if pose is None else round(getattr(pose, angle), 1) for angle in ("yaw", "pitch", "roll")}
-    row |= {f"AU{unit}": round(float(value), 6) for unit, value in (face.action_units or {}).items()}
-    return row | {name: round(value, 6) for name, value in (face.blendshapes or {}).items()}
 
 
 class Tables:
@@ -162,17 +120,16 @@ class Tables:
         import pyarrow
         import pyarrow.parquet
 
-        kinds = {**dict.fromkeys(WHOLE, pyarrow.int64()), **dict.fromkeys(TEXT, pyarrow.string())}
-        schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in self._names])
+        types = schema(self._names)
         left = iter(rows())
         with (
             written_aside(self._options.parquet, TableError) as aside,
-            pyarrow.parquet.ParquetWriter(aside, schema) as writer,
+            pyarrow.parquet.ParquetWriter(aside, types) as writer,
         ):
             while chunk := list(itertools.islice(left, CHUNK)):
                 texts = [{key: _valid(value) for key, value in row.items()} for row in chunk]
                 full = [{**dict.fromkeys(self._names), **row} for row in texts]
-                writer.write_table(pyarrow.Table.from_pylist(full, schema))
+                writer.write_table(pyarrow.Table.from_pylist(full, types))
 
 
 def _valid(value: Any) -> Any:

@@ -11,16 +11,20 @@ from kerasfer.folders import VIDEO_SUFFIXES
 from kerasfer.frames.decoding import Frame, Video, VideoError
 from kerasfer.frames.live import camera_number, is_stream_address
 from kerasfer.frames.opening import count_frames, open_video
+from kerasfer.frames.parts import KeyFrame, key_frames, open_part
 from kerasfer.frames.writing import VideoWriter
 
 __all__ = [
     "VIDEO_SUFFIXES",
     "Frame",
+    "KeyFrame",
     "Video",
     "VideoError",
     "VideoWriter",
     "camera_number",
     "count_frames",
     "is_stream_address",
+    "key_frames",
+    "open_part",
     "open_video",
 ]

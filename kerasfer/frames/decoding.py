@@ -140,11 +140,16 @@ def rate_of(stream: Any) -> float | None:
     return None if rate is None else float(rate)
 
 
+def beginning(container: Any) -> float:
+    """Seconds at which a container begins. What is below zero are sounds that a player drops, or pictures that others
+    are made of."""
+    return max(container.start_time or 0, 0) / pyav().time_base
+
+
 def decoded_pictures(container: Any, stream: Any, damage: Damage) -> Iterator[tuple[float | None, Any]]:
     """Seconds since the container's beginning and the frame of each picture; twice None if it cannot be decoded."""
     av = pyav()
-    # What begins below zero are sounds that a player drops, or pictures that others are made of.
-    began = max(container.start_time or 0, 0) / av.time_base
+    began = beginning(container)
     packets = container.demux(stream)
     decoded_some, corrupt = False, False
     while True:
