@@ -8,8 +8,8 @@
 Needs `pip install 'kerasfer[ray]'`.
 """
 
+from kerasfer.ray.counts import Counts
 from kerasfer.ray.places import BulkError
 from kerasfer.ray.run import Progress, Report, recognize, recognize_many
-from kerasfer.ray.shards import Counts
 
 __all__ = ["BulkError", "Counts", "Progress", "Report", "recognize", "recognize_many"]

@@ -27,20 +27,11 @@ from kerasfer.detection import find_detector
 from kerasfer.faces import BLENDSHAPES
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.priors import Prior
+from kerasfer.ray.counts import Asked, Counts
 from kerasfer.ray.places import BulkError, Folder, Refused, Unreachable, asked_of, is_remote, local_path, store_of
 from kerasfer.ray.plan import Plan, is_shard_name, read_plan, shard_name, write_plan
 from kerasfer.ray.segments import cut
-from kerasfer.ray.shards import (
-    STOPS,
-    Asked,
-    Counts,
-    Recognizer,
-    counts_of,
-    do_shard,
-    named_photos,
-    table_columns,
-    text_of,
-)
+from kerasfer.ray.shards import STOPS, Recognizer, counts_of, do_shard, named_photos, table_columns, text_of
 from kerasfer.ray.sources import MANIFESTS, entries
 from kerasfer.recognition import FaceClassifier
 from kerasfer.rows import Row, face_row, photo_rows, schema

@@ -9,16 +9,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerasfer.frames import Frame, KeyFrame, VideoError, key_frames, open_part
+from kerasfer.ray.counts import Asked, Counts, count_error
 from kerasfer.ray.places import open_anywhere
 from kerasfer.ray.sources import VIDEO, Entry
 from kerasfer.rows import Row, frame_rows, photo_rows
 from kerasfer.video import FrameResult, VideoRecognizer
-
-if TYPE_CHECKING:
-    from kerasfer.ray.shards import Counts, Recognizer
 
 __all__ = ["cut", "name_of_part", "parts", "segment_rows"]
 
@@ -77,11 +75,9 @@ def name_of_part(entry: Entry) -> str:
     return f"{entry.path}#t={f'{entry.start:.6f}'.rstrip('0').rstrip('.')}{end}"
 
 
-def segment_rows(recognizer: Recognizer, entry: Entry, counts: Counts) -> Iterator[Row]:
+def segment_rows(how: Asked, options: Mapping[str, Any], entry: Entry, counts: Counts) -> Iterator[Row]:
     """The rows of a part of a video: those of `kerasfer recognize` on a video of that part alone."""
-    from kerasfer.ray.shards import count_error
-
-    how, name = recognizer.asked, name_of_part(entry)
+    name = name_of_part(entry)
     video = VideoRecognizer(
         how.model,
         how.detector or "quick",
@@ -94,7 +90,7 @@ def segment_rows(recognizer: Recognizer, entry: Entry, counts: Counts) -> Iterat
     problem: str | None = None
     try:
         with (
-            open_anywhere(entry.path, recognizer.options) as file,
+            open_anywhere(entry.path, options) as file,
             open_part(file, entry.path, entry.start, entry.end) as opened,
         ):
             for result in video.recognize(_frames(opened, entry)):

@@ -20,13 +20,15 @@ from typing import Any
 
 from kerasfer import folders, images
 from kerasfer.files import text_of_name
+from kerasfer.ray.counts import Asked, Counts, count_error
 from kerasfer.ray.places import MOST_CONTENT, BulkError, Folder, Refused, Unreachable, fetch, is_remote, open_binary
 from kerasfer.ray.plan import Plan, demand_columns, shard_name
+from kerasfer.ray.segments import segment_rows
 from kerasfer.ray.sources import PHOTO, TAR, Entry
 from kerasfer.recognition import FaceClassifier, PhotoResult, recognize_each
 from kerasfer.rows import Row, columns, face_row, photo_rows, schema
 
-__all__ = ["Asked", "Counts", "Recognizer", "counts_of", "do_shard", "kind_of_error", "table_columns"]
+__all__ = ["STOPS", "Recognizer", "counts_of", "do_shard", "named_photos", "table_columns", "text_of"]
 
 FETCHERS = 8
 """Threads that fetch photos from stores, in each process."""
@@ -40,63 +42,10 @@ TOGETHER, MOST_HELD = 32, 64_000_000
 _COUNTS = b"kerasfer"
 
 
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """How faces are recognised: the arguments of `kerasfer.recognize` by these names.
-
-    Without a detector it is "mediapipe" for photos and "quick" for videos.
-    """
-
-    model: str
-    detector: str | None = None
-    batch_size: int = 32
-    minimum_score: float = 0.5
-    action_units: bool = False
-    flip: bool = False
-    blendshapes: bool = False
-    prior: Any = None
-
-
-@dataclasses.dataclass
-class Counts:
-    """What is in a shard, or in all of them.
-
-    Attributes:
-        photos: photos, also those with an error.
-        frames: frames of videos.
-        rows: rows of the table.
-        faces: rows that tell of a face.
-        errors: number of photos, videos and archives that could not be read, by the reason.
-        left_out: files in archives that are no photos, by their ending.
-    """
-
-    photos: int = 0
-    frames: int = 0
-    rows: int = 0
-    faces: int = 0
-    errors: dict[str, int] = dataclasses.field(default_factory=dict)
-    left_out: dict[str, int] = dataclasses.field(default_factory=dict)
-
-    def add(self, other: Counts) -> None:
-        """Adds what is in another shard."""
-        for name in ("photos", "frames", "rows", "faces"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for mine, theirs in ((self.errors, other.errors), (self.left_out, other.left_out)):
-            for kind, count in theirs.items():
-                mine[kind] = mine.get(kind, 0) + count
-
-
 def table_columns(classifier: FaceClassifier, shapes: Sequence[str], videos: bool) -> list[str]:
     """The columns of `kerasfer recognize --parquet`, of photos alone or of photos and videos."""
     first = ["path", "face", *(["frame", "time", "person"] if videos else [])]
     return [*columns(first, classifier.labels, classifier.units, shapes), "error"]
-
-
-def kind_of_error(path: str, error: str) -> str:
-    """What is wrong in a few words that are the same for many photos: an error without its path and its remedy."""
-    text = error.removeprefix(f"{path}: ").removeprefix(f"{path!r}: ")
-    ends = [place for mark in (" (", ";", ",") if (place := text.find(mark)) > 0]
-    return text[: min(ends, default=80)]
 
 
 class _Content(io.BytesIO):
@@ -307,10 +256,8 @@ def _rows(recognizer: Recognizer, entries: Sequence[Entry], counts: Counts) -> I
             for entry in group:
                 yield from _archive_rows(recognizer, entry, counts)
         else:
-            from kerasfer.ray.segments import segment_rows
-
             for entry in group:
-                yield from segment_rows(recognizer, entry, counts)
+                yield from segment_rows(recognizer.asked, recognizer.options, entry, counts)
 
 
 def _photo_rows(results: Iterable[PhotoResult], counts: Counts) -> Iterator[Row]:
@@ -320,12 +267,6 @@ def _photo_rows(results: Iterable[PhotoResult], counts: Counts) -> Iterator[Row]
         if result.error is not None:
             count_error(counts, result.path, result.error)
         yield from photo_rows(result.path, result.error, [face_row(face) for face in result.predictions])
-
-
-def count_error(counts: Counts, path: str, error: str) -> None:
-    """Counts an error by its kind."""
-    kind = kind_of_error(path, error)
-    counts.errors[kind] = counts.errors.get(kind, 0) + 1
 
 
 def _archive_rows(recognizer: Recognizer, entry: Entry, counts: Counts) -> Iterator[Row]:
