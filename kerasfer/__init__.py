@@ -49,6 +49,7 @@ _MODULES = (
     "images",
     "lite",
     "plots",
+    "recipes",
     "splits",
     "synthesis",
     "trainer",

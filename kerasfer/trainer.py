@@ -21,7 +21,7 @@ from kerasfer.evaluation.classification import Report, evaluate
 from kerasfer.models import MODELS, model_class
 from kerasfer.models.base import FERModel, ModelConfig, chosen_precision
 
-__all__ = ["Run", "first_config", "train", "trained_model"]
+__all__ = ["Run", "class_of", "first_config", "name_of", "train", "trained_model"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ def train(
     strategy = strategy or training.strategy_for(replicas)
     sources = _sources(start_from)
     Model, config, made = _asked_for(model, [other for _, other in sources], epochs, expressions)
-    name = _name_of(Model)
+    name = name_of(Model)
     folder = Path(folder or f"runs/{name}")
     if deterministic:
         training.deterministic(config.seed)
@@ -242,12 +242,16 @@ def _asked_for(
         given = {"expressions": tuple(expressions)} if expressions else {}
         config = config.replace(precision=chosen_precision(config.precision), **given)
     else:
-        Model, config = _class_of(model), model
+        Model, config = class_of(model), model
     return Model, config if epochs is None else config.replace(epochs=epochs), None
 
 
-def _class_of(config: ModelConfig) -> type[FERModel]:
-    """The model's class that a config is of."""
+def class_of(config: ModelConfig) -> type[FERModel]:
+    """The class of the zoo's model that a config is of.
+
+    Raises:
+        TrainingError: no model has such a config.
+    """
     for name in MODELS:
         Model = model_class(name)
         if type(config) is Model.Config:
@@ -257,7 +261,7 @@ def _class_of(config: ModelConfig) -> type[FERModel]:
     )
 
 
-def _name_of(Model: type[FERModel]) -> str:
+def name_of(Model: type[FERModel]) -> str:
     """The name that a run's files call a model by."""
     known = {place: name for name, place in MODELS.items()}
     return known.get((Model.__module__, Model.__qualname__), Model.__name__.lower())
@@ -281,7 +285,7 @@ def _finish(model: FERModel) -> None:
 
 
 def _named(source: Any) -> str:
-    return _name_of(type(source)) if isinstance(source, FERModel) else os.fspath(source)
+    return name_of(type(source)) if isinstance(source, FERModel) else os.fspath(source)
 
 
 def _silent(line: str) -> None:

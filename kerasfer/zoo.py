@@ -32,6 +32,7 @@ from kerasfer.files import folder_written_aside
 from kerasfer.forks import ForkError
 from kerasfer.missing import explained
 from kerasfer.models import MODELS, model_class
+from kerasfer.models.config import deviations_table
 from kerasfer.version import __version__
 from kerasfer.weights import (
     ZooError,
@@ -348,15 +349,8 @@ def _card(model: FERModel, description: Mapping[str, Any], metrics: Mapping[str,
         lines += ["", "## Measured", ""]
         lines += [f"- {key}: {value}" for key, value in metrics.items() if not isinstance(value, (dict, list))]
     lines += ["", "## Deviations from the paper", ""]
-    lines += _deviations(model.config) or ["None in the config."]
+    lines.append(deviations_table(model.config))
     return "\n".join(lines)
-
-
-def _deviations(config: ModelConfig) -> list[str]:
-    """One line for each field whose value is not the paper's, but for what says which faces it was trained on."""
-    ours, paper = config.to_dict(), type(config).paper().to_dict()
-    names = [name for name in ours if ours[name] != paper[name] and name != "training_prior"]
-    return [f"- {name}: {ours[name]} (paper: {paper[name]})" for name in names]
 
 
 # -- loading -----------------------------------------------------------------------------------------------------------

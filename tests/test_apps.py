@@ -16,7 +16,7 @@ import pytest
 from kerasfer import images, synthesis, training
 from kerasfer.data.kinds import ExpressionAndFace, LandmarkPairs, joined
 from kerasfer.data.recipe import Recipe, read_faces
-from kerasfer.models import MODELS, model_class
+from kerasfer.models import model_class
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -85,7 +85,8 @@ def test_a_share_of_the_faces(monkeypatch, capsys):
 
 def recipe_parts(options, config):
     """The faces that the train app learns from and those that it watches, and what it says of them."""
-    recipe = app("train").recipe_of(options, model_class(options.model), config)
+    sets = app("train").sets_of(options, config.expressions)
+    recipe = sets.recipe(model_class(options.model), config, lambda name: app("common").locate(name, options.data))
     return recipe.train, recipe.valid, recipe.said
 
 
@@ -314,29 +315,6 @@ def test_train_tdgan_with_nothing_downloaded(tmp_path):
     assert max(map(len, output.splitlines())) <= 200
     assert images.read(samples).shape == (3 * 32, 4 * 32, 3)
     assert training.Checkpoints(tmp_path / "run").places()
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "apps" / "configs").glob("*.json")), ids=lambda path: path.stem)
-def test_an_experiment_can_be_run(path):
-    """The app takes every run's arguments, each starts from earlier ones, and what is measured is among them."""
-    experiment = json.loads(path.read_text())
-    Model = model_class(experiment["model"])
-    done = []
-    for name, settings in experiment["runs"].items():
-        arguments = shlex.split(f"{experiment['shared']} {settings.format(runs='RUNS')}")
-        options = app("train").parser().parse_args(["--model", experiment["model"], *arguments])
-        getattr(Model.Config, options.size)().replace(**dict(map(Model.Config.parse_override, options.overrides)))
-        known = [*MODELS, *(f"RUNS/{run}" for run in done)]
-        assert set(options.start_from) | set(options.teachers) <= set(known)
-        done.append(name)
-    for name, names in experiment.get("averaged", {}).items():
-        assert set(names) <= set(done) and name not in done
-        done.append(name)
-    measured = {experiment["bundled"], *experiment["compared"], *experiment["probed"].values()}
-    measured |= {*experiment.get("turned", ()), *experiment.get("geometry", {}).get("turned", ())}
-    measured |= {*experiment.get("transfer", ()), *experiment.get("synthesis", {}).get("variants", ())}
-    seeds = {name for names in experiment.get("seeds", {}).values() for name in names}
-    assert measured | seeds <= set(done) and seeds <= set(experiment["compared"])
 
 
 def test_two_sets_with_landmarks_become_one_table():

@@ -59,6 +59,7 @@ FLOORS = {
     "kerasfer.tabular": 4,
     "kerasfer.protocols": 5,
     "kerasfer.ray": 5,
+    "kerasfer.recipes": 5,
     "kerasfer.server": 5,
     "kerasfer.api": 5,
     "kerasfer.training": 5,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import re
 import sys
 import textwrap
@@ -15,8 +14,9 @@ from tiny_training import noise_table, state_arrays
 from toy_model import Toy, ToyConfig
 
 import kerasfer
-from kerasfer import synthesis, zoo
+from kerasfer import recipes, synthesis, weights, zoo
 from kerasfer.data import kind_of
+from kerasfer.evaluation.measurements import Bench
 from kerasfer.models import MODELS, model_class
 from kerasfer.models.base import Deviation, FERModel, ModelConfig, deviations, ours
 from kerasfer.models.recognizer import Recognizer
@@ -349,46 +349,61 @@ class Sixth(FERModel):
 '''
 
 RECIPE = '''
-"""Contrast-FER on a table of faces: seconds on any machine."""
+"""Contrast-FER on rendered faces: seconds on any machine."""
 
-import kerasfer
-from kerasfer.data import Recipe
+import numpy as np
+
+from kerasfer.data import NamedSets
+from kerasfer.evaluation.measurements import Measurement
+from kerasfer.recipes import Plan, Run
 from sixth_zoo.paper import SixthConfig
 
-CONFIG = SixthConfig.tiny().replace(learning_rate=1e-3, steadiness=0.5)
+
+class Contrast(Measurement):
+    """How far apart the flattest face and the one with the most contrast are."""
+
+    def measure(self, bench):
+        grey = np.full((1, *bench.model.image_spec.shape), 0.5, np.float32)
+        flat, full = (bench.model.synthesize(grey, level) for level in (0.0, 1.0))
+        return [bench.figure("contrast", "a grey face, from flat to full", float(abs(full - flat).mean()))]
 
 
-def run(table, folder):
-    return kerasfer.train(CONFIG, Recipe(train=table, valid=0, seed=1), folder=folder, verbose=0, say=lambda line: None)
+first = Run("first", SixthConfig.tiny().replace(learning_rate=1e-3), NamedSets("synthetic", images=16, hold_out=0.25))
+sixth = first.then("sixth", seed=1, steadiness=0.5)
+
+PLAN = Plan((first, sixth), sixth, (Contrast(),), storage={"recognizer": "float32", "generator": "float32"})
 '''
 
 
 @pytest.fixture
 def sixth(tmp_path, monkeypatch):
-    """The package of a sixth paper: its file, one line in `MODELS`, its recipe."""
-    package = tmp_path / "sixth_zoo"
-    package.mkdir()
-    for name, text in (("__init__", ""), ("paper", SIXTH), ("recipe", RECIPE)):
-        (package / f"{name}.py").write_text(textwrap.dedent(text))
+    """The plan of a sixth paper: there are its file, one line in `MODELS`, and its recipe beside the others."""
+    package, beside = tmp_path / "sixth_zoo", tmp_path / "recipes"
+    for file, text in ((package / "__init__.py", ""), (package / "paper.py", SIXTH), (beside / "sixth.py", RECIPE)):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(textwrap.dedent(text))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(MODELS, "sixth", ("sixth_zoo.paper", "Sixth"))
-    yield importlib.import_module("sixth_zoo.recipe")
+    monkeypatch.setattr(recipes, "__path__", [*recipes.__path__, str(beside)])
+    assert "sixth" in recipes.names()
+    yield recipes.plan("sixth")
     for name in [name for name in sys.modules if name.partition(".")[0] == "sixth_zoo"]:
         del sys.modules[name]
+    del sys.modules["kerasfer.recipes.sixth"], recipes.sixth
 
 
-def test_a_sixth_paper_trains_recognizes_and_draws(sixth, tmp_path):
-    table = noise_table(8, size=20)
-    before = state_arrays(model_class("sixth")(sixth.CONFIG))
-    run = sixth.run(table, tmp_path / "run")
-    model = run.model
-    assert int(model.step) == 2 and run.history[-1]["expression"] > 0 and run.history[-1]["content"] > 0
-    after = state_arrays(model)
+def test_a_sixth_paper_trains_recognizes_and_draws(sixth, tmp_path, monkeypatch):
+    runs = tmp_path / "runs"
+    done = [run.train(tmp_path, runs, verbose=0, say=lambda line: None) for run in sixth.runs]
+    model, history = done[-1].model, done[-1].history
+    assert sixth.model == "sixth" and model.config.steadiness == 0.5
+    assert int(model.step) == 2 and history[-1]["expression"] > 0 and history[-1]["content"] > 0
+    before, after = (state_arrays(each.model) for each in done)
     for network in ("encoder", "classifier", "painter"):
         names = [name for name in before if name.startswith(f"network/{network}/")]
         assert names and any((before[name] != after[name]).any() for name in names)
 
-    Kind = kind_of(model, model.config)
+    Kind, table = kind_of(model, model.config), noise_table(8, size=20)
     batches = Kind(table, model.image_spec, model.label_space, 4, seed=1)
     batch = next(iter(batches.epoch(0)))
     assert set(batch) == {"image", "label", "contrast"} == set(Kind.keys)
@@ -407,12 +422,20 @@ def test_a_sixth_paper_trains_recognizes_and_draws(sixth, tmp_path):
     assert drawn.shape == (4, 3, 16, 16, 1) and np.abs(drawn[:, 0] - drawn[:, 2]).max() > 0
     np.testing.assert_array_equal(drawn[:, 2], model.synthesize(faces, 1.0))
     assert len(synthesis.preview(model, {name: value.numpy() for name, value in batch.items()})) == 4
-    assert list((tmp_path / "run" / "samples").glob("*.png"))
+    assert list((runs / "sixth" / "samples").glob("*.png"))
 
-    zoo.save(model, tmp_path / "saved")
-    loaded = zoo.load(tmp_path / "saved")
-    assert type(loaded) is type(model)
+    folder = zoo.save(model, tmp_path / "saved_models" / "sixth", groups=list(sixth.storage), storage=sixth.storage)
+    monkeypatch.setattr(weights, "BUNDLES", (folder.parent,))
+    loaded = kerasfer.load("sixth")
+    assert type(loaded) is type(model) and kerasfer.list_models(trained=True) == ["sixth"]
     np.testing.assert_array_equal(loaded.recognizer()(faces), recognizer(faces))
     np.testing.assert_array_equal(loaded.synthesize(faces, 0.5), model.synthesize(faces, 0.5))
     found = {each.field: each.why for each in deviations(loaded.config)}
     assert found["steadiness"] == "less noise" and found["width"] == ""
+    card = (folder / "README.md").read_text()
+    assert "| `steadiness` | 0.5 | 0.0 | less noise |" in card and "| `width` | 4 | 32 |  |" in card
+
+    (measurement,) = sixth.measurements
+    bench = Bench("sixth", {sixth.bundled: loaded}, sixth.bundled, Path, runs, "python x")
+    (figure,) = measurement.measure(bench)
+    assert figure["value"] > 0 and figure["command"] == "python x"

@@ -70,7 +70,7 @@ def extras_of(setup: configparser.ConfigParser, extra: str) -> list[str]:
 
 
 USERS_EXTRAS = ("train", "hub", "pandas", "serve", "heic", "mediapipe", "mtcnn", "convert", "onnx", "parquet", "ray")
-USERS_EXTRAS += ("search",)
+USERS_EXTRAS += ("search", "measure")
 """Extras that between them bring whatever kerasfer and its commands import."""
 
 

@@ -141,7 +141,7 @@ def locate(name: str, data: str | None) -> Path | None:
         return None
     from kerasfer import datasets
 
-    return datasets.find(name, data) or Path(data)
+    return datasets.locate(name, data)
 
 
 def prior(text: str) -> Any:

@@ -25,11 +25,15 @@ import dataclasses
 import json
 import shlex
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from kerasfer import datasets
 from kerasfer.cli.common import add_labels_of, locate, own_options, say
 from kerasfer.models import MODELS
+
+if TYPE_CHECKING:
+    from kerasfer.data.sets import NamedSets
 
 
 class _Named(argparse.Action):
@@ -194,12 +198,17 @@ def main(arguments: list[str] | None = None) -> int:
             print(line)
         return 0
     config = start.replace(**named)
-    recipe = recipe_of(options, Model, config)
+    sets = sets_of(options, config.expressions)
+    recipe = sets.recipe(
+        Model,
+        config,
+        lambda name: locate(name, options.data),
+        teachers=options.teachers,
+        teacher_share=options.teacher_share,
+        say=say,
+    )
     if "expressions" not in named:
         recipe.demand_classes(config.expressions)
-    dataset = {"hold_out": options.hold_out}
-    if options.train_share is not None:
-        dataset["train_share"] = options.train_share
     try:
         run = trainer.train(
             config,
@@ -212,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
             deterministic=options.deterministic,
             notes={
                 "command": "kerasfer train " + shlex.join(sys.argv[1:] if arguments is None else arguments),
-                "dataset": dataset,
+                **sets.facts(),
             },
             verbose=2 if options.quiet else 1,
             say=say,
@@ -240,47 +249,26 @@ def fields_of(config: Any) -> list[str]:
     return [*lines[False], "", "not of the paper:", *lines[True]]
 
 
-def recipe_of(options: argparse.Namespace, Model: Any, config: Any) -> Any:
-    """What the command line says of the faces, as a `kerasfer.data.Recipe`."""
-    from kerasfer.data import Augmentation, Recipe, kind_of
-    from kerasfer.data.recipe import read_faces, read_parts
+def sets_of(options: argparse.Namespace, expressions: Sequence[str]) -> NamedSets:
+    """What the command line says of the faces to learn from.
 
-    name, kind = options.dataset, kind_of(Model, config)
-    if kind.further == 1 and len(options.faces) > 1:
-        raise ValueError(f"--faces: {options.model} takes the people of one set, got {', '.join(options.faces)}")
-    voted = config.expressions if options.labels == "votes" else None
-    parts = read_parts(
-        name,
-        locate(name, options.data),
-        config,
+    Args:
+        options: of the command line.
+        expressions: the model's classes.
+    """
+    from kerasfer.data.sets import AUGMENTATIONS, NamedSets
+
+    voted = expressions if options.labels == "votes" else None
+    return NamedSets(
+        options.dataset,
+        tuple(options.faces),
         hold_out=options.hold_out,
+        train_share=options.train_share,
         split=options.split,
-        share=options.train_share,
         images=options.images,
         labels=options.labels,
-        **own_options(name, options.labels_of, voted),
-    )
-    others = [other for other in options.faces if other != name]
-    if others and kind.further == 0:
-        say(f"--faces {' '.join(others)}: not used, as {options.model} learns from one set so")
-        others = []
-    faces = []
-    for other in others:
-        table, said = read_faces(other, locate(other, options.data), kind, config, images=options.images)
-        say(said)
-        faces.append(table)
-    recipes = {"paper": Augmentation, "strong": Augmentation.strong, "sharp": Augmentation.strong_and_sharp}
-    return Recipe(
-        parts.train,
-        parts.valid,
-        split="all",
-        said=parts.said,
-        faces=faces,
-        align_faces=options.align_faces,
-        augment=recipes[options.augmentation](),
-        labels=options.labels,
+        augment=AUGMENTATIONS[options.augmentation],
         balanced=options.balanced,
-        teachers=options.teachers,
-        teacher_share=options.teacher_share,
-        seed=config.seed,
+        align_faces=options.align_faces,
+        options=own_options(options.dataset, options.labels_of, voted),
     )

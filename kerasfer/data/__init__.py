@@ -6,12 +6,14 @@ from kerasfer.data.augment import NO_AUGMENTATION, Augmentation
 from kerasfer.data.kinds import KINDS, Batches, Stream, kind_of
 from kerasfer.data.recipe import Prepared, Recipe
 from kerasfer.data.sampling import class_shares, label_distributions
+from kerasfer.data.sets import NamedSets
 
 __all__ = [
     "KINDS",
     "NO_AUGMENTATION",
     "Augmentation",
     "Batches",
+    "NamedSets",
     "Prepared",
     "Recipe",
     "Stream",

@@ -26,6 +26,7 @@ __all__ = [
     "check",
     "find",
     "load",
+    "locate",
     "names",
     "reader",
 ]
@@ -95,6 +96,11 @@ def find(name: str, folder: str | Path) -> Path | None:
             if path.exists():
                 return path
     return None
+
+
+def locate(name: str, folder: str | Path) -> Path:
+    """Where a data set lies: in a folder under a name that it goes by, or, if it is not there, the folder itself."""
+    return find(name, folder) or Path(folder)
 
 
 def load(

@@ -24,6 +24,7 @@ __all__ = [
     "ModelConfig",
     "demand_defined",
     "deviations",
+    "deviations_table",
     "is_path",
     "ours",
 ]
@@ -294,6 +295,22 @@ def deviations(config: ModelConfig) -> tuple[Deviation, ...]:
             shown = None if callable(paper) else paper
             found.append(Deviation(field.name, value, shown, field.metadata.get("ours", "")))
     return tuple(found)
+
+
+def deviations_table(config: ModelConfig) -> str:
+    """The deviations of a config as a Markdown table, but for what only says which faces it was trained on."""
+    rows = [each for each in deviations(config) if each.field != "training_prior"]
+    if not rows:
+        return "None in the config."
+    lines = ["| field | here | paper | what for |", "| --- | --- | --- | --- |"]
+    for each in rows:
+        paper = "–" if each.paper is None else _shown(each.paper)
+        lines.append(f"| `{each.field}` | {_shown(each.value)} | {paper} | {each.why} |")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _json_or_text(text: str) -> Any:

@@ -1,0 +1,27 @@
+"""What is measured of a model that is to be bundled, as figures with the command that prints them."""
+
+from __future__ import annotations
+
+from kerasfer.evaluation.measurements.base import Bench, Figure, Measurement, read_figures, write_figures
+from kerasfer.evaluation.measurements.codes import Codes
+from kerasfer.evaluation.measurements.expressions import NewExpressions
+from kerasfer.evaluation.measurements.geometry import Geometry
+from kerasfer.evaluation.measurements.machines import ActionUnits, ExpressionMachine, GeneratedFaces, Transfer
+from kerasfer.evaluation.measurements.recognition import Recognition, TurnedHeads
+
+__all__ = [
+    "ActionUnits",
+    "Bench",
+    "Codes",
+    "ExpressionMachine",
+    "Figure",
+    "GeneratedFaces",
+    "Geometry",
+    "Measurement",
+    "NewExpressions",
+    "Recognition",
+    "Transfer",
+    "TurnedHeads",
+    "read_figures",
+    "write_figures",
+]

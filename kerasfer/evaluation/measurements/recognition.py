@@ -1,0 +1,145 @@
+"""How many faces are recognised: of all, of each expression, of heads that turn away; and how sure a model is of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasfer import splits
+from kerasfer.evaluation.calibration import calibrate, expected_calibration_error
+from kerasfer.evaluation.classification import evaluate, predict, true_classes
+from kerasfer.evaluation.measurements.base import Bench, Figure, Made, Measurement
+
+__all__ = ["Recognition", "TurnedHeads", "calibrated"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recognition(Measurement):
+    """Accuracy of the bundled model and of those beside it on FERPlus valid.
+
+    Attributes:
+        compared: what was made -> its title in the figures.
+        seeds: title -> trainings that differ in the seed alone, and whose mean is told; they are compared, too.
+
+    Raises:
+        ValueError: a seed's training is not compared.
+    """
+
+    compared: Mapping[Any, str]
+    seeds: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lost = [made.name for several in self.seeds.values() for made in several if made not in self.compared]
+        if lost:
+            raise ValueError(f"seeds {', '.join(lost)}: are among those compared, too, or have no accuracy")
+
+    def needs(self) -> Iterable[Any]:
+        return self.compared
+
+    def measure(self, bench: Bench) -> list[Figure]:
+        command = f"python apps/evaluate.py --model {bench.name} --dataset ferplus --split valid --data DIR"
+        figures, reports = [], {}
+        for made, label in self.compared.items():
+            model = bench.models[made]
+            report = reports[made] = evaluate(model, bench.valid)
+            print(report, flush=True)
+            bundled = made is bench.bundled
+            prefix, source = ("ferplus_valid", command) if bundled else (f"{made.name}_ferplus_valid", bench.command)
+            trained = "last checkpoint, one seed"
+            if hasattr(made, "runs"):
+                trained = f"mean of the weights of {len(made.runs)} last trainings"
+            tested = f"{label}: FERPlus valid, {report.n} faces, 8 classes, majority labels, {trained}"
+            figures += [
+                bench.figure(f"{prefix}_accuracy", f"{tested}; accuracy", report.accuracy, "share", source),
+                bench.figure(f"{prefix}_balanced", f"{tested}; mean recall", report.balanced_accuracy, "share", source),
+            ]
+            if bundled:
+                flipped = evaluate(model, bench.valid, flip=True).accuracy
+                what = f"{tested}; mean of face and mirror image; accuracy"
+                figures.append(bench.figure("ferplus_valid_flip_accuracy", what, flipped, "share", f"{command} --flip"))
+                for expression, recall in zip(report.labels, report.recall):
+                    what = f"{tested}; recall of {expression}"
+                    figures.append(bench.figure(f"recall_{expression}", what, float(recall), "share", source))
+        for label, several in self.seeds.items():
+            accuracies = [reports[made].accuracy for made in several]
+            key = several[0].name
+            told = f"accuracy of {len(several)} seeds of the last training"
+            what = f"{label}: FERPlus valid, {reports[several[0]].n} faces, {told}"
+            figures += [
+                bench.figure(f"{key}_seeds_mean", f"{what}; mean", statistics.mean(accuracies), "share"),
+                bench.figure(f"{key}_seeds_deviation", f"{what}; deviation", statistics.stdev(accuracies), "share"),
+            ]
+        return figures
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TurnedHeads(Measurement):
+    """Accuracy on the faces of FERPlus valid that turn away by more than so many degrees.
+
+    Attributes:
+        compared: what was made -> its title in the figures.
+        degrees: how far the faces turn away at least.
+    """
+
+    compared: Mapping[Any, str]
+    degrees: tuple[int, ...] = (10, 20, 30, 40)
+
+    def needs(self) -> Iterable[Any]:
+        return self.compared
+
+    def measure(self, bench: Bench) -> list[Figure]:
+        from kerasfer.detection import estimate_poses
+
+        yaw = np.abs(estimate_poses(bench.valid, cache=bench.runs / "poses")["pose"][:, 0])
+        figures = []
+        for degrees in self.degrees:
+            turned = bench.valid.select(yaw > degrees)
+            for made, label in self.compared.items():
+                report = evaluate(bench.models[made], turned)
+                what = f"{label}: FERPlus valid, |yaw| > {degrees} degrees, {report.n} faces; accuracy"
+                print(what, f"{report.accuracy:.2%}", flush=True)
+                key = f"{made.name}_yaw_above_{degrees}_accuracy"
+                figures.append(bench.figure(key, what, report.accuracy, "share"))
+        return figures
+
+
+def calibrated(bench: Bench, made: Made) -> list[Figure]:
+    """Gives the bundled model the temperature that suits faces held out of its training; what that brings.
+
+    Args:
+        bench: its bundled model is replaced by one with the temperature, if faces were held out.
+        made: the training whose run tells the share and the labels.
+    """
+    run: Path = bench.runs / made.name
+    told = json.loads((run / "config.json").read_text(encoding="utf-8"))["dataset"]
+    share = told.get("hold_out")
+    if not share:
+        return []
+    model = bench.model
+    reading = {"labels": "probability"} if told.get("labels") == "votes" else {}
+    held_out = splits.holdout(bench.load("ferplus", split="train", **reading), share).test.labelled(model.label_space)
+    found = calibrate(predict(model, held_out), true_classes(held_out, model.label_space))
+    print(found, flush=True)
+    tempered = type(model)(dataclasses.replace(model.config, temperature=round(found.temperature, 4)))
+    tempered.start_from(model)
+    bench.models[bench.bundled] = tempered
+    fitted = f"temperature, fitted on {found.n} faces held out of FERPlus train"
+    what = f"expected calibration error, {found.n} faces held out of FERPlus train"
+    figures = [
+        bench.figure("temperature", fitted, found.temperature),
+        bench.figure("held_out_calibration_error_before", f"{what}; temperature 1", found.error_before),
+        bench.figure("held_out_calibration_error", f"{what}; with the temperature", found.error_after),
+    ]
+    valid = bench.valid.labelled(model.label_space)
+    true = true_classes(valid, model.label_space)
+    what = f"expected calibration error, FERPlus valid, {len(true)} faces"
+    for key, when, judged in (("_before", "temperature 1", model), ("", "with the temperature", tempered)):
+        error = expected_calibration_error(np.asarray(predict(judged, valid)), true)
+        figures.append(bench.figure(f"valid_calibration_error{key}", f"{what}; {when}", error))
+    return figures
