@@ -16,6 +16,7 @@ __all__ = [
     "BLENDSHAPES",
     "LANDMARK_GROUPS",
     "LARGEST_FACE",
+    "MIRRORED_BLENDSHAPES",
     "MIRRORED_LANDMARKS",
     "Box",
     "DetectedFace",
@@ -242,6 +243,20 @@ BLENDSHAPES: tuple[str, ...] = (
 )
 """The names of MediaPipe's 52 blendshape scores, those of ARKit without the tongue, in MediaPipe's order. Left and
 right are the person's own."""
+
+
+def _mirrored_blendshapes() -> tuple[int, ...]:
+    def other(name: str) -> str:
+        for side, opposite in (("Left", "Right"), ("Right", "Left")):
+            if name.endswith(side):
+                return name.removesuffix(side) + opposite
+        return name
+
+    return tuple(BLENDSHAPES.index(other(name)) for name in BLENDSHAPES)
+
+
+MIRRORED_BLENDSHAPES = _mirrored_blendshapes()
+"""For each of `BLENDSHAPES`, the one that it is in the mirror image of the face."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -13,6 +13,10 @@ from kerasfer.faces import MIRRORED_LANDMARKS
 __all__ = ["NO_AUGMENTATION", "PAPER_AUGMENTATION", "Augmentation", "augment"]
 
 
+_SHARES = ("margin", "flip", "shift", "sharp", "cutout", "shade", "coarse", "blur", "grain", "jpeg")
+"""Fields that are parts of something."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
     """What is done to each training image, drawn anew at every step.
@@ -32,6 +36,12 @@ class Augmentation:
         brightness: change to each side, as a part of the range from black to white.
         contrast: relative change of the distance from the image's mean, to each side.
         cutout: side of a square set to the image's mean, as a part of the image's side; its centre is anywhere.
+        gamma: change of the exponent that light goes by, to each side, as a power of two: 1 for 0.5 to 2.
+        shade: how much lighter one side of the image gets than the other, at most, as a part of the range.
+        coarse: share of the images that are made smaller, down to a third, and large again.
+        blur: share of the images that are blurred, by a Gaussian of up to 1/40 of the side.
+        grain: largest standard deviation of the noise of a sensor, as a part of the range from black to white.
+        jpeg: share of the images that go through a JPEG of a quality from 15 to 80.
     """
 
     margin: float = 1 / 16
@@ -43,11 +53,17 @@ class Augmentation:
     brightness: float = 0.0
     contrast: float = 0.0
     cutout: float = 0.0
+    gamma: float = 0.0
+    shade: float = 0.0
+    coarse: float = 0.0
+    blur: float = 0.0
+    grain: float = 0.0
+    jpeg: float = 0.0
 
     def __post_init__(self) -> None:
         values = dataclasses.asdict(self)
         bad = [name for name, value in values.items() if not (math.isfinite(value) and value >= 0)]
-        bad += [name for name in ("margin", "flip", "shift", "sharp", "cutout") if values[name] > 1]
+        bad += [name for name in _SHARES if values[name] > 1]
         bad += [name for name in ("scale", "contrast") if values[name] >= 1]
         if bad:
             raise ValueError(f"augmentation {', '.join(bad)} is out of range: {self}")
@@ -65,9 +81,19 @@ class Augmentation:
         """`strong`, with half of the images as sharp as they were."""
         return dataclasses.replace(cls.strong(), sharp=0.5)
 
+    @classmethod
+    def cameras(cls) -> Augmentation:
+        """`strong_and_sharp` as other cameras would have taken it: light, focus, resolution, grain and compression."""
+        cameras = {"gamma": 0.8, "shade": 0.25, "coarse": 0.25, "blur": 0.25, "grain": 0.04, "jpeg": 0.3}
+        return dataclasses.replace(cls.strong_and_sharp(), brightness=0.15, contrast=0.35, **cameras)
+
     def margin_of(self, size: int) -> int:
         """The margin in pixels for images of a size."""
         return round(self.margin * size)
+
+    @property
+    def _cameras(self) -> bool:
+        return any((self.gamma, self.shade, self.coarse, self.blur, self.grain, self.jpeg))
 
     @property
     def _resamples(self) -> bool:
@@ -129,6 +155,10 @@ def augment(
         levels = np.clip(np.rint(factors[:, None] * np.arange(256) + offsets[:, None]), 0, 255).astype(np.uint8)
         for index in range(count):
             result[index] = cv2.LUT(result[index], levels[index]).reshape(result[index].shape)
+    if augmentation._cameras:
+        seen = generator.random((9, count))
+        for index in range(count):
+            result[index] = _photographed(result[index], seen[:, index], generator, augmentation)
     if augmentation.cutout:
         half = augmentation.cutout * size / 2
         low = np.clip(np.rint(draws[9:11] * size - half), 0, size).astype(np.int64)
@@ -136,6 +166,41 @@ def augment(
         for index, mean in enumerate(np.rint(_means(result))):
             result[index, low[0, index] : high[0, index], low[1, index] : high[1, index]] = mean
     return result, None if landmarks is None else _move_landmarks(landmarks, transforms, mirror)
+
+
+def _photographed(
+    image: np.ndarray, draws: np.ndarray, generator: np.random.Generator, augmentation: Augmentation
+) -> np.ndarray:
+    """An image as another camera would have taken it.
+
+    Args:
+        image: uint8 (size, size, channels).
+        draws: float64 (9,), in [0, 1): exponent, direction and strength of the light, whether and how coarse, whether
+            and how blurred, noise, whether and how compressed, each by one draw.
+        generator: of the noise.
+        augmentation: what to do.
+    """
+    shape, size = image.shape, image.shape[0]
+    values = np.float32(image.reshape(size, size, -1)) / 255
+    values **= 2.0 ** (augmentation.gamma * (2 * draws[0] - 1))
+    if augmentation.shade:
+        angle, across = 2 * np.pi * draws[1], np.linspace(-0.5, 0.5, size, dtype=np.float32)
+        slope = np.float32(np.cos(angle)) * across[None] + np.float32(np.sin(angle)) * across[:, None]
+        values += (augmentation.shade * draws[2] * slope)[..., None]
+    if draws[3] < augmentation.coarse:
+        smaller = max(round(size * (1 / 3 + 2 / 3 * draws[4])), 1)
+        small = cv2.resize(values, (smaller, smaller), interpolation=cv2.INTER_AREA)
+        values = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR).reshape(size, size, -1)
+    if draws[5] < augmentation.blur:
+        sigma = size / 40 * max(draws[5] / augmentation.blur, 0.1)
+        values = cv2.GaussianBlur(values, (0, 0), sigma).reshape(size, size, -1)
+    if augmentation.grain:
+        values += augmentation.grain * draws[6] * generator.standard_normal(values.shape, np.float32)
+    pixels = np.uint8(np.rint(np.clip(values, 0, 1) * 255))
+    if draws[7] < augmentation.jpeg:
+        _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(15 + 65 * draws[8])])
+        pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+    return pixels.reshape(shape)
 
 
 def _means(pixels: np.ndarray) -> np.ndarray:

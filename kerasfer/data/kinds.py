@@ -29,10 +29,10 @@ import tensorflow as tf
 
 from kerasfer.data.augment import PAPER_AUGMENTATION, Augmentation, augment
 from kerasfer.data.cache import PreparedFaces
-from kerasfer.data.sampling import Groups, Order, identity_names, often, usable
+from kerasfer.data.sampling import Groups, Order, identity_names, label_distributions, often, usable
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.expressions import LabelSpace
-from kerasfer.faces import ImageSpec, yaw_class
+from kerasfer.faces import MIRRORED_BLENDSHAPES, ImageSpec, yaw_class
 from kerasfer.models.kinds import BATCH_KINDS
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "ExpressionAndFace",
     "ExpressionPairs",
     "Images",
+    "ImagesWithMovements",
     "ImagesWithPose",
     "LandmarkPairs",
     "Stream",
@@ -58,12 +59,14 @@ class Stream:
         table: the faces that it is taken from.
         columns: key -> values by row of the table.
         landmarks: key of the landmarks; None to leave them out.
+        sided: key -> where each number of its column goes in a face's mirror image. The kind has `one_flip`.
     """
 
     image: str
     table: FaceTable
     columns: Mapping[str, np.ndarray]
     landmarks: str | None = None
+    sided: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
 
 
 _AUGMENTATION_STREAM = 100
@@ -252,8 +255,15 @@ class Batches(abc.ABC):
             points = faces.landmarks(rows, frames) if stream.landmarks else None
             generator = np.random.default_rng([self.seed, _AUGMENTATION_STREAM + number, epoch, int(step)])
             pixels, points = augment(pixels, generator, self.augmentation, self.spec.size, points, mirror)
-            values += [pixels, *(column[rows] for column in stream.columns.values())]
+            values += [pixels, *(self._turned(stream, key, rows, mirror) for key in stream.columns)]
             values += [] if points is None else [points]
+        return values
+
+    def _turned(self, stream: Stream, key: str, rows: np.ndarray, mirror: np.ndarray | None) -> np.ndarray:
+        """A column's values of some rows, left and right exchanged where the image is mirrored."""
+        values = stream.columns[key][rows]
+        if key in stream.sided and mirror is not None:
+            values[mirror] = values[mirror][:, list(stream.sided[key])]
         return values
 
     def _batch(self, epoch: int, step: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -282,6 +292,35 @@ class Images(Batches):
     def streams(self, table: FaceTable, faces: FaceTable | None) -> list[Stream]:
         table, targets = self.usable(table)
         return [Stream("image", table, {"label": targets})]
+
+
+class ImagesWithMovements(Batches):
+    """Images with their expression and how strongly each of 52 movements shows (`kerasfer.detection.blendshapes`).
+
+    A face needs an expression or movements: what is not known is 0 in the label, NaN in the movements. Further sets
+    become one table with the first.
+    """
+
+    keys = BATCH_KINDS["images_with_movements"]
+    needs = ("blendshapes",)
+    further = None
+    one_flip = True
+    counted = "images with an expression or movements"
+
+    def streams(self, table: FaceTable, faces: FaceTable | None) -> list[Stream]:
+        targets = label_distributions(table, self.label_space, self.labels)
+        kept = (targets.sum(1) > 0) | np.isfinite(table["blendshapes"]).all(1)
+        table, targets = table.select(kept), targets[kept]
+        movements = np.asarray(table["blendshapes"], np.float32)
+        sided = {"movements": MIRRORED_BLENDSHAPES}
+        return [Stream("image", table, {"label": targets, "movements": movements}, sided=sided)]
+
+    @classmethod
+    def together(cls, table: FaceTable, faces: Sequence[FaceTable]) -> tuple[FaceTable, FaceTable | None]:
+        return joined([table, *faces]) if faces else table, None
+
+    def facts(self, table: FaceTable, sets: Sequence[FaceTable]) -> dict[str, Any]:
+        return {"faces_with_movements": {part.name: len(part) for part in sets}}
 
 
 class ImagesWithPose(Batches):
@@ -446,6 +485,7 @@ class Unlabelled(Batches):
 
 KINDS: dict[str, type[Batches]] = {
     "images": Images,
+    "images_with_movements": ImagesWithMovements,
     "images_with_pose": ImagesWithPose,
     "expression_and_face": ExpressionAndFace,
     "landmark_pairs": LandmarkPairs,

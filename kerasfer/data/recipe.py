@@ -322,9 +322,25 @@ def _with_landmarks(table: FaceTable, recipe: Recipe, folder: Path, say: Say) ->
     return found
 
 
+def _with_blendshapes(table: FaceTable, recipe: Recipe, folder: Path, say: Say) -> FaceTable:
+    """The faces with the scores of their movements; where a set has none, they are estimated."""
+    from kerasfer import detection
+
+    if "blendshapes" in table:
+        return table
+    say(f"{table.name}: scoring the movements of {len(table)} faces (once; they are kept)")
+    cache = _folder(recipe, folder.parent) / "blendshapes"
+    table = detection.estimate_blendshapes(table, cache=cache, progress=_progress(say))
+    unknown = int(np.isnan(table["blendshapes"][:, 0]).sum())
+    if unknown:
+        say(f"{unknown} of {len(table)} faces have no scores, as no face was seen: they train all but the movements")
+    return table
+
+
 _LOCATED: dict[str, Callable[[FaceTable, Recipe, Path, Say], FaceTable]] = {
     "pose": _with_poses,
     "landmarks": _with_landmarks,
+    "blendshapes": _with_blendshapes,
 }
 """Column -> what finds it."""
 

@@ -5,7 +5,7 @@ from kerasfer.detection.detectors import DETECTORS, Detector, detect, find_detec
 from kerasfer.detection.graphs import DetectionError
 from kerasfer.detection.landmarker import blendshapes
 from kerasfer.detection.pose import head_pose, head_poses
-from kerasfer.detection.tables import align_table, estimate_landmarks, estimate_poses, landmarked
+from kerasfer.detection.tables import align_table, estimate_blendshapes, estimate_landmarks, estimate_poses, landmarked
 
 __all__ = [
     "DETECTORS",
@@ -18,6 +18,7 @@ __all__ = [
     "alignment_matrix",
     "blendshapes",
     "detect",
+    "estimate_blendshapes",
     "estimate_landmarks",
     "estimate_poses",
     "find_detector",

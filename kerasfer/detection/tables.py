@@ -18,12 +18,13 @@ from kerasfer import images
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable, Rejected
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE, Template, align, alignment_matrix, inverted, transform
 from kerasfer.detection.detectors import detect, find_detector
+from kerasfer.detection.landmarker import refit, scores_of
 from kerasfer.detection.mesh import MESH_POINTS
 from kerasfer.detection.pose import head_pose
 from kerasfer.faces import Box, DetectedFace, Landmarks
 from kerasfer.files import written_aside
 
-__all__ = ["align_table", "estimate_landmarks", "estimate_poses", "landmarked"]
+__all__ = ["align_table", "estimate_blendshapes", "estimate_landmarks", "estimate_poses", "landmarked"]
 
 _FORMAT = 1
 """Number of the cache's layout and of the way faces are aligned; raised when either changes."""
@@ -34,8 +35,11 @@ _POSE_FORMAT = 1
 _LANDMARK_FORMAT = 1
 """Number of the way landmarks are located and stored; raised when either changes."""
 
+_BLENDSHAPE_FORMAT = 1
+"""Number of the way blendshapes are scored and stored; raised when either changes."""
+
 _CHUNK = 512
-"""Rows between two writes of the cache of poses or landmarks."""
+"""Rows between two writes of the cache of poses, landmarks or blendshapes."""
 
 
 def align_table(
@@ -117,7 +121,7 @@ def estimate_poses(
         DetectionError: the detector is unknown.
         DatasetError: the cache cannot be written.
     """
-    known = _looked_up(table, "pose", _POSE_FORMAT, detector, cache, progress, _pose_of)
+    known = _looked_up(table, "pose", (_POSE_FORMAT, detector), cache, progress, _of_face(detector, _pose_of))
     return table.with_columns(pose=known)
 
 
@@ -139,8 +143,34 @@ def estimate_landmarks(
         DetectionError: the detector is unknown.
         DatasetError: the cache cannot be written.
     """
-    known = _looked_up(table, "landmarks", _LANDMARK_FORMAT, detector, cache, progress, _points_of)
+    known = _looked_up(
+        table, "landmarks", (_LANDMARK_FORMAT, detector), cache, progress, _of_face(detector, _points_of)
+    )
     return table.with_columns(landmarks=known)
+
+
+def estimate_blendshapes(
+    table: FaceTable,
+    cache: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> FaceTable:
+    """Scores 52 movements in every face of a data set, as `kerasfer.detection.blendshapes` does in photos.
+
+    No face is looked for: it is taken to be where the row's box is, or, without one, to fill the image, as tight as in
+    FER+. The points are fitted there, then once more where the first fit shows the face to be.
+
+    Args:
+        table, cache, progress: as for `estimate_poses`.
+
+    Returns:
+        The table with `blendshapes`, float32 (n, 52) in [0, 1] in the order of `kerasfer.faces.BLENDSHAPES`: NaN where
+        no face was seen or the image does not decode.
+
+    Raises:
+        DatasetError: the cache cannot be written.
+    """
+    known = _looked_up(table, "blendshapes", (_BLENDSHAPE_FORMAT,), cache, progress, _blendshapes_of)
+    return table.with_columns(blendshapes=known)
 
 
 def landmarked(
@@ -181,33 +211,56 @@ def _points_of(face: DetectedFace) -> np.ndarray | None:
     return None if face.landmarks is None else face.landmarks.points
 
 
+def _of_face(detector: str, value_of: Callable[[DetectedFace], Any]) -> Callable[[FaceTable, int, np.ndarray], Any]:
+    """What a function tells of the face that is found in a row's image."""
+    find_detector(detector)
+
+    def look(table: FaceTable, row: int, image: np.ndarray) -> Any:
+        face = _face_of(table, row, image, detector)
+        return None if face is None else value_of(face)
+
+    return look
+
+
+def _blendshapes_of(table: FaceTable, row: int, image: np.ndarray) -> np.ndarray | None:
+    points = refit(image, _inner(_frame(table, row, image)))
+    return None if points is None else scores_of(points)
+
+
+def _inner(frame: Box) -> Box:
+    """The face from the brows to the chin in a frame as tight as FER+ crops."""
+    side = max(frame.width, frame.height)
+    return Box(frame.left + 0.1 * side, frame.top + 0.12 * side, frame.right - 0.1 * side, frame.bottom - 0.05 * side)
+
+
+_COLUMNS = {"pose": ((3,), "poses"), "landmarks": ((68, 2), "landmarks"), "blendshapes": ((52,), "blendshapes")}
+"""Column -> shape of a row's value, and the name of its cache."""
+
+
 def _looked_up(
     table: FaceTable,
     column: str,
-    layout: int,
-    detector: str,
+    way: tuple,
     cache: str | os.PathLike[str] | None,
     progress: Callable[[int, int], None] | None,
-    value_of: Callable[[DetectedFace], Any],
+    value_of: Callable[[FaceTable, int, np.ndarray], Any],
 ) -> np.ndarray:
     """A column, float32, as it is found in each image; NaN where it is not."""
-    find_detector(detector)
-    shape, plural = {"pose": ((3,), "poses"), "landmarks": ((68, 2), "landmarks")}[column]
+    shape, plural = _COLUMNS[column]
     values = np.full((len(table), *shape), np.nan, np.float32)
     done = 0
     file = None
     if cache is not None:
-        file = Path(cache) / f"{table.name}-{plural}-{_digest(table, (layout, detector, MESH_POINTS))}.npz"
+        file = Path(cache) / f"{table.name}-{plural}-{_digest(table, (*way, MESH_POINTS))}.npz"
         stored = _load(file, (column, "done"))
         if stored is not None and stored[column].shape == values.shape:
             values, done = stored[column], int(stored["done"])
 
     def estimate(row: int) -> Any:
         try:
-            face = _face_of(table, row, _image(table, row), detector)
+            return value_of(table, row, _image(table, row))
         except ValueError:
             return None
-        return None if face is None else value_of(face)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while done < len(table):

@@ -16,6 +16,7 @@ MODELS: dict[str, tuple[str, str]] = {
     "g2fer": ("kerasfer.models.g2fer", "G2FER"),
     "ipdfer": ("kerasfer.models.ipdfer", "IPDFER"),
     "tdgan": ("kerasfer.models.tdgan", "TDGAN"),
+    "wild": ("kerasfer.models.wild", "Wild"),
 }
 """Name -> module and class. Modules are imported only when they are used."""
 

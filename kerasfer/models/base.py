@@ -228,7 +228,7 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
 
     @property
     def training_prior(self) -> tuple[float, ...]:
-        """Share of each class in what the model was trained on; () where it is not known."""
+        """Share of each class that the answers presume, as a rule those of the training; () where it is not known."""
         return self.config.training_prior
 
     def get_config(self) -> dict[str, Any]:
@@ -349,7 +349,7 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
             config.pixel_range,
             feature_layer,
             config.precision,
-            config.training_prior,
+            self.training_prior,
             name="probabilities",
         )
         return Recognizer(image, end(logits), name="recognizer")

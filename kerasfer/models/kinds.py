@@ -12,6 +12,11 @@ BATCH_KINDS: dict[str, dict[str, str]] = {
         "image": "float32 (n, h, w, c) in the model's range",
         "label": "float32 (n, K), a distribution over the expressions",
     },
+    "images_with_movements": {
+        "image": "float32 (n, h, w, c) in the model's range",
+        "label": "float32 (n, K), a distribution over the expressions, all 0 where none is known",
+        "movements": "float32 (n, 52) in [0, 1], the scores of `kerasfer.faces.BLENDSHAPES`, NaN where none are known",
+    },
     "images_with_pose": {
         "image": "float32 (n, h, w, c) in the model's range",
         "label": "float32 (n, K), a distribution over the expressions",
