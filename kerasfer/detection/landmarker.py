@@ -42,7 +42,8 @@ SAME_FACE = 0.5
 """Least overlap of two detectors' boxes of one face."""
 
 _SIZE = 256
-_POINTS = 478
+_POINTS, _MESH = 478, 468
+"""Points, and those of the mesh without the irises."""
 
 
 def blendshapes(
@@ -112,7 +113,7 @@ def refit(image: np.ndarray, box: Box, minimum_presence: float = 0.2) -> np.ndar
     first = fit(image, box, minimum_presence=0.0)
     if first is None:
         return None
-    matrix = _placed(*mesh.region(first[: mesh.MESH_POINTS]))
+    matrix = _placed(*mesh.region(first[:_MESH]))
     return _fitted(_sampled(image, matrix, _SIZE), matrix, minimum_presence)
 
 
