@@ -2,7 +2,7 @@
 
 Photographs taken in the street hold many smiles and little of what actors pose when they are asked for anger, fear or
 disgust. What such faces look like is known all the same: FACS describes every expression by action units (Ekman,
-Friesen and Hager, "Facial Action Coding System: Investigator's Guide", 2002, Table 10-2 of prototypes and variants), and
+Friesen and Hager, "Facial Action Coding System: Investigator's Guide", 2002, the table of prototypes and variants), and
 the blendshapes follow the units. `prototypes` composes such faces from real neutral ones.
 """
 
@@ -39,8 +39,8 @@ MOVED: dict[int, dict[str, float]] = {
     26: {"jawOpen": 0.25, "mouthShrugLower": -0.9},
     27: {"jawOpen": 0.75, "mouthShrugLower": -0.9},
 }
-"""Action unit -> what it does to blendshapes, both sides alike where there are two, at full strength: a share of the way
-to 1 (positive) or to 0 (negative)."""
+"""Action unit -> what it does to blendshapes, both sides alike where there are two, at full strength: a share of the
+way to 1 (positive) or to 0 (negative)."""
 
 _BROWS_OF_GRIEF = {"browDown": 0.25, "browOuterUp": -0.5}
 """What unit 4 does beside unit 1: the inner brows are up and drawn together."""

@@ -110,11 +110,8 @@ def refit(image: np.ndarray, box: Box, minimum_presence: float = 0.2) -> np.ndar
     Returns:
         As `fit`, of a second look where the first one saw the face.
     """
-    first = fit(image, box, minimum_presence=0.0)
-    if first is None:
-        return None
-    matrix = _placed(*mesh.region(first[:_MESH]))
-    return _fitted(_sampled(image, matrix, _SIZE), matrix, minimum_presence)
+    first = fit_where(image, (np.array(box.center), REGION * max(box.width, box.height), 0.0), minimum_presence=0.0)
+    return None if first is None else fit_where(image, mesh.region(first[:_MESH]), minimum_presence)
 
 
 def fit_where(
