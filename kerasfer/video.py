@@ -28,6 +28,7 @@ from kerasfer.frames import VIDEO_SUFFIXES, Frame, Video, VideoError, VideoWrite
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.priors import Prior
 from kerasfer.recognition import COLORS, FaceClassifier, RecognitionModel
+from kerasfer.recognition.classifier import ActionUnits
 from kerasfer.tracking import Smoother, Tracker
 
 __all__ = [
@@ -142,7 +143,8 @@ class VideoRecognizer:
         every: the detector looks at every n-th frame; in between, faces are followed.
         smoothing: seconds after which a past answer counts half; 0 for none.
         minimum_score: least confidence of the detector in a face, in [0, 1].
-        action_units: also tell how likely each FACS action unit is; this takes the model itself, not its TFLite file.
+        action_units: also tell how likely each FACS action unit is, as for `kerasfer.recognize`; "machines" take the
+            model itself, not its TFLite file.
         flip: take the mean of what the model says of each face and of its mirror image.
         prior: how frequent the expressions are to count as, as for `kerasfer.recognize`.
         blendshapes: also score the 52 movements of `kerasfer.detection.blendshapes`, where the mesh follows the face;
@@ -159,7 +161,7 @@ class VideoRecognizer:
         every: int = 5,
         smoothing: float = 0.3,
         minimum_score: float = 0.5,
-        action_units: bool = False,
+        action_units: ActionUnits = False,
         flip: bool = False,
         prior: Prior | None = None,
         blendshapes: bool = False,
@@ -167,7 +169,7 @@ class VideoRecognizer:
         self._blendshapes = blendshapes
         self._tracker = Tracker(detector, every, minimum_score)
         self._smoother = Smoother(smoothing)
-        if isinstance(model, (str, os.PathLike)) and not action_units:
+        if isinstance(model, (str, os.PathLike)) and action_units != "machines":
             with contextlib.suppress(lite.LiteError):
                 model = lite.recognizer_file(model)
         self._classifier = FaceClassifier(model, action_units=action_units, flip=flip, prior=prior)
@@ -195,7 +197,7 @@ class VideoRecognizer:
         try:
             searched = stages.run(map(self._searched, stages.run(iter(frames))))
             followed = stages.run(map(self._followed, searched))
-            if self._blendshapes:
+            if self._blendshapes or self._classifier.needs_movements:
                 followed = stages.run(map(self._scored, followed))
             yield from stages.run(map(self._recognized, followed))
         finally:
@@ -230,6 +232,7 @@ class VideoRecognizer:
             averaged = self._smoother.update(number, frame.time, prediction.probabilities)
             shown = max(averaged, key=averaged.__getitem__)
             smooth = dataclasses.replace(prediction, expression=shown, probabilities=averaged)
+            smooth = smooth if self._blendshapes else dataclasses.replace(smooth, blendshapes=None)
             results.append(PersonFace(number, smooth, prediction.probabilities))
         return FrameResult(frame.number, frame.time, results, frame.image, followed.state)
 

@@ -31,6 +31,8 @@ FLOORS = {
     "kerasfer.frames": 1,
     "kerasfer.images": 1,
     "kerasfer.layers": 1,
+    "kerasfer.movements": 1,
+    "kerasfer.units": 1,
     "kerasfer.losses": 1,
     "kerasfer.optimizers": 1,
     "kerasfer.backbones": 1,

@@ -100,19 +100,37 @@ def test_one_photo(folder):
 
 
 def test_action_units(folder):
-    (bright,) = recognize(ASTRONAUT, UnitModel(), action_units=True)
+    (bright,) = recognize(ASTRONAUT, UnitModel(), action_units="machines")
     assert list(bright.action_units) == [1, 12]
     assert bright.action_units[12] == pytest.approx(bright.probabilities["happiness"], abs=1e-6)
     assert bright.to_json()["action_units"] == {
         f"AU{unit}": round(value, 6) for unit, value in bright.action_units.items()
     }
-    results = recognize([ASTRONAUT, EMPTY, ASTRONAUT // 4], UnitModel(), batch_size=1, action_units=True)
+    results = recognize([ASTRONAUT, EMPTY, ASTRONAUT // 4], UnitModel(), batch_size=1, action_units="machines")
     found = [face.action_units for result in results for face in result.predictions]
     assert [units[12] > units[1] for units in found] == [True, False]
     (without,) = recognize(ASTRONAUT, UnitModel())
     assert without.action_units is None and "action_units" not in without.to_json()
-    with pytest.raises(RecognitionError, match="the BrightnessModel model detects no action units; take one that does"):
-        recognize(ASTRONAUT, BrightnessModel(), action_units=True)
+    with pytest.raises(
+        RecognitionError, match="the BrightnessModel model has no machines for action units; take one that has"
+    ):
+        recognize(ASTRONAUT, BrightnessModel(), action_units="machines")
+
+
+def test_action_units_by_movements(folder):
+    """Of every model; the astronaut smiles with her teeth."""
+    (face,) = recognize(ASTRONAUT, BrightnessModel(), action_units=True)
+    assert tuple(face.action_units) == tuple(units.UNITS) and face.blendshapes is None
+    assert face.action_units[12] > 0.7 and face.action_units[25] > 0.7
+    assert max(face.action_units[unit] for unit in (1, 2, 15, 27)) < 0.4
+    (both,) = recognize(ASTRONAUT, BrightnessModel(), action_units="movements", blendshapes=True)
+    assert both.action_units == face.action_units and both.blendshapes["mouthSmileLeft"] > 0.7
+    (box,) = [face.box for face in recognize(ASTRONAUT, BrightnessModel())]
+    crop = ASTRONAUT[int(box.top) : int(box.bottom), int(box.left) : int(box.right)]
+    cut_out = recognize_faces(crop, BrightnessModel(), action_units=True)
+    assert cut_out.action_units[12] > 0.7 and cut_out.blendshapes is None
+    with pytest.raises(RecognitionError, match="action_units is True, False, movements or machines, got 'all'"):
+        recognize(ASTRONAUT, BrightnessModel(), action_units="all")
 
 
 class LeftModel(BrightnessModel):
@@ -432,7 +450,7 @@ def test_app_tells_action_units(app, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(recognition.classifier, "_named_model", lambda name: UnitModel())
     table = tmp_path / "units.csv"
     photos = [str(folder / "a.png"), str(folder / "b.png")]
-    assert app.main([*photos, "--action-units", "--output", "none", "--csv", str(table)]) == 0
+    assert app.main([*photos, "--action-units", "machines", "--output", "none", "--csv", str(table)]) == 0
     printed = capsys.readouterr().out
     assert printed.count("     AU1 ") == 1 and ", AU12 " in printed
     row, without = csv.DictReader(table.open())

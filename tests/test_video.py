@@ -188,7 +188,7 @@ class UnitModel:
 
 
 def test_action_units_of_frames():
-    recognizer = VideoRecognizer(UnitModel(), action_units=True)
+    recognizer = VideoRecognizer(UnitModel(), action_units="machines")
     assert recognizer.units == (1, 12)
     (result,) = recognizer.recognize(iter(FRAMES[:1]))
     assert [face.prediction.action_units for face in result.faces] == [{1: 0.0, 12: 1.0}] * 2

@@ -2,7 +2,7 @@
 
     kerasfer recognize photo.jpg
     kerasfer recognize holiday/ --output marked/ --csv expressions.csv
-    kerasfer recognize photo.jpg --model dcganfer --action-units
+    kerasfer recognize photo.jpg --action-units
     kerasfer recognize clip.mp4 --csv expressions.csv
     kerasfer recognize camera --seconds 60 --jsonl expressions.jsonl
     kerasfer recognize rtsp://camera.example/live --seconds 60 --csv expressions.csv
@@ -48,6 +48,7 @@ from kerasfer.files import printable
 from kerasfer.frames import Frame, is_stream_address
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.recognition import FaceClassifier, PhotoResult, annotate, find_photos, recognize_each
+from kerasfer.recognition.classifier import UNIT_SOURCES
 from kerasfer.rows import Row, columns, face_row, frame_rows, photo_rows
 from kerasfer.version import __version__
 from kerasfer.video import (
@@ -101,7 +102,13 @@ def parser() -> argparse.ArgumentParser:
         help="lowest detection confidence of a face, 0 to 1 (default: 0.5)",
     )
     parser.add_argument(
-        "--action-units", action="store_true", help="also detect FACS action units (AUs); needs a model with an AU head"
+        "--action-units",
+        nargs="?",
+        choices=UNIT_SOURCES,
+        const=UNIT_SOURCES[0],
+        default=False,
+        help="also tell FACS action units (AUs): by movements of the face and what the expression implies, or by the "
+        "machines of a model that has them, as dcganfer (default: movements)",
     )
     parser.add_argument(
         "--blendshapes", action="store_true", help="also score MediaPipe's 52 blendshapes, such as jawOpen"

@@ -41,6 +41,7 @@ COLUMNS: dict[str, str] = {
     "box": "float32 (4,): left, top, right, bottom of the face in pixels; NaN for the whole image",
     "pose": "float32 (3,): yaw, pitch, roll in degrees as in HeadPose; NaN where not known",
     "landmarks": "float32 (68, 2): x, y in pixels of the image; NaN where not known",
+    "blendshapes": "float32 (52,): score in [0, 1] of each of `kerasfer.faces.BLENDSHAPES`; NaN where not known",
     "aus": "float32 (14,): intensity in [0, 1] of each unit of ACTION_UNITS; NaN where not known",
     "split": "str: train, valid or test, as the data set's owners divide it; empty where they do not",
     "fold": "int16: number of the official fold, -1 where there is none",
@@ -49,7 +50,13 @@ COLUMNS: dict[str, str] = {
 }
 """The columns of a table: name -> type and meaning. Only `path` and `expression` are always there."""
 
-_SHAPES: dict[str, tuple[int, ...]] = {"box": (4,), "pose": (3,), "landmarks": (68, 2), "aus": (14,)}
+_SHAPES: dict[str, tuple[int, ...]] = {
+    "box": (4,),
+    "pose": (3,),
+    "landmarks": (68, 2),
+    "blendshapes": (52,),
+    "aus": (14,),
+}
 _DTYPES: dict[str, Any] = {"expression": np.int16, "fold": np.int16, "frame": np.int32}
 
 

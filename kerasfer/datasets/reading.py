@@ -18,7 +18,7 @@ from kerasfer import images
 from kerasfer.datasets.base import DatasetError, FaceTable, FolderSource, ImageSource, Rejected
 from kerasfer.datasets.sources import OUTSIDE, leads_out
 from kerasfer.expressions import ACTION_UNITS, UNKNOWN, Expression, LabelSpace, parse_expression
-from kerasfer.faces import Box, ImageSpec
+from kerasfer.faces import BLENDSHAPES, Box, ImageSpec
 
 __all__ = [
     "SPLITS",
@@ -252,6 +252,7 @@ _EMPTY: dict[str, Any] = {
     "box": np.full(4, np.nan, np.float32),
     "pose": np.full(3, np.nan, np.float32),
     "landmarks": np.full((68, 2), np.nan, np.float32),
+    "blendshapes": np.full(len(BLENDSHAPES), np.nan, np.float32),
     "aus": np.full(len(ACTION_UNITS), np.nan, np.float32),
     "fold": -1,
     "frame": -1,

@@ -61,7 +61,7 @@ _OPEN_FILES = 64
 _FORMAT = "kerasfer shards 1"
 _FILE = re.compile(r"shard-\d{5,}\.parquet")
 _TEXTS = ("path", "identity", "sequence", "split")
-_VECTORS = {"box": 4, "pose": 3, "landmarks": 136, "aus": 14}
+_VECTORS = {"box": 4, "pose": 3, "landmarks": 136, "blendshapes": 52, "aus": 14}
 _NOTE = b"kerasfer"
 
 

@@ -3,7 +3,7 @@
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE, Template, align, alignment_matrix, transform
 from kerasfer.detection.detectors import DETECTORS, Detector, detect, find_detector
 from kerasfer.detection.graphs import DetectionError
-from kerasfer.detection.landmarker import blendshapes
+from kerasfer.detection.landmarker import blendshapes, blendshapes_of_crop
 from kerasfer.detection.pose import head_pose, head_poses
 from kerasfer.detection.tables import align_table, estimate_blendshapes, estimate_landmarks, estimate_poses, landmarked
 
@@ -17,6 +17,7 @@ __all__ = [
     "align_table",
     "alignment_matrix",
     "blendshapes",
+    "blendshapes_of_crop",
     "detect",
     "estimate_blendshapes",
     "estimate_landmarks",

@@ -19,7 +19,7 @@ from kerasfer.detection.detectors import Detector, detect
 from kerasfer.detection.graphs import Graph
 from kerasfer.faces import BLENDSHAPES, Box, DetectedFace
 
-__all__ = ["blendshapes", "fit", "fit_where", "named", "refit", "scores_of"]
+__all__ = ["blendshapes", "blendshapes_of_crop", "fit", "fit_where", "named", "refit", "scores_of"]
 
 SEEN = (
     *(0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78),
@@ -78,6 +78,28 @@ def blendshapes(
         else:
             answers.append(named(scores_of(points)))
     return answers
+
+
+def blendshapes_of_crop(image: np.ndarray, box: Box | None = None) -> dict[str, float] | None:
+    """The same of a face that is cut out already, as tight as FER+ crops are; no face is looked for.
+
+    The points are fitted where the face should be, then once more where the first fit shows it to be.
+
+    Args:
+        image: uint8 RGB (height, width, 3).
+        box: the crop within the image; by default the largest square in its middle.
+
+    Returns:
+        Name of each of `kerasfer.faces.BLENDSHAPES` -> score in [0, 1]; None if no face is seen.
+    """
+    height, width = image.shape[:2]
+    if box is None:
+        side = min(height, width)
+        box = Box((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+    side = max(box.width, box.height)
+    inner = Box(box.left + 0.1 * side, box.top + 0.12 * side, box.right - 0.1 * side, box.bottom - 0.05 * side)
+    points = refit(image, inner)
+    return None if points is None else named(scores_of(points))
 
 
 def fit(image: np.ndarray, box: Box, roll: float = 0.0, minimum_presence: float = PRESENT) -> np.ndarray | None:

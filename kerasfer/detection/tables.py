@@ -18,7 +18,7 @@ from kerasfer import images
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable, Rejected
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE, Template, align, alignment_matrix, inverted, transform
 from kerasfer.detection.detectors import detect, find_detector
-from kerasfer.detection.landmarker import refit, scores_of
+from kerasfer.detection.landmarker import blendshapes_of_crop
 from kerasfer.detection.mesh import MESH_POINTS
 from kerasfer.detection.pose import head_pose
 from kerasfer.faces import Box, DetectedFace, Landmarks
@@ -222,15 +222,9 @@ def _of_face(detector: str, value_of: Callable[[DetectedFace], Any]) -> Callable
     return look
 
 
-def _blendshapes_of(table: FaceTable, row: int, image: np.ndarray) -> np.ndarray | None:
-    points = refit(image, _inner(_frame(table, row, image)))
-    return None if points is None else scores_of(points)
-
-
-def _inner(frame: Box) -> Box:
-    """The face from the brows to the chin in a frame as tight as FER+ crops."""
-    side = max(frame.width, frame.height)
-    return Box(frame.left + 0.1 * side, frame.top + 0.12 * side, frame.right - 0.1 * side, frame.bottom - 0.05 * side)
+def _blendshapes_of(table: FaceTable, row: int, image: np.ndarray) -> list[float] | None:
+    scores = blendshapes_of_crop(image, _frame(table, row, image))
+    return None if scores is None else list(scores.values())
 
 
 _COLUMNS = {"pose": ((3,), "poses"), "landmarks": ((68, 2), "landmarks"), "blendshapes": ((52,), "blendshapes")}

@@ -10,16 +10,23 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kerasfer import images, lite
+from kerasfer import images, lite, units
 from kerasfer.detection import align
 from kerasfer.expressions import ACTION_UNITS, LabelSpace
-from kerasfer.faces import DetectedFace, ImageSpec, Prediction
+from kerasfer.faces import BLENDSHAPES, DetectedFace, ImageSpec, Prediction
 from kerasfer.graphs import in_graph
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.priors import Prior, adjusted, prior_weights
 from kerasfer.recognition.inputs import RecognitionError
 
-__all__ = ["FaceClassifier", "RecognitionModel", "classify", "recognition_model"]
+__all__ = ["UNIT_SOURCES", "ActionUnits", "FaceClassifier", "RecognitionModel", "classify", "recognition_model"]
+
+
+ActionUnits = bool | str
+"""Whether action units are told, and by what: True, False or one of `UNIT_SOURCES`."""
+
+UNIT_SOURCES = ("movements", "machines")
+"""What tells action units: `kerasfer.units`, of the blendshapes and the expression; or a model's own machines."""
 
 
 class RecognitionModel(Protocol):
@@ -120,12 +127,13 @@ class _Classifier:
         return probabilities
 
 
-def _units_of(model: Any, batch_size: int, flip: bool) -> _Classifier:
+def _machines_of(model: Any, batch_size: int, flip: bool) -> _Classifier:
     """What tells a model's action units; its labels are their numbers."""
     learnt = getattr(model, "learnt_units", ())
     if not learnt:
         raise RecognitionError(
-            f"the {type(model).__name__} model detects no action units; take one that does, such as dcganfer, fitted"
+            f"the {type(model).__name__} model has no machines for action units; take one that has, such as dcganfer, "
+            "fitted, or action_units=True, which goes by movements"
         )
     columns = [ACTION_UNITS.index(unit) for unit in learnt]
     return _Classifier(model, batch_size, model.unit_detector(), learnt, columns, flip)
@@ -160,7 +168,7 @@ class FaceClassifier:
     Args:
         model: as for `recognize`.
         batch_size: number of faces that go through the model at once.
-        action_units: whether to tell how likely each FACS action unit is, too.
+        action_units: whether to tell how likely each FACS action unit is, too, and by what, as for `recognize`.
         flip: whether to take the mean of what the model says of each face and of its mirror image.
         prior: as for `recognize`.
 
@@ -168,6 +176,7 @@ class FaceClassifier:
         batch_size: as given.
         labels: names of the expressions, in the model's order.
         units: numbers of the action units that are told; () if none are.
+        needs_movements: whether the faces must come with their blendshapes.
 
     Raises:
         RecognitionError, ValueError: as `recognize`.
@@ -177,17 +186,22 @@ class FaceClassifier:
         self,
         model: str | os.PathLike[str] | RecognitionModel = DEFAULT_RECOGNIZER,
         batch_size: int = 32,
-        action_units: bool = False,
+        action_units: ActionUnits = False,
         flip: bool = False,
         prior: Prior | None = None,
     ) -> None:
+        if action_units not in (True, False, *UNIT_SOURCES):
+            raise RecognitionError(f"action_units is True, False, {' or '.join(UNIT_SOURCES)}, got {action_units!r}")
         model = recognition_model(model)
         self._weights = prior_weights(prior, model.label_space.labels, getattr(model, "training_prior", None))
         self._expressions = _Classifier(model, batch_size, flip=flip)
-        self._action_units = _units_of(model, batch_size, flip) if action_units else None
+        self._machines = _machines_of(model, batch_size, flip) if action_units == "machines" else None
+        self.needs_movements = action_units in (True, "movements")
         self.batch_size = batch_size
         self.labels: tuple[str, ...] = tuple(self._expressions.labels)
-        self.units: tuple[int, ...] = () if self._action_units is None else tuple(map(int, self._action_units.labels))
+        self.units: tuple[int, ...] = tuple(units.UNITS) if self.needs_movements else ()
+        if self._machines is not None:
+            self.units = tuple(map(int, self._machines.labels))
 
     def prepared(self, face: np.ndarray) -> np.ndarray:
         """A cut-out face, uint8 RGB (height, width, 3), as the model wants it: float32 (h, w, c)."""
@@ -200,8 +214,19 @@ class FaceClassifier:
 
     def __call__(self, faces: Sequence[DetectedFace], aligned: Sequence[np.ndarray]) -> list[Prediction]:
         """The predictions for faces and what `aligned` gave for each, in order."""
-        units: list[dict[int, float] | None] = [None] * len(faces)
-        if self._action_units:
-            units = [dict(zip(self.units, row)) for row in self._action_units(aligned).tolist()]
-        rows = zip(faces, adjusted(self._expressions(aligned), self._weights), units, strict=True)
-        return [Prediction.of(face, self.labels, probabilities, shown) for face, probabilities, shown in rows]
+        probabilities = adjusted(self._expressions(aligned), self._weights)
+        shown: list[dict[int, float] | None] = [None] * len(faces)
+        if self.units and faces:
+            shown = [dict(zip(self.units, row)) for row in self._units(faces, aligned, probabilities).tolist()]
+        rows = zip(faces, probabilities, shown, strict=True)
+        return [Prediction.of(face, self.labels, answer, present) for face, answer, present in rows]
+
+    def _units(
+        self, faces: Sequence[DetectedFace], aligned: Sequence[np.ndarray], probabilities: np.ndarray
+    ) -> np.ndarray:
+        """Probabilities of the action units, (n, number of units)."""
+        if self._machines is not None:
+            return self._machines(aligned)
+        unknown = dict.fromkeys(BLENDSHAPES, np.nan)
+        scores = [[(face.blendshapes or unknown)[name] for name in BLENDSHAPES] for face in faces]
+        return units.probabilities(np.array(scores), probabilities, self.labels)

@@ -17,7 +17,7 @@ from kerasfer.detection import DetectionError, Detector, detect, find_detector
 from kerasfer.faces import Box, DetectedFace, Prediction
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.priors import Prior
-from kerasfer.recognition.classifier import FaceClassifier, RecognitionModel
+from kerasfer.recognition.classifier import ActionUnits, FaceClassifier, RecognitionModel
 from kerasfer.recognition.inputs import Photo, RecognitionError, are_many, find_photos, in_memory, is_batch, name_of
 
 __all__ = ["PhotoResult", "recognize", "recognize_each", "recognize_faces"]
@@ -44,7 +44,7 @@ def recognize(
     detector: str | Detector = "mediapipe",
     batch_size: int = 32,
     minimum_score: float = 0.5,
-    action_units: bool = False,
+    action_units: ActionUnits = False,
     flip: bool = False,
     blendshapes: bool = False,
     prior: Prior | None = None,
@@ -61,7 +61,8 @@ def recognize(
         detector: a key of `kerasfer.detection.DETECTORS`.
         batch_size: number of faces that go through the model at once.
         minimum_score: least confidence of the detector in a face, in [0, 1].
-        action_units: also tell how likely each FACS action unit is; the model must detect them, as "dcganfer" does.
+        action_units: also tell how likely each FACS action unit is: True or "movements" by the blendshapes and what the
+            expression implies (`kerasfer.units`), whatever the model; "machines" by the model's own, as dcganfer has.
         flip: take the mean of what the model says of each face and of its mirror image: twice the work, and a little
             more often right.
         blendshapes: also score the 52 movements of `kerasfer.detection.blendshapes`, whatever the model.
@@ -76,7 +77,7 @@ def recognize(
 
     Raises:
         ImageError: one photo was given and cannot be read, or values are in no range that images have.
-        RecognitionError: the folder or the pattern holds no photos, or the model detects no action units.
+        RecognitionError: the folder or the pattern holds no photos, or the model has no machines for action units.
         DetectionError: the detector is unknown.
         PriorError: the prior is not known or not of the model's expressions.
         ValueError: the model is unknown or its weights are damaged.
@@ -100,7 +101,7 @@ def recognize_faces(
     batch_size: int = 64,
     on_error: str = "entry",
     workers: int = 2,
-    action_units: bool = False,
+    action_units: ActionUnits = False,
     flip: bool = False,
     prior: Prior | None = None,
 ) -> Prediction | list[PhotoResult]:
@@ -144,12 +145,14 @@ def recognize_faces(
             crop = images.floats_to_bytes(crop) if isinstance(crop, np.ndarray) else crop
             image = images.read_reduced(crop)[0]
             face = DetectedFace(Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0])), 1.0)
+            if classifier.needs_movements:
+                face = dataclasses.replace(face, blendshapes=detection.blendshapes_of_crop(image))
             return _Found(name_of(crop, number), [face], [classifier.prepared(image)])
         except (ValueError, OSError, MemoryError) as error:
             return _Found(name_of(crop, number), [], [], str(error) or type(error).__name__)
 
     results = []
-    for result in _looked_at(found, look, classifier, workers if _reads_files(found) else 1):
+    for result in map(_without_blendshapes, _looked_at(found, look, classifier, workers if _reads_files(found) else 1)):
         if result.error is not None and (on_error == "raise" or not is_many):
             raise images.ImageError(result.error)
         results.append(result)
@@ -182,7 +185,7 @@ def recognize_each(
     batch_size: int = 32,
     minimum_score: float = 0.5,
     workers: int = 2,
-    action_units: bool = False,
+    action_units: ActionUnits = False,
     flip: bool = False,
     blendshapes: bool = False,
     prior: Prior | None = None,
@@ -236,7 +239,7 @@ def _results(
             photo = images.floats_to_bytes(photo) if isinstance(photo, np.ndarray) else photo
             image, reduced = images.read_reduced(photo)
             faces = detect(image, detector, minimum_score=minimum_score)
-            if blendshapes:
+            if blendshapes or classifier.needs_movements:
                 scores = detection.blendshapes(image, faces)
                 faces = [dataclasses.replace(face, blendshapes=shown) for face, shown in zip(faces, scores)]
             return _Found(path, faces, [classifier.aligned(image, face) for face in faces], reduced=reduced)
@@ -248,7 +251,14 @@ def _results(
                 reason = f"{path}: a video, not a photo; give it to kerasfer.video.recognize_video"
             return _Found(path, [], [], reason)
 
-    return _looked_at(photos, look, classifier, workers)
+    results = _looked_at(photos, look, classifier, workers)
+    return results if blendshapes else map(_without_blendshapes, results)
+
+
+def _without_blendshapes(result: PhotoResult) -> PhotoResult:
+    """A result as it is told to who did not ask for the blendshapes that action units were read from."""
+    kept = [dataclasses.replace(prediction, blendshapes=None) for prediction in result.predictions]
+    return dataclasses.replace(result, predictions=kept)
 
 
 def _looked_at(
