@@ -1,8 +1,9 @@
 """FACS action units of photographs: what moves, and what the expression implies.
 
-Two things tell of a unit. Some units are movements that MediaPipe's blendshapes score: brows go up, corners of the mouth
-are pulled, the jaw drops. Others leave traces that a mesh of points hardly shows, such as raised cheeks, a wrinkled nose
-or tightened lips; but they come with expressions, and a recognizer sees those. For each unit both are weighed:
+Two things tell of a unit. Some units are movements that MediaPipe's blendshapes score: brows go up, corners of the
+mouth are pulled, the jaw drops. Others leave traces that a mesh of points hardly shows, such as raised cheeks, a
+wrinkled nose or tightened lips; but they come with expressions, and a recognizer sees those. For each unit both are
+weighed:
 
     p(unit) = a * moved + (1 - a) * sum over expressions e of p(e) * [unit is of e]
 

@@ -16,7 +16,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from kerasfer import images, recognition
+from kerasfer import images, recognition, units
 from kerasfer.cli.common import run_app
 from kerasfer.detection import DetectionError, detect
 from kerasfer.expressions import FERPLUS8, LabelSpace
@@ -30,6 +30,7 @@ from kerasfer.recognition import (
     find_photos,
     recognize,
     recognize_each,
+    recognize_faces,
 )
 
 ASTRONAUT = skimage.data.astronaut()

@@ -77,6 +77,7 @@ def noise_table(count: int = 8, size: int = 36, people: int = 3) -> FaceTable:
         "identity": [f"p{row % people}" for row in range(count)],
         "pose": [[np.nan if row % 4 == 3 else 7.0 * (row % 7), 0.0, 0.0] for row in range(count)],
         "landmarks": face_landmarks(size, count),
+        "blendshapes": np.random.default_rng(4).random((count, 52)),
     }
     return FaceTable("noise", ArraySource(pixels.astype(np.uint8)), columns, FERPLUS8)
 
