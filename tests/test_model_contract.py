@@ -35,6 +35,7 @@ SYNTHESES: dict[str, Callable[[Any, dict[str, tf.Tensor]], np.ndarray]] = {
     "g2fer": lambda model, batch: model.synthesize(batch["image"].numpy(), batch["other_landmarks"].numpy()),
     "ipdfer": lambda model, batch: model.synthesize(batch["image"].numpy(), batch["image"].numpy()[::-1]),
     "tdgan": lambda model, batch: model.synthesize(batch["face_image"].numpy(), batch["expression_image"].numpy()),
+    "wild": None,
 }
 """Model -> how it generates images from a batch. Every model has an entry; None for one that generates nothing."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_training import make_batches, moved
+from tiny_training import make_batches, moved, noise_table
 
-from kerasfer.faces import BLENDSHAPES, MIRRORED_BLENDSHAPES
+from kerasfer.data import Augmentation
+from kerasfer.data.kinds import ImagesWithMovements
+from kerasfer.expressions import FERPLUS8
+from kerasfer.faces import BLENDSHAPES, MIRRORED_BLENDSHAPES, ImageSpec
 from kerasfer.models.base import ConfigError
 from kerasfer.models.ipdfer import IPDFER, IPDFERConfig
 from kerasfer.models.wild import Wild, WildConfig
@@ -116,12 +117,14 @@ def test_a_class_that_nobody_showed_stays_one():
 
 
 def test_movements_are_mirrored_with_their_image():
-    config = CONFIG.replace(seed=7)
-    batches = make_batches("images_with_movements", config, count=8)
-    batches.augmentation = dataclasses.replace(batches.augmentation, margin=0.0, flip=1.0)
-    turned = batches._gather(0, np.int64(0))
-    batches.augmentation = dataclasses.replace(batches.augmentation, flip=0.0)
-    plain = batches._gather(0, np.int64(0))
+    def gathered(flip: float) -> list[np.ndarray]:
+        augmentation = Augmentation(margin=0.0, flip=flip, shift=1e-9)
+        spec = ImageSpec(32, 1, "signed")
+        return ImagesWithMovements(noise_table(8, 32), spec, FERPLUS8, 4, seed=7, augmentation=augmentation)._gather(
+            0, np.int64(0)
+        )
+
+    turned, plain = gathered(1.0), gathered(0.0)
     np.testing.assert_array_equal(turned[2], plain[2][:, list(MIRRORED_BLENDSHAPES)])
     np.testing.assert_array_equal(turned[0], plain[0][:, :, ::-1])
 
