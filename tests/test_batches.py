@@ -556,3 +556,35 @@ def test_two_replicas_share_each_batch() -> None:
 def test_margin_in_pixels() -> None:
     assert [Augmentation().margin_of(size) for size in (128, 64, 48, 8)] == [8, 4, 3, 0]
     assert Augmentation.strong().margin_of(128) == 0
+
+
+def faces_of_noise(count: int = 40, size: int = 48, channels: int = 1) -> np.ndarray:
+    return np.random.default_rng(2).integers(30, 220, (count, size, size, channels)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("field", ["gamma", "shade", "coarse", "blur", "grain", "jpeg"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_cameras_do(field, channels):
+    """Each of it changes images on its own, keeps what they are, and repeats."""
+    faces = faces_of_noise(channels=channels)
+    plain = Augmentation(margin=0.0, flip=0.0)
+    asked = dataclasses.replace(plain, **{field: 0.5})
+    changed, _ = augment(faces.copy(), np.random.default_rng(1), asked, 48)
+    again, _ = augment(faces.copy(), np.random.default_rng(1), asked, 48)
+    assert changed.shape == faces.shape and changed.dtype == np.uint8
+    np.testing.assert_array_equal(changed, again)
+    differ = (changed != faces).any((1, 2, 3))
+    assert differ.mean() > 0.3 if field in ("coarse", "blur", "jpeg") else differ.all()
+    if field in ("coarse", "blur"):
+        assert changed[differ].std((1, 2)).max() < 0.9 * faces[differ].std((1, 2)).min()
+    else:
+        assert abs(changed.astype(float).mean() - faces.mean()) < 25
+
+
+def test_augmentation_of_cameras_is_in_range():
+    assert Augmentation.cameras().jpeg > 0 and Augmentation.cameras().sharp == 0.5
+    for field in ("shade", "coarse", "blur", "grain", "jpeg"):
+        with pytest.raises(ValueError, match=field):
+            Augmentation(**{field: 1.5})
+    with pytest.raises(ValueError, match="gamma"):
+        Augmentation(gamma=-0.1)
