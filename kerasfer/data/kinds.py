@@ -299,6 +299,8 @@ class ImagesWithMovements(Batches):
 
     A face needs an expression or movements: what is not known is 0 in the label, NaN in the movements. Further sets
     become one table with the first.
+
+    `columns` are "label" and "movements".
     """
 
     keys = BATCH_KINDS["images_with_movements"]
@@ -314,6 +316,9 @@ class ImagesWithMovements(Batches):
         movements = np.asarray(table["blendshapes"], np.float32)
         sided = {"movements": MIRRORED_BLENDSHAPES}
         return [Stream("image", table, {"label": targets, "movements": movements}, sided=sided)]
+
+    def surveyed(self) -> dict[str, np.ndarray]:
+        return dict(self._streams[0].columns)
 
     @classmethod
     def together(cls, table: FaceTable, faces: Sequence[FaceTable]) -> tuple[FaceTable, FaceTable | None]:
