@@ -1,4 +1,4 @@
-# The web service on a CPU, without TensorFlow: kerasfer.lite, FastAPI and the bundled recognisers. Nothing but Python's
+# The web service on a CPU, without TensorFlow: kerasfer.lite, FastAPI and the bundled recognizers. Nothing but Python's
 # base image and the package index is asked for.
 #
 #     docker build -t kerasfer .

@@ -3,7 +3,7 @@
 
     python examples/own_classes.py --data DIR        # DIR holds FER+; minutes on two cores
 
-Takes faces of FER+'s valid part, which no bundled model has learnt from, as happy, sad and other; trains `edge` on 200
+Takes faces of FER+'s valid part, which no bundled model has learned from, as happy, sad and other; trains `edge` on 200
 of each, once from the bundled model with a new head and once from the face-recognition network that it starts from by
 itself; and tests both on all other faces of that part.
 """

@@ -1,4 +1,4 @@
-"""Bundles: a folder that recognises faces on a device by itself, photo to expression.
+"""Bundles: a folder that recognizes faces on a device by itself, photo to expression.
 
     kerasfer.bundle.write_bundle("saved_models/tdgan/model_int8.tflite", "phone")
 
@@ -67,18 +67,18 @@ class BundleError(ValueError):
 
 
 def write_bundle(model: str | os.PathLike[str], folder: str | os.PathLike[str]) -> list[Path]:
-    """Writes everything that a device needs to recognise expressions in photos.
+    """Writes everything that a device needs to recognize expressions in photos.
 
     Args:
-        model: a recogniser as `lite.recognizer_file` takes it.
+        model: a recognizer as `lite.recognizer_file` takes it.
         folder: where to; files of an earlier bundle are replaced.
 
     Returns:
         The files.
 
     Raises:
-        LiteError: there is no such recogniser, or it is damaged.
-        BundleError: a file cannot be written, or a licence is missing.
+        LiteError: there is no such recognizer, or it is damaged.
+        BundleError: a file cannot be written, or a license is missing.
     """
     source = lite.recognizer_file(model)
     recognizer = lite.Recognizer(source)
@@ -119,7 +119,7 @@ def _license() -> str:
     for name in ("LICENSE", "licenses/LICENSE"):
         if found is not None and (text := found.read_text(name)):
             return text
-    raise BundleError("the licence of kerasfer is not where it is installed; install kerasfer with pip")
+    raise BundleError("the license of kerasfer is not where it is installed; install kerasfer with pip")
 
 
 def _numbers(recognizer: lite.Recognizer, file: str) -> dict[str, Any]:
@@ -128,9 +128,9 @@ def _numbers(recognizer: lite.Recognizer, file: str) -> dict[str, Any]:
     low, high = PIXEL_RANGES[spec.pixel_range]
     bytes_in = recognizer.metadata["storage"] == "int8"
     factor, shift = (high - low) / 255, low
-    grey = "(0.299 * red + 0.587 * green + 0.114 * blue)"
+    gray = "(0.299 * red + 0.587 * green + 0.114 * blue)"
     scaled = f"{factor:.9f} * {{}} {'-' if shift < 0 else '+'} {abs(shift):g}"
-    values = [grey] if spec.channels == 1 else ["red", "green", "blue"]
+    values = [gray] if spec.channels == 1 else ["red", "green", "blue"]
     rounded = ".roundToInt()" if spec.channels == 1 else ""
     kotlin = f".put({{}}{rounded}.toByte())" if bytes_in else f".putFloat(({scaled}).toFloat())"
     swift = "UInt8({}.rounded())" if bytes_in else f"Float({scaled})"
@@ -141,7 +141,7 @@ def _numbers(recognizer: lite.Recognizer, file: str) -> dict[str, Any]:
         "file": file,
         "stem": Path(file).stem,
         "size": spec.size,
-        "colour": "grey" if spec.channels == 1 else "RGB",
+        "color": "gray" if spec.channels == 1 else "RGB",
         "count": len(recognizer.labels),
         "labels": ", ".join(recognizer.labels),
         "swift_labels": ", ".join(json.dumps(label, ensure_ascii=False) for label in recognizer.labels),

@@ -60,10 +60,10 @@ class Explanation:
         height, width = (round(side * scale) for side in self.heatmap.shape)
         heat = np.asarray(Image.fromarray(self.heatmap).resize((width, height), Image.Resampling.BICUBIC))
         heat = np.clip(heat, 0.0, 1.0)[..., np.newaxis]
-        grey = np.asarray(Image.fromarray(self.face).convert("L").resize((width, height), Image.Resampling.BICUBIC))
+        gray = np.asarray(Image.fromarray(self.face).convert("L").resize((width, height), Image.Resampling.BICUBIC))
         color = np.array([255.0, 180.0, 0.0]) * heat + np.array([200.0, 0.0, 0.0]) * (1 - heat)
         cover = strength * heat
-        return Image.fromarray(np.rint(grey[..., np.newaxis] * (1 - cover) + color * cover).astype(np.uint8))
+        return Image.fromarray(np.rint(gray[..., np.newaxis] * (1 - cover) + color * cover).astype(np.uint8))
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -84,7 +84,7 @@ def explain(
         face: one cut-out face, as `kerasfer.recognize_faces` takes it.
         expression: by default the one that the model answers.
         method: "grad-cam": the last feature maps, weighed by the gradient of the expression's logit, on each way
-            through the network; needs a Keras model. "occlusion": how much a grey patch there takes from the
+            through the network; needs a Keras model. "occlusion": how much a gray patch there takes from the
             probability; for any model, TFLite files too. By default the first where it can be had.
 
     Returns:

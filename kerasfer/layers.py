@@ -1,6 +1,6 @@
 """Blocks that more than one paper uses.
 
-Instance normalisation decides what a training step of these networks costs on a CPU, so its arithmetic is written here
+Instance normalization decides what a training step of these networks costs on a CPU, so its arithmetic is written here
 once, with gradients of its own: in bfloat16 the statistics come from oneDNN's average pooling (accumulated in float32,
 finished in float32) and the element-wise parts run as one fused XLA kernel each.
 """
@@ -14,11 +14,11 @@ import tensorflow as tf
 
 __all__ = [
     "ConvUnit",
-    "GreyConvTranspose",
+    "GrayConvTranspose",
     "InstanceNormalization",
     "channel_prelu",
-    "conv_from_grey",
-    "conv_to_grey",
+    "conv_from_gray",
+    "conv_to_gray",
     "instance_moments",
     "normalize_relu",
 ]
@@ -116,7 +116,7 @@ def _convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 def _sum_of_shifts(x: tf.Tensor, taps: tf.Tensor) -> tf.Tensor:
-    """The convolution to one channel that `conv_to_grey` does, with its kernel as (k, k, c), without a gradient.
+    """The convolution to one channel that `conv_to_gray` does, with its kernel as (k, k, c), without a gradient.
 
     One matrix product gives each tap's map; the maps are shifted and added in float32.
     """
@@ -134,15 +134,15 @@ def _sum_of_shifts(x: tf.Tensor, taps: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.add_n(shifted), x.dtype)[..., tf.newaxis]
 
 
-def _kernel_gradient(grey: tf.Tensor, size: int, many: tf.Tensor) -> tf.Tensor:
-    """Gradient of the kernel (k, k, 1, c) of a convolution of `grey` (n, h, w, 1), that of its result being `many`."""
+def _kernel_gradient(gray: tf.Tensor, size: int, many: tf.Tensor) -> tf.Tensor:
+    """Gradient of the kernel (k, k, 1, c) of a convolution of `gray` (n, h, w, 1), that of its result being `many`."""
     return tf.raw_ops.Conv2DBackpropFilter(
-        input=grey, filter_sizes=(size, size, 1, many.shape[3]), out_backprop=many, strides=[1] * 4, padding="SAME"
+        input=gray, filter_sizes=(size, size, 1, many.shape[3]), out_backprop=many, strides=[1] * 4, padding="SAME"
     )
 
 
 @tf.custom_gradient
-def conv_from_grey(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+def conv_from_gray(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """A convolution of one channel, of stride 1, "same", whose gradient to x costs less than oneDNN's.
 
     Args:
@@ -161,7 +161,7 @@ def conv_from_grey(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def conv_to_grey(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+def conv_to_gray(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """A convolution to one channel, of stride 1, "same", that with its gradients costs less than oneDNN's.
 
     Args:
@@ -182,8 +182,8 @@ def conv_to_grey(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 @keras.saving.register_keras_serializable("kerasfer")
-class GreyConvTranspose(keras.layers.Conv2DTranspose):
-    """`keras.layers.Conv2DTranspose` of stride 1, "same", without bias; to one channel it trains by `conv_to_grey`.
+class GrayConvTranspose(keras.layers.Conv2DTranspose):
+    """`keras.layers.Conv2DTranspose` of stride 1, "same", without bias; to one channel it trains by `conv_to_gray`.
 
     Args:
         filters: number of output channels.
@@ -199,7 +199,7 @@ class GreyConvTranspose(keras.layers.Conv2DTranspose):
         if not training or self.filters > 1:
             return super().call(inputs)
         kernel = tf.transpose(tf.convert_to_tensor(self.kernel)[::-1, ::-1], (0, 1, 3, 2))
-        return conv_to_grey(inputs, tf.cast(kernel, inputs.dtype))
+        return conv_to_gray(inputs, tf.cast(kernel, inputs.dtype))
 
 
 @tf.custom_gradient
@@ -251,7 +251,7 @@ def normalize_relu(
 def _center_scale_offset(
     mean: tf.Tensor, variance: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, dtype: tf.DType
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Normalisation as (x - center) * scale + offset: three tensors (n, c).
+    """Normalization as (x - center) * scale + offset: three tensors (n, c).
 
     The center is the mean as rounded to the type of x; what the rounding left goes into the offset. Without it, a mean
     that is large beside the deviation would cancel in bfloat16.
@@ -275,7 +275,7 @@ def _centered_scale_relu(x: tf.Tensor, center: tf.Tensor, scale: tf.Tensor, offs
 
 
 def _centered_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and variance in two passes: the accurate form, which also survives 8-bit quantisation."""
+    """Mean and variance in two passes: the accurate form, which also survives 8-bit quantization."""
     mean = tf.reduce_mean(x, axis=(1, 2), keepdims=True)
     centered = x - mean
     return centered, tf.reduce_mean(centered * centered, axis=(1, 2), keepdims=True)
@@ -283,13 +283,13 @@ def _centered_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 @keras.saving.register_keras_serializable("kerasfer")
 class InstanceNormalization(keras.layers.Layer):
-    """Normalises every channel of every image over height and width (Ulyanov et al. 2016), optionally with ReLU.
+    """Normalizes every channel of every image over height and width (Ulyanov et al. 2016), optionally with ReLU.
 
     y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the biased variance, computed in float32.
 
     Args:
         epsilon: added to the variance.
-        affine: whether gamma and beta (from zero) are learnt; without, they are one and zero.
+        affine: whether gamma and beta (from zero) are learned; without, they are one and zero.
         relu: whether the result goes through a ReLU, which is cheaper here than as a layer of its own.
         gamma_initializer: what gamma starts from; "zeros" lets the last norm of a residual branch start it as nothing.
 
@@ -340,11 +340,11 @@ class InstanceNormalization(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kerasfer")
 class ConvUnit(keras.layers.Layer):
-    """Convolution without bias, instance normalisation with affine parameters, ReLU and, if asked for, max-pooling.
+    """Convolution without bias, instance normalization with affine parameters, ReLU and, if asked for, max-pooling.
 
     The convolution has stride 1 and keeps the size. The pooling has a 3x3 window, stride 2 and rounds up: 128 -> 64.
 
-    With pooling, the maximum is taken before the normalisation's scale and offset, on a map whose sign is turned where
+    With pooling, the maximum is taken before the normalization's scale and offset, on a map whose sign is turned where
     gamma is negative. Scale, offset and ReLU then never decrease, so the result is the same as that of the printed
     order, at a quarter of the work.
 
@@ -414,7 +414,7 @@ def conv_norm_relu(
         sign = tf.where(gamma < 0, -1.0, 1.0)
         kernel = kernel * tf.cast(sign, kernel.dtype)
         gamma = gamma * sign
-    convolve = conv_from_grey if training and inputs.shape[-1] == 1 else _convolve
+    convolve = conv_from_gray if training and inputs.shape[-1] == 1 else _convolve
     x = convolve(inputs, tf.cast(kernel, inputs.dtype))
     if not training and x.dtype == tf.float32:
         x, variance = _centered_moments(x)

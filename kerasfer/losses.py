@@ -31,7 +31,7 @@ __all__ = [
 
 
 def wasserstein_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
-    """D(fake) - D(real), which the critic minimises.
+    """D(fake) - D(real), which the critic minimizes.
 
     Source: Arjovsky et al. 2017, "Wasserstein GAN".
 
@@ -43,7 +43,7 @@ def wasserstein_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> t
 
 
 def wasserstein_generator_loss(fake_scores: tf.Tensor) -> tf.Tensor:
-    """-D(fake), which the generator minimises.
+    """-D(fake), which the generator minimizes.
 
     Source: Arjovsky et al. 2017, "Wasserstein GAN".
 
@@ -85,7 +85,7 @@ def gradient_penalty(
 
     Args:
         critic: maps a float32 batch to unbounded scores, (batch, ...); call its network with `training=True`. It must
-            not mix examples (no batch normalisation).
+            not mix examples (no batch normalization).
         real: (batch, ...).
         fake: same shape.
         alpha: `batch` numbers, usually uniform on [0, 1).

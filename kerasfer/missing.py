@@ -16,5 +16,5 @@ def explained(error: ModuleNotFoundError) -> ImportError:
     if name not in _WHOLE:
         return error
     return ImportError(
-        f"{name} is not installed: {_REMEDY}; without it, kerasfer.lite recognises by TFLite files", name=name
+        f"{name} is not installed: {_REMEDY}; without it, kerasfer.lite recognizes by TFLite files", name=name
     )

@@ -42,7 +42,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
 """What a chart can be written as."""
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6e6e6e", "#000000")
-"""Okabe and Ito's colours, which people with any colour vision can tell apart."""
+"""Okabe and Ito's colors, which people with any color vision can tell apart."""
 
 _TILE = 96
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
@@ -62,7 +62,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def confusion_matrix(report: Report) -> Figure:
-    """A report's confusion matrix: each row's shares as colour, shares and counts as text.
+    """A report's confusion matrix: each row's shares as color, shares and counts as text.
 
     Args:
         report: of `kerasfer.evaluate`.
@@ -81,7 +81,7 @@ def confusion_matrix(report: Report) -> Figure:
     names = list(map(_plain, report.labels))
     axes.set_xticks(range(size), names, rotation=45, ha="right")
     axes.set_yticks(range(size), names)
-    axes.set_xlabel("recognised")
+    axes.set_xlabel("recognized")
     axes.set_ylabel("true")
     about = ", ".join(part for part in (report.model, report.dataset, report.split) if part)
     axes.set_title(f"{about + ': ' if about else ''}{report.accuracy:.1%} of {report.n}", fontsize=10)
@@ -133,13 +133,13 @@ def roc_curves(true: np.ndarray, scores: np.ndarray, labels: Sequence[str]) -> F
 
 
 def tsne(codes: np.ndarray, groups: Sequence[str], seed: int = 0, perplexity: float = 30.0) -> Figure:
-    """The codes in the plane by t-SNE (van der Maaten and Hinton 2008), coloured by group.
+    """The codes in the plane by t-SNE (van der Maaten and Hinton 2008), colored by group.
 
     Args:
         codes: float (n, ...), n >= 4; each is flattened.
         groups: n names, such as expressions or people.
         seed: of the embedding.
-        perplexity: number of neighbours that count, at most (n - 1) / 3.
+        perplexity: number of neighbors that count, at most (n - 1) / 3.
 
     Raises:
         PlotError: too few codes, codes that are not finite, or another number of groups.
@@ -409,7 +409,7 @@ def save(picture: Figure | np.ndarray, path: str | os.PathLike[str]) -> None:
     """Writes a chart or a grid, aside and then renamed.
 
     Args:
-        picture: a figure, or uint8 RGB or grey.
+        picture: a figure, or uint8 RGB or gray.
         path: where to: .png or .jpg, for figures .svg and .pdf too; missing folders are made.
 
     Raises:

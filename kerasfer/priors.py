@@ -1,6 +1,6 @@
-"""How frequent expressions are: a recogniser's answers as if they were as frequent as whoever asks says.
+"""How frequent expressions are: a recognizer's answers as if they were as frequent as whoever asks says.
 
-A recogniser learns how frequent its classes were in training, and answers rare ones too rarely elsewhere. Logit
+A recognizer learns how frequent its classes were in training, and answers rare ones too rarely elsewhere. Logit
 adjustment (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, section 4) takes that out again:
 p'(y) is in proportion to p(y) * target(y) / training(y).
 

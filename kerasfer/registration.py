@@ -32,7 +32,7 @@ CLASSES: dict[str, str] = {
     "FaceInput": "kerasfer.backbones.face_input",
     "FusedAdam": "kerasfer.optimizers",
     "G2FER": "kerasfer.models.g2fer",
-    "GreyConvTranspose": "kerasfer.layers",
+    "GrayConvTranspose": "kerasfer.layers",
     "IPDFER": "kerasfer.models.ipdfer",
     "InceptionResidual": "kerasfer.models.tdgan",
     "InstanceNormalization": "kerasfer.layers",

@@ -1,4 +1,4 @@
-"""Learning from models that have learnt before: their answers, mixed into the votes of a data set.
+"""Learning from models that have learned before: their answers, mixed into the votes of a data set.
 
 After Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, with several teachers, whose mean is
 right more often than each, and answers that are given once, to the faces as they are and mirrored. Any model of the zoo
@@ -27,7 +27,7 @@ def answers(
     """What several models say of each face of a table: the mean of all, and of the face and its mirror image.
 
     Args:
-        teachers: recognisers; a class that is not among a teacher's gets nothing from it.
+        teachers: recognizers; a class that is not among a teacher's gets nothing from it.
         table: the faces, aligned.
         progress: called with the number of faces done and of all, counted over all teachers.
 

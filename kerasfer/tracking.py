@@ -41,7 +41,7 @@ CLOSE_APART = 0.5
 """Least seconds between two close looks."""
 
 CUT = 16.0
-"""Mean difference of two frames, reduced to a few grey pixels, from which on the scene has changed; of 255."""
+"""Mean difference of two frames, reduced to a few gray pixels, from which on the scene has changed; of 255."""
 
 REDUCED = (9, 16)
 """Height and width to which frames are reduced to see that."""
@@ -57,7 +57,7 @@ class _Person:
     face: DetectedFace | None = None
     points: np.ndarray | None = None
     frame: np.ndarray | None = None
-    """Where the box lies in the mesh's square: centre and size, in sides of the square, (4,)."""
+    """Where the box lies in the mesh's square: center and size, in sides of the square, (4,)."""
     square: tuple[np.ndarray, float, float] | None = None
     """Where the mesh was in a frame of an earlier run, as `mesh.region` tells."""
     score: float = 1.0

@@ -7,7 +7,7 @@ that is not finite and saves when it is interrupted.
 Several processes, on one machine or on several, train together under `tf.distribute.MultiWorkerMirroredStrategy`: each
 is started with the same command, a `TF_CONFIG` of its own and the same run folder, which only the chief writes to. For
 the same global batch every number of replicas gives the same losses and weights up to rounding, with two exceptions.
-Dropout: the masks are repeatable, but each replica draws the same one for its own examples. Batch normalisation: each
+Dropout: the masks are repeatable, but each replica draws the same one for its own examples. Batch normalization: each
 replica takes the statistics of its own examples, as is usual.
 """
 
@@ -352,7 +352,7 @@ def _save(checkpoints: Checkpoints, model: FERModel, place: Place) -> None:
 
 
 class Validation:
-    """Tests the recogniser on a table at the end of each epoch; logs accuracy and mean recall of the classes."""
+    """Tests the recognizer on a table at the end of each epoch; logs accuracy and mean recall of the classes."""
 
     def __init__(self, table: FaceTable, batch_size: int = 256) -> None:
         self.table = table

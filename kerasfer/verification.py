@@ -84,7 +84,7 @@ def _network(model: str):
 
     network = zoo.load(model)
     if not hasattr(network, "embed"):
-        raise VerificationError(f"{model}: recognises expressions, not people; use dlib_resnet")
+        raise VerificationError(f"{model}: recognizes expressions, not people; use dlib_resnet")
     return network
 
 

@@ -1,4 +1,4 @@
-"""Videos to expressions: decode, find faces, follow them, recognise, smooth; a stage each, side by side.
+"""Videos to expressions: decode, find faces, follow them, recognize, smooth; a stage each, side by side.
 
     with open_video("clip.mp4") as video:
         for frame in VideoRecognizer("ipdfer").recognize(video):
@@ -71,7 +71,7 @@ class PersonFace:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrameResult:
-    """What was recognised in a frame.
+    """What was recognized in a frame.
 
     Attributes:
         number, time: as of `Frame`.
@@ -135,7 +135,7 @@ class _Followed(NamedTuple):
 
 
 class VideoRecognizer:
-    """Recognises the faces of one video.
+    """Recognizes the faces of one video.
 
     Args:
         model: as for `kerasfer.recognize`; of a bundled model or a folder its TFLite file is taken if there is one.
@@ -192,7 +192,7 @@ class VideoRecognizer:
                 self._smoother.update(face.person, frame.time, face.measured)
 
     def recognize(self, frames: Iterable[Frame]) -> Generator[FrameResult, None, None]:
-        """The results of frames one after the other; reading, finding, following and recognising go on side by side."""
+        """The results of frames one after the other; reading, finding, following and recognizing go on side by side."""
         stages = _Stages()
         try:
             searched = stages.run(map(self._searched, stages.run(iter(frames))))

@@ -3,7 +3,7 @@
 python scripts/benchmark.py input                  # images/s of the input pipeline, beside the training step's
 python scripts/benchmark.py data                   # seconds to read a set, images/s of each cache, memory of many paths
 python scripts/benchmark.py train --model tdgan    # images/s of a training step at the paper's size
-python scripts/benchmark.py lite --model tdgan     # milliseconds a face of the TFLite recognisers
+python scripts/benchmark.py lite --model tdgan     # milliseconds a face of the TFLite recognizers
 python scripts/benchmark.py device --model tdgan   # a bundle, photo to expression: import, memory, milliseconds a photo
 python scripts/benchmark.py photo --model tdgan    # kerasfer.recognize and the package fer on the same photos
 python scripts/benchmark.py video --model tdgan    # frames/s of a 720p video with two faces
@@ -260,7 +260,7 @@ def benchmark_input(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def lite_rows(folder: Path, runs: int) -> list[dict[str, Any]]:
-    """Milliseconds of one aligned face through each TFLite recogniser in a folder, on one and on two threads."""
+    """Milliseconds of one aligned face through each TFLite recognizer in a folder, on one and on two threads."""
     import numpy as np
 
     from kerasfer import lite
@@ -285,7 +285,7 @@ def lite_rows(folder: Path, runs: int) -> list[dict[str, Any]]:
 
 
 def benchmark_lite(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Milliseconds a face of a bundled model's TFLite recognisers."""
+    """Milliseconds a face of a bundled model's TFLite recognizers."""
     from kerasfer import zoo
 
     folder = Path(options.model) if Path(options.model).is_dir() else zoo.folder_of(options.model)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs kerasfer into .venv if that is not done yet, recognises the expression in a photo with the bundled TDGAN and
+# Installs kerasfer into .venv if that is not done yet, recognizes the expression in a photo with the bundled TDGAN and
 # moves expressions onto faces with its generator. Everything is on this machine: nothing is downloaded but the packages.
 #
 #     scripts/demo.sh              the photo of an astronaut that comes with kerasfer (NASA, public domain)
@@ -29,7 +29,7 @@ END
 fi
 
 echo
-echo "1. Recognising the expressions in $* ..."
+echo "1. Recognizing the expressions in $* ..."
 (cd "$start" && "$python" "$apps/recognize.py" "$@" --output "$out")
 
 echo

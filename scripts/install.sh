@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs kerasfer from this checkout into the folder .venv (or $KERASFER_VENV), unless that is done and up to date.
 #
-#     scripts/install.sh                what recognising, training, exporting and the servers need
+#     scripts/install.sh                what recognizing, training, exporting and the servers need
 #     scripts/install.sh dev            what the tests need too: pytest, ruff, mypy and others
 #     scripts/install.sh [dev] tested   not the newest versions but those of scripts/tested.txt, all tried together
 #

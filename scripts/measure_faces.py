@@ -53,14 +53,14 @@ def measure(source: ImageSource, names: list[str], count: int) -> tuple[np.ndarr
 
 
 def rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotation (3, 3) that turns centred points (n, 3) nearest to others (Kabsch)."""
+    """The rotation (3, 3) that turns centered points (n, 3) nearest to others (Kabsch)."""
     left, _, right = np.linalg.svd(source.T @ target)
     handed = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
     return (left @ handed @ right).T
 
 
 def mean_face(meshes: np.ndarray) -> np.ndarray:
-    """Generalised Procrustes mean of 68 points in space, symmetric, turned to the mean direction: (68, 3)."""
+    """Generalized Procrustes mean of 68 points in space, symmetric, turned to the mean direction: (68, 3)."""
     indices = [index for group in mesh.MESH_POINTS.values() for index in group]
     faces = meshes[:, indices]
     faces = faces - faces.mean(axis=1, keepdims=True)

@@ -34,7 +34,7 @@ place."""
 
 
 def aligned_faces(table: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Grey faces of some rows: "identity", aligned by five points, and "ferplus", as the recognisers see them."""
+    """Gray faces of some rows: "identity", aligned by five points, and "ferplus", as the recognizers see them."""
     from tqdm import tqdm
 
     from kerasfer import images
@@ -80,7 +80,7 @@ def cached_faces(table: Any, rows: np.ndarray, cache: Path) -> dict[str, np.ndar
 
 
 def embedded(network: Any, pixels: np.ndarray, spec: Any) -> np.ndarray:
-    """Features of grey faces (n, side, side), brought to a spec."""
+    """Features of gray faces (n, side, side), brought to a spec."""
     import tensorflow as tf
 
     from kerasfer.images import prepare

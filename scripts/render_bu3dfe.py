@@ -48,14 +48,14 @@ def rotation(yaw: float, pitch: float) -> np.ndarray:
 
 
 def sample(texture: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Colours, uint8 (height, width, 3), of an RGB texture at places in it, float32 (height, width, 2)."""
+    """Colors, uint8 (height, width, 3), of an RGB texture at places in it, float32 (height, width, 2)."""
     height, width = texture.shape[:2]
     x, y = places[..., 0] * width - 0.5, (1 - places[..., 1]) * height - 0.5
     return cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def render(mesh: Mesh, texture: np.ndarray, poses: list[tuple[int, int]], size: int) -> list[np.ndarray]:
-    """Renders a model in parallel projection on black, in the colours of its texture, without further light.
+    """Renders a model in parallel projection on black, in the colors of its texture, without further light.
 
     The scale is the same in all views: the frontal face fills the image but for `MARGIN`. The head turns about the
     middle of the model's bounding box.

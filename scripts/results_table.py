@@ -113,7 +113,7 @@ def shown(value: float, unit: str) -> str:
 
 
 def overview(models: dict[str, list[dict[str, Any]]]) -> str:
-    """README's table: one row a model that recognises expressions; a figure that is not there is a dash."""
+    """README's table: one row a model that recognizes expressions; a figure that is not there is a dash."""
     lines = [f"| model | {' | '.join(COLUMNS.values())} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
     for name, figures in models.items():
         values = {figure["key"]: shown(figure["value"], figure["unit"]) for figure in figures}

@@ -1,7 +1,7 @@
 """Whether an installed kerasfer works: from a photo to expressions, and as far as the environment goes.
 
-    python scripts/smoke.py whole    with TensorFlow: recognise by Keras and by TFLite, train, save, load, export
-    python scripts/smoke.py lite     without TensorFlow: recognise by TFLite, and say clearly what else would need
+    python scripts/smoke.py whole    with TensorFlow: recognize by Keras and by TFLite, train, save, load, export
+    python scripts/smoke.py lite     without TensorFlow: recognize by TFLite, and say clearly what else would need
     python scripts/smoke.py --numpy 1.26 --python 3.10 whole    and these versions are the ones that run
 
 Works in an empty folder of its own, outside the checkout, so that it is the installed package that is tried. Prints
@@ -32,7 +32,7 @@ def check(condition: bool, what: str) -> None:
     print(f"  ok: {what}")
 
 
-def recognise(photo: str) -> None:
+def recognize(photo: str) -> None:
     """What needs no TensorFlow."""
     from kerasfer import lite
     from kerasfer.detection import blendshapes
@@ -71,7 +71,7 @@ def without_tensorflow(photo: str) -> None:
 
 
 def with_tensorflow(photo: str) -> None:
-    """Recognises by Keras, trains a tiny model for a few steps, saves, loads and exports it."""
+    """Recognizes by Keras, trains a tiny model for a few steps, saves, loads and exports it."""
     import numpy as np
 
     import kerasfer
@@ -122,7 +122,7 @@ def main() -> int:
         if options.numpy:
             check(importlib.metadata.version("numpy").startswith(options.numpy), f"NumPy is {options.numpy}")
         photo = str(sample.PHOTO)
-        recognise(photo)
+        recognize(photo)
         text = command("recognize", photo)
         check("happiness" in text, "the command sees happiness")
         check(not list(Path(folder).iterdir()), "nothing was written unasked")

@@ -1,7 +1,7 @@
 """The straightforward forms of what kerasfer computes in a faster way, to measure what each way brings.
 
     with without("norm", "adam"):
-        ...  # models built and traced here take Keras' arithmetic for instance normalisation and for Adam
+        ...  # models built and traced here take Keras' arithmetic for instance normalization and for Adam
 
 The results are the same up to rounding (`tests/test_speed.py`).
 """
@@ -89,8 +89,8 @@ def _patches(change: str) -> list[Any]:
         return [mock.patch.object(resnet.BatchNormalization, "call", _batch_norm_layer)]
     if change == "prelu":
         return _everywhere("channel_prelu", _prelu)
-    if change == "grey":
-        return [part for name in ("conv_from_grey", "conv_to_grey") for part in _everywhere(name, _convolve)]
+    if change == "gray":
+        return [part for name in ("conv_from_gray", "conv_to_gray") for part in _everywhere(name, _convolve)]
     adam = keras.optimizers.Adam
     return [mock.patch.object(FusedAdam, name, getattr(adam, name)) for name in ("apply", "update_step")]
 
@@ -99,7 +99,7 @@ CHANGES = {
     "norm": "instance norm: statistics by pooling, gradients by hand, one kernel for what is element-wise",
     "batch-norm": "batch norm: one operation in the type of the map",
     "prelu": "PReLU: gradients by hand, one kernel",
-    "grey": "convolutions of one channel: taps by a matrix product, then shifted and added; gradients by hand",
+    "gray": "convolutions of one channel: taps by a matrix product, then shifted and added; gradients by hand",
     "adam": "Adam: one operation a variable",
 }
 """What is faster, and how."""

@@ -138,7 +138,7 @@ def deconvolve(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
     return y[:, :, 1:-1, 1:-1]
 
 
-def normalise(x: np.ndarray, epsilon: float) -> np.ndarray:
+def normalize(x: np.ndarray, epsilon: float) -> np.ndarray:
     mean, variance = x.mean((2, 3), keepdims=True), x.var((2, 3), keepdims=True)
     return (x - mean) / np.sqrt(variance + epsilon)
 
@@ -157,7 +157,7 @@ def pool(x: np.ndarray) -> np.ndarray:
 
 def unit(state: State, name: str, x: np.ndarray) -> np.ndarray:
     gamma, beta = state[f"{name}.bn.weight"], state[f"{name}.bn.bias"]
-    x = normalise(convolve(x, state[f"{name}.conv.weight"]), 1e-3)
+    x = normalize(convolve(x, state[f"{name}.conv.weight"]), 1e-3)
     return relu(x * gamma[:, None, None] + beta[:, None, None])
 
 
@@ -203,7 +203,7 @@ def decode(state: State, expression: np.ndarray, face: np.ndarray, noise: np.nda
         x = x + relu(convolve(x, state[f"emb2.{block}.infer.0.weight"], state[f"emb2.{block}.infer.0.bias"]))
         block += 1
     for layer in range(1, 5):
-        x = relu(normalise(deconvolve(x, state[f"us{layer}.0.weight"], 2), 1e-5))
+        x = relu(normalize(deconvolve(x, state[f"us{layer}.0.weight"], 2), 1e-5))
     return 1 / (1 + np.exp(-deconvolve(x, state["us5.0.weight"], 1)))
 
 

@@ -93,16 +93,16 @@ def test_several_faces_keep_their_order():
 
 
 def test_where_there_is_no_face():
-    grey = np.full((240, 320, 3), 128, np.uint8)
-    assert blendshapes(grey) == [] and blendshapes(grey, []) == []
-    assert blendshapes(grey, [DetectedFace(Box(100, 80, 200, 180), 0.9)]) == [None]
+    gray = np.full((240, 320, 3), 128, np.uint8)
+    assert blendshapes(gray) == [] and blendshapes(gray, []) == []
+    assert blendshapes(gray, [DetectedFace(Box(100, 80, 200, 180), 0.9)]) == [None]
     with pytest.raises(images.ImageError):
         blendshapes(np.zeros((4, 4, 7), np.uint8))
 
 
-def test_grey_pictures_and_own_detectors():
-    grey = images.to_grey(ASTRONAUT)
-    (scores,) = blendshapes(grey, detector=find_detector("quick"))
+def test_gray_pictures_and_own_detectors():
+    gray = images.to_grey(ASTRONAUT)
+    (scores,) = blendshapes(gray, detector=find_detector("quick"))
     assert scores["mouthSmileLeft"] > 0.4
 
 

@@ -1,4 +1,4 @@
-"""A bundle recognises by itself, and says truly what it holds."""
+"""A bundle recognizes by itself, and says truly what it holds."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_tempered_by_hand():
 
 
 def test_a_known_temperature_is_found():
-    """Classes drawn from softmax(logits); a recogniser that says softmax(2 logits) needs temperature 2."""
+    """Classes drawn from softmax(logits); a recognizer that says softmax(2 logits) needs temperature 2."""
     generator = np.random.default_rng(0)
     logits = generator.normal(size=(20000, 5)) * 2
     right = tempered(np.exp(logits - logits.max(1, keepdims=True)), 1.0)

@@ -256,7 +256,7 @@ def test_csv_numbers_need_whose(tmp_path):
 
 
 class Sure:
-    """A recogniser that always answers with its first class."""
+    """A recognizer that always answers with its first class."""
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         from kerasfer.faces import ImageSpec

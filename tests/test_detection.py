@@ -220,7 +220,7 @@ def test_fifty_megapixels_find_the_same(astronaut):
     assert np.abs(face.landmarks.points / 14 - astronaut.landmarks.points).mean() < 1
 
 
-def test_grey_and_landmarks_off(astronaut):
+def test_gray_and_landmarks_off(astronaut):
     (face,) = detect(images.to_grey(ASTRONAUT), landmarks=False, pose=False)
     assert face.landmarks is None and face.pose is None
     (face,) = detect(ASTRONAUT, landmarks=False)
@@ -349,7 +349,7 @@ def test_alignment_undoes_rotation_and_scale(astronaut):
 
 
 def test_alignment_by_a_box():
-    """The template's square is 1.155 boxes wide and lies 0.096 boxes above the box's centre."""
+    """The template's square is 1.155 boxes wide and lies 0.096 boxes above the box's center."""
     box = Box(100, 200, 200, 260)
     matrix = alignment_matrix(box, 115)
     middle = np.array([150, 230 + FERPLUS_TEMPLATE.box_shift * 100])
@@ -368,9 +368,9 @@ def test_box_alone_aligns_much_like_landmarks(astronaut):
     np.testing.assert_allclose(eyes[0], eyes[1], atol=5)
 
 
-def test_grey_images_align(astronaut):
-    grey = images.to_grey(ASTRONAUT)
-    aligned = align(grey, astronaut, 48)
+def test_gray_images_align(astronaut):
+    gray = images.to_grey(ASTRONAUT)
+    aligned = align(gray, astronaut, 48)
     assert aligned.shape == (48, 48)
     assert np.abs(aligned.astype(int) - images.to_grey(align(ASTRONAUT, astronaut, 48))).max() <= 2
 

@@ -49,7 +49,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
-def test_the_small_recogniser_is_small():
+def test_the_small_recognizer_is_small():
     """Less than a million weights, so that a file of integers stays under 1 MB."""
     model = Edge(EdgeConfig.small().replace(teacher_share=0.0, norm=False))
     assert 500_000 < model.recognizer().count_params() < 950_000
@@ -103,7 +103,7 @@ def test_a_teacher_gives_its_answers_and_its_blocks(teacher, norm):
 
 
 def test_the_norms_fit_the_first_batch():
-    """The batch's own statistics, with which a step of training computes what the recogniser computes."""
+    """The batch's own statistics, with which a step of training computes what the recognizer computes."""
     model = model_of(identity="dlib_resnet", internal_size=71, teacher_share=0.0)
     body, images = model.networks["body"], batch_of(model.config)["image"]
     before = body(images).numpy()
@@ -150,7 +150,7 @@ def test_a_teacher_of_another_size_is_refused(teacher):
         model_of(teacher_share=0.0, blocks=12, internal_size=71).start_from(teacher)
 
 
-def test_a_teacher_without_normalisation_is_refused_where_the_body_has_it():
+def test_a_teacher_without_normalization_is_refused_where_the_body_has_it():
     with pytest.raises(ConfigError, match="has no block1_conv1_norm"):
         model_of().start_from(IPDFER(TEACHER.replace(encoder_norm=False)))
 

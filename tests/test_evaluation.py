@@ -19,8 +19,8 @@ THREE = LabelSpace.of(["neutral", "happiness", "surprise"])
 @pytest.fixture
 def report() -> Report:
     true = np.array([0, 0, 0, 0, 1, 1])
-    recognised = np.array([0, 0, 0, 1, 1, 0])
-    return Report.of(true, recognised, THREE, dataset="faces", split="valid", model="m", left_out=2)
+    recognized = np.array([0, 0, 0, 1, 1, 0])
+    return Report.of(true, recognized, THREE, dataset="faces", split="valid", model="m", left_out=2)
 
 
 def test_rates_by_hand(report: Report) -> None:
@@ -59,7 +59,7 @@ def test_text(report: Report) -> None:
 
 
 class Brightness:
-    """Recognises 0, 1 or 2 by the grey level; `sided` looks at the left half alone."""
+    """Recognizes 0, 1 or 2 by the gray level; `sided` looks at the left half alone."""
 
     image_spec = ImageSpec(8, 1, "signed")
     label_space = THREE
@@ -70,14 +70,14 @@ class Brightness:
         self.shapes: list[tuple[int, ...]] = []
 
     def recognizer(self):
-        def recognise(faces: np.ndarray) -> np.ndarray:
+        def recognize(faces: np.ndarray) -> np.ndarray:
             assert faces.dtype == np.float32 and faces.min() >= -1 and faces.max() <= 1
             self.shapes.append(faces.shape)
             level = (faces[:, :, :4] if self.sided else faces).mean((1, 2, 3))
             scores = -np.abs(level[:, None] - np.array([-1, 0, 1]))
             return np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
 
-        return recognise
+        return recognize
 
 
 def faces(levels: list[int], expressions: list[int], **columns: object) -> FaceTable:

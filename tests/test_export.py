@@ -48,7 +48,7 @@ def toy_in_zoo():
 
 @pytest.fixture(scope="module")
 def model():
-    """Two classes that bright and dark faces divide, in colour and in the range [-1, 1], made for bfloat16."""
+    """Two classes that bright and dark faces divide, in color and in the range [-1, 1], made for bfloat16."""
     model = Toy(
         ToyConfig(
             channels=3, pixel_range="signed", expressions=("neutral", "happiness"), precision="mixed_bfloat16", units=2
@@ -334,7 +334,7 @@ def test_a_generator_has_named_inputs_everywhere(painter, painted):
         generator.generate(face=faces, expression_code=code[:, :7])
     with pytest.raises(lite.LiteError, match="one number of rows, got 2, 3"):
         generator.generate(face=faces[:2], expression_code=code)
-    with pytest.raises(lite.LiteError, match="is a generator, not a recogniser"):
+    with pytest.raises(lite.LiteError, match="is a generator, not a recognizer"):
         lite.Recognizer(folder / "generator.tflite")
 
 

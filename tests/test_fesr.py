@@ -546,14 +546,14 @@ def test_teachers_of_other_expressions(teachers):
         model.learn_from([zoo.load(teacher) for teacher in teachers])
 
 
-def test_a_trained_recogniser_gives_the_start(learner):
+def test_a_trained_recognizer_gives_the_start(learner):
     baseline = model_of(variant="baseline", seed=8)
     assert moved(learner, lambda: learner.start_from(baseline)) == {"trunk", "extractor", "classifier"}
 
 
 @pytest.mark.parametrize("norm", [True, False])
 def test_the_trunk_starts_from_an_ipdfer(norm):
-    """Its blocks alone move, normalisation folded in; an encoder with fewer blocks than R has is refused."""
+    """Its blocks alone move, normalization folded in; an encoder with fewer blocks than R has is refused."""
     settings = {"variant": "baseline", "identity": "dlib_resnet", "image_size": 32, "encoder_norm": norm}
     source = IPDFER(IPDFERConfig.tiny().replace(**settings, encoder_size=72, encoder_blocks=11))
     for weight in source.networks["expression_encoder"].weights:

@@ -118,7 +118,7 @@ def test_embedding_and_discriminators_row_by_row():
 
 
 def test_resnet50_has_the_weights_of_the_paper():
-    """25.6 million with ImageNet's last layer of 2,048,000 + 1000; 53,120 of the normalisations are not trained."""
+    """25.6 million with ImageNet's last layer of 2,048,000 + 1000; 53,120 of the normalizations are not trained."""
     body = build_resnet50(initializer=keras.initializers.Zeros)
     assert sum(np.prod(weight.shape) for weight in body.trainable_weights) == 25_557_032 - 2_049_000
     assert sum(np.prod(weight.shape) for weight in body.non_trainable_weights) == 53_120
@@ -418,7 +418,7 @@ def test_variants_have_their_networks():
     assert set(base.networks) == {"classifier"} and base.batch_kind_of(base.config) == "images"
     assert base.generator() is None and synthesis.of(base) == {}
     for call in (lambda: base.synthesize(np.zeros((1, SIZE, SIZE, 1)), turned_face(0)), lambda: ByLandmarks(base)):
-        with pytest.raises(ValueError, match="no_synfi recognises, and generates nothing"):
+        with pytest.raises(ValueError, match="no_synfi recognizes, and generates nothing"):
             call()
     full = G2FER(CONFIG)
     full.start_from(base)
@@ -428,7 +428,7 @@ def test_variants_have_their_networks():
 
 @pytest.mark.parametrize("norm", [True, False])
 def test_the_classifier_starts_from_an_ipdfer(norm):
-    """All but its last two layers, normalisation folded in; an encoder of another depth is refused."""
+    """All but its last two layers, normalization folded in; an encoder of another depth is refused."""
     config = CONFIG.replace(variant="no_synfi", classifier="dlib_resnet", dlib_size=72, dlib_blocks=11)
     settings = {"variant": "baseline", "identity": "dlib_resnet", "encoder_size": 72, "image_size": SIZE}
     settings["encoder_norm"] = norm

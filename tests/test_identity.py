@@ -280,7 +280,7 @@ def small_network(normalized: bool) -> keras.Model:
     return model
 
 
-def test_normalisation_changes_nothing_outside_training():
+def test_normalization_changes_nothing_outside_training():
     plain, model = small_network(False), small_network(True)
     faces = smooth_faces(32, 48)[..., :1]
     expected = plain(faces).numpy()
@@ -288,7 +288,7 @@ def test_normalisation_changes_nothing_outside_training():
     assert np.abs(model(faces, training=True).numpy() - expected).max() > 0.05
 
 
-def test_calibrated_normalisation_changes_nothing_in_training():
+def test_calibrated_normalization_changes_nothing_in_training():
     plain, model = small_network(False), small_network(True)
     faces = smooth_faces(32, 48)[..., :1]
     calibrate_normalization(model, faces)
@@ -301,7 +301,7 @@ def test_calibrated_normalisation_changes_nothing_in_training():
 
 
 def test_a_short_training_leaves_its_own_statistics():
-    """After 40 steps the network normalises by what it saw in them, not by what it began with."""
+    """After 40 steps the network normalizes by what it saw in them, not by what it began with."""
     model = small_network(normalized=True)
     faces = smooth_faces(32, 48)[..., :1]
     apart = np.abs(model(faces) - model(faces, training=True)).max()
@@ -310,7 +310,7 @@ def test_a_short_training_leaves_its_own_statistics():
     assert np.abs(model(faces) - trained).max() < 0.2 * apart
 
 
-def test_normalisation_folded_into_the_convolutions():
+def test_normalization_folded_into_the_convolutions():
     model = small_network(True)
     faces = smooth_faces(8, 48)[..., :1]
     calibrate_normalization(model, faces)
@@ -359,13 +359,13 @@ def test_bytes_less_the_mean_over_256():
     np.testing.assert_allclose(signed(face[None] / 127.5 - 1)[0], expected, atol=1e-6)
 
 
-def test_grey_is_rgb():
-    grey = smooth_faces(1, 20)[..., :1]
+def test_gray_is_rgb():
+    gray = smooth_faces(1, 20)[..., :1]
     layer = FaceInput(30, "unit", MEAN)
-    np.testing.assert_allclose(layer(grey), layer(np.repeat(grey, 3, -1)), atol=1e-6)
+    np.testing.assert_allclose(layer(gray), layer(np.repeat(gray, 3, -1)), atol=1e-6)
 
 
-def test_faces_are_resized_about_pixel_centres():
+def test_faces_are_resized_about_pixel_centers():
     layer = FaceInput(4, "unit", (0, 0, 0), (255, 255, 255))
     face = np.tile(np.float32([0, 1]).reshape(1, 1, 2, 1), (1, 2, 1, 1))
     np.testing.assert_allclose(layer(face)[0, 0, :, 0], [0, 0.25, 0.75, 1], atol=1e-6)
@@ -549,7 +549,7 @@ def test_the_zoo_has_it(network):
     assert "dlib_resnet" in zoo.list_models(trained=True) and "dlib_resnet" not in zoo.list_models()
     with pytest.raises(ZooError, match="a trained model: use load"):
         zoo.create("dlib_resnet")
-    with pytest.raises(RecognitionError, match="a IdentityNetwork cannot recognise: it has no label_space"):
+    with pytest.raises(RecognitionError, match="a IdentityNetwork cannot recognize: it has no label_space"):
         recognize(ASTRONAUT, "dlib_resnet")
     with pytest.raises(ConfigError, match="precision is one of float32, mixed_bfloat16, mixed_float16, got 'half'"):
         zoo.load("dlib_resnet", precision="half")

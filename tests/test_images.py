@@ -18,7 +18,7 @@ from kerasfer.faces import Box, ImageSpec
 
 CASES = Path(__file__).parent / "cases"
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-GREY = RGB[:, :, 0]
+GRAY = RGB[:, :, 0]
 
 
 def encoded(image, kind="PNG", **options):
@@ -27,8 +27,8 @@ def encoded(image, kind="PNG", **options):
     return buffer.getvalue()
 
 
-def as_rgb(grey):
-    return np.repeat(grey[:, :, None], 3, axis=2)
+def as_rgb(gray):
+    return np.repeat(gray[:, :, None], 3, axis=2)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "PPM"])
@@ -148,8 +148,8 @@ def test_a_missing_decoder_is_named(monkeypatch):
         images.decode((CASES / "noface.mp4").read_bytes(), "x.jpg")
 
 
-def test_grey_becomes_rgb():
-    np.testing.assert_array_equal(images.decode(encoded(GREY)), as_rgb(GREY))
+def test_gray_becomes_rgb():
+    np.testing.assert_array_equal(images.decode(encoded(GRAY)), as_rgb(GRAY))
 
 
 def test_transparency_lies_over_white():
@@ -159,11 +159,11 @@ def test_transparency_lies_over_white():
     decoded = images.decode(encoded(rgba))[0]
     np.testing.assert_array_equal(decoded[:2], [(100, 50, 0), (255, 255, 255)])
     assert np.abs(decoded[2] - half).max() <= 1
-    grey_alpha = Image.merge("LA", [Image.new("L", (1, 1), 40), Image.new("L", (1, 1), 0)])
-    np.testing.assert_array_equal(images.decode(encoded(grey_alpha)), np.full((1, 1, 3), 255))
+    gray_alpha = Image.merge("LA", [Image.new("L", (1, 1), 40), Image.new("L", (1, 1), 0)])
+    np.testing.assert_array_equal(images.decode(encoded(gray_alpha)), np.full((1, 1, 3), 255))
 
 
-def test_palette_with_a_transparent_colour():
+def test_palette_with_a_transparent_color():
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putdata([0, 1])
@@ -344,9 +344,9 @@ def test_read_paths(tmp_path):
 
 def test_read_arrays():
     np.testing.assert_array_equal(images.read(RGB), RGB)
-    np.testing.assert_array_equal(images.read(GREY), as_rgb(GREY))
-    np.testing.assert_array_equal(images.read(GREY[:, :, None]), as_rgb(GREY))
-    opaque = np.dstack([RGB, np.full(GREY.shape, 255, np.uint8)])
+    np.testing.assert_array_equal(images.read(GRAY), as_rgb(GRAY))
+    np.testing.assert_array_equal(images.read(GRAY[:, :, None]), as_rgb(GRAY))
+    opaque = np.dstack([RGB, np.full(GRAY.shape, 255, np.uint8)])
     np.testing.assert_array_equal(images.read(opaque), RGB)
     for bad in (RGB.astype(np.float32), RGB[:, :, :2], RGB[0, 0], RGB[:0]):
         with pytest.raises(images.ImageError, match="uint8"):
@@ -390,10 +390,10 @@ def test_floats_whose_range_can_be_told():
             images.floats_to_bytes(np.array(bad))
 
 
-def test_grey_is_bt601_luma():
+def test_gray_is_bt601_luma():
     colors = np.array([[(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (9, 9, 9)]], np.uint8)
     assert images.to_grey(colors).tolist() == [[76, 150, 29, 255, 9]]
-    np.testing.assert_array_equal(images.to_grey(as_rgb(GREY)), GREY)
+    np.testing.assert_array_equal(images.to_grey(as_rgb(GRAY)), GRAY)
 
 
 def test_resize_is_area_mean_down_and_bilinear_up():
@@ -441,15 +441,15 @@ def test_prepare():
     assert images.prepare(white, ImageSpec(4, 1, "unit")).tolist() == np.ones((4, 4, 1)).tolist()
     signed = images.prepare(np.zeros((10, 10), np.uint8), ImageSpec(4, 3, "signed"))
     assert signed.dtype == np.float32 and signed.tolist() == (-np.ones((4, 4, 3))).tolist()
-    assert images.prepare_uint8(GREY[:, :, None], ImageSpec(5, 3)).shape == (5, 5, 3)
+    assert images.prepare_uint8(GRAY[:, :, None], ImageSpec(5, 3)).shape == (5, 5, 3)
 
 
 def test_write(tmp_path):
     path = tmp_path / "new" / "a.png"
     images.write(path, RGB)
     np.testing.assert_array_equal(images.read(path), RGB)
-    images.write(path, GREY)
-    np.testing.assert_array_equal(images.read(path), as_rgb(GREY))
+    images.write(path, GRAY)
+    np.testing.assert_array_equal(images.read(path), as_rgb(GRAY))
     images.write(tmp_path / "b.JPG", RGB)
     assert sorted(os.listdir(tmp_path)) == ["b.JPG", "new"] and os.listdir(tmp_path / "new") == ["a.png"]
     with pytest.raises(images.ImageError, match=r"c\.xyz.*\.png"):
@@ -466,7 +466,7 @@ def test_nothing_half_written(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(images.ImageError, match="No space left"):
-        images.write(tmp_path / "a.png", GREY)
+        images.write(tmp_path / "a.png", GRAY)
     assert os.listdir(tmp_path) == ["a.png"]
     np.testing.assert_array_equal(images.read(tmp_path / "a.png"), RGB)
 

@@ -201,7 +201,7 @@ def test_clone_model(name):
 # -- compile and fit ---------------------------------------------------------------------------------------------------
 
 
-def labelled(model: FERModel, count: int = 8) -> tuple[np.ndarray, np.ndarray]:
+def labeled(model: FERModel, count: int = 8) -> tuple[np.ndarray, np.ndarray]:
     classes = np.arange(count) % len(model.label_space)
     return faces_of(model, count), np.eye(len(model.label_space), dtype=np.float32)[classes]
 
@@ -240,7 +240,7 @@ def edge() -> FERModel:
 
 
 def test_every_source_trains_alike(edge):
-    images, labels = labelled(edge)
+    images, labels = labeled(edge)
     start = edge.get_weights()
     ends = {}
     for name, source in sources(images, labels).items():
@@ -258,7 +258,7 @@ def test_every_source_trains_alike(edge):
 
 
 def test_callbacks_see_the_learning_rate_and_the_recognizers_loss(edge):
-    images, labels = labelled(edge)
+    images, labels = labeled(edge)
     edge.compile("adam")
     rate = edge.config.learning_rate
     assert float(edge.optimizer.learning_rate) == pytest.approx(rate)
@@ -283,7 +283,7 @@ def test_callbacks_see_the_learning_rate_and_the_recognizers_loss(edge):
 
 
 def test_checkpoints_of_keras_hold_the_optimizer(edge, tmp_path):
-    images, labels = labelled(edge, 4)
+    images, labels = labeled(edge, 4)
     path = tmp_path / "m.keras"
     edge.compile("adam", jit_compile=False)
     edge.fit(images, labels, batch_size=2, verbose=0, callbacks=[keras.callbacks.ModelCheckpoint(path)])
@@ -323,7 +323,7 @@ def test_the_optimizers_that_compile_makes():
 
 
 def test_batches_that_fit_cannot_take(edge):
-    images, labels = labelled(edge, 4)
+    images, labels = labeled(edge, 4)
     model = model_of("tdgan")
     with pytest.raises(ConfigError, match="kind expression_and_face.*has no expression_image"):
         model.as_batch((faces_of(model), np.zeros(3, int)))
@@ -359,7 +359,7 @@ def test_recognizers_are_compiled_and_fitted_like_any_keras_model(name, policy):
         keras.config.set_dtype_policy("float32")
     recognizer = model.recognizer()
     assert model.config.precision == policy == recognizer.dtype_policy.name
-    images, labels = labelled(model)
+    images, labels = labeled(model)
     recognizer.compile("adam", "categorical_crossentropy", metrics=["accuracy"], jit_compile=policy == "float32")
     assert isinstance(recognizer.optimizer, keras.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")
     history = recognizer.fit(images, labels, batch_size=4, epochs=2, verbose=0)

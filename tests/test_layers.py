@@ -10,10 +10,10 @@ import tensorflow as tf
 from kerasfer import layers
 from kerasfer.layers import (
     ConvUnit,
-    GreyConvTranspose,
+    GrayConvTranspose,
     InstanceNormalization,
-    conv_from_grey,
-    conv_to_grey,
+    conv_from_gray,
+    conv_to_gray,
     instance_moments,
     normalize_relu,
 )
@@ -164,7 +164,7 @@ def test_instance_normalization_equals_its_formula(affine, relu, training):
     assert relative_error(gradient, expected_gradient) < 1e-4
 
 
-def test_each_image_and_channel_is_normalised_alone():
+def test_each_image_and_channel_is_normalized_alone():
     layer = InstanceNormalization(0.0, affine=False)
     x = np.zeros((2, 1, 2, 2), np.float32)
     x[0, 0, :, 0], x[0, 0, :, 1], x[1, 0, :, 0], x[1, 0, :, 1] = (1, 3), (10, 30), (-5, 5), (7, 6)
@@ -314,7 +314,7 @@ def plain_conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 @pytest.mark.parametrize("size", [3, 5])
 @pytest.mark.parametrize("dtype, bound", [(tf.float32, 1e-5), (tf.bfloat16, 0.03)], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("function, channels", [(conv_from_grey, (1, 4)), (conv_to_grey, (4, 1))], ids=["from", "to"])
+@pytest.mark.parametrize("function, channels", [(conv_from_gray, (1, 4)), (conv_to_gray, (4, 1))], ids=["from", "to"])
 def test_convolutions_of_one_channel(function, channels, dtype, bound, size):
     """A map that is not square, and a kernel without symmetry."""
     x, kernel = tf.cast(normal(2, 9, 14, channels[0]), dtype), tf.cast(normal(size, size, *channels, seed=1), dtype)
@@ -327,15 +327,15 @@ def test_convolutions_of_one_channel(function, channels, dtype, bound, size):
         assert our.shape == their.shape and relative_error(our, their) < bound
 
 
-def test_grey_transposed_convolution_is_keras():
-    layer, plain = GreyConvTranspose(1, 3), keras.layers.Conv2DTranspose(1, 3, padding="same", use_bias=False)
+def test_gray_transposed_convolution_is_keras():
+    layer, plain = GrayConvTranspose(1, 3), keras.layers.Conv2DTranspose(1, 3, padding="same", use_bias=False)
     x = normal(2, 6, 7, 5)
     for part in (layer, plain):
         part.build(x.shape)
     plain.kernel.assign(layer.kernel)
     np.testing.assert_allclose(layer(x, training=True), plain(x), atol=1e-5)
     np.testing.assert_array_equal(layer(x), plain(x))
-    assert GreyConvTranspose(3, 3)(x, training=True).shape == (2, 6, 7, 3)
+    assert GrayConvTranspose(3, 3)(x, training=True).shape == (2, 6, 7, 3)
 
 
 def test_residual_block_adds_after_the_relu():
@@ -352,7 +352,7 @@ def test_residual_block_adds_after_the_relu():
         InstanceNormalization(1e-4, affine=False, relu=True, name="norm"),
         ConvUnit(7, 3, pool=True, epsilon=1e-2, name="unit"),
         InceptionResidual(3, 0.5, 1e-2, name="inception"),
-        GreyConvTranspose(1, 3, name="grey"),
+        GrayConvTranspose(1, 3, name="gray"),
     ],
     ids=lambda layer: layer.name,
 )

@@ -45,7 +45,7 @@ def random_state(width: int = 3, side: int = 2, features: int = 5) -> dict[str, 
 
 
 def forward(state: dict[str, np.ndarray], face: np.ndarray) -> np.ndarray:
-    """Features of a grey face (h, w) in [0, 1]."""
+    """Features of a gray face (h, w) in [0, 1]."""
 
     def halves(x: np.ndarray) -> np.ndarray:
         return np.maximum(*np.split(x, 2))
@@ -86,15 +86,15 @@ def test_a_forward_pass_with_the_released_names():
     np.testing.assert_allclose(network(face[None, :, :, None])[0], expected, atol=1e-5 * np.abs(expected).max() + 1e-6)
 
 
-def test_colour_and_range_are_brought_to_what_the_weights_want():
+def test_color_and_range_are_brought_to_what_the_weights_want():
     arrays = lightcnn_arrays(random_state(), "x.pth")
-    grey = build_lightcnn("grey", 32, 1, "unit", internal_size=32, width=3, features=5)
-    colour = build_lightcnn("colour", 32, 3, "signed", internal_size=32, width=3, features=5)
-    for network in (grey, colour):
+    gray = build_lightcnn("gray", 32, 1, "unit", internal_size=32, width=3, features=5)
+    color = build_lightcnn("color", 32, 3, "signed", internal_size=32, width=3, features=5)
+    for network in (gray, color):
         fill(named_weights(network), arrays, "x.pth")
     face = np.random.default_rng(1).random((1, 32, 32, 3)).astype(np.float32)
     luma = (face @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-    np.testing.assert_allclose(colour(2 * face - 1), grey(luma), atol=1e-4)
+    np.testing.assert_allclose(color(2 * face - 1), gray(luma), atol=1e-4)
 
 
 def test_max_feature_map():

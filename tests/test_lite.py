@@ -1,4 +1,4 @@
-"""The recogniser without TensorFlow: faces prepared as elsewhere, files that are told apart, nothing heavy imported."""
+"""The recognizer without TensorFlow: faces prepared as elsewhere, files that are told apart, nothing heavy imported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RANDOM = np.random.default_rng(0)
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A model with grey faces of 8 x 8, and its float32 and int8 files."""
+    """A model with gray faces of 8 x 8, and its float32 and int8 files."""
     folder = tmp_path_factory.mktemp("exported")
     model = Toy(ToyConfig(seed=1, training_prior=SHARES))
     faces = RANDOM.integers(0, 256, (20, 8, 8), np.uint8)
@@ -58,9 +58,9 @@ def test_answers_are_the_models(exported):
     faces = RANDOM.integers(0, 256, (6, 8, 8), np.uint8)
     expected = np.asarray(model.recognizer()(faces[..., np.newaxis].astype(np.float32) / 255))
     np.testing.assert_allclose(lite.Recognizer(folder / "model.tflite").recognize(faces), expected, atol=1e-6)
-    quantised = lite.Recognizer(folder / "model_int8.tflite").recognize(faces)
-    np.testing.assert_allclose(quantised, expected, atol=0.03)
-    np.testing.assert_allclose(quantised.sum(1), 1, atol=1e-6)
+    quantized = lite.Recognizer(folder / "model_int8.tflite").recognize(faces)
+    np.testing.assert_allclose(quantized, expected, atol=0.03)
+    np.testing.assert_allclose(quantized.sum(1), 1, atol=1e-6)
 
 
 def test_faces_of_another_range_are_refused(exported):
@@ -119,16 +119,16 @@ def test_a_pipeline_takes_a_prior():
 
 def test_one_face_or_several_in_any_form(exported):
     recognizer = lite.Recognizer(exported[1] / "model.tflite", threads=2)
-    grey = RANDOM.integers(0, 256, (3, 20, 16), np.uint8)
-    rgb = np.repeat(grey[..., np.newaxis], 3, axis=3)
-    answers = recognizer.recognize(grey)
+    gray = RANDOM.integers(0, 256, (3, 20, 16), np.uint8)
+    rgb = np.repeat(gray[..., np.newaxis], 3, axis=3)
+    answers = recognizer.recognize(gray)
     assert answers.shape == (3, 8) and answers.dtype == np.float32
-    np.testing.assert_array_equal(recognizer.recognize(grey[0]), answers[0])
-    np.testing.assert_array_equal(recognizer.recognize(grey[0][..., np.newaxis]), answers[0])
-    np.testing.assert_array_equal(recognizer.recognize(grey[..., np.newaxis]), answers)
+    np.testing.assert_array_equal(recognizer.recognize(gray[0]), answers[0])
+    np.testing.assert_array_equal(recognizer.recognize(gray[0][..., np.newaxis]), answers[0])
+    np.testing.assert_array_equal(recognizer.recognize(gray[..., np.newaxis]), answers)
     np.testing.assert_array_equal(recognizer.recognize(rgb), answers)
     np.testing.assert_array_equal(recognizer.recognize(rgb[0]), answers[0])
-    np.testing.assert_array_equal(recognizer.recognize([grey[0], rgb[1], grey[2][..., np.newaxis]]), answers)
+    np.testing.assert_array_equal(recognizer.recognize([gray[0], rgb[1], gray[2][..., np.newaxis]]), answers)
     assert recognizer.recognize([]).shape == (0, 8)
 
 
@@ -158,9 +158,9 @@ def test_shrinking_takes_means_growing_goes_straight():
     np.testing.assert_array_equal(lite.resize(np.array([[[0], [90], [240]]] * 3, np.uint8), 2)[0, :, 0], [30, 190])
 
 
-def test_grey_is_luma():
-    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]] * 4, np.uint8)
-    np.testing.assert_array_equal(lite.prepare(colours, ImageSpec(4))[0, :, 0], [76, 150, 29, 255])
+def test_gray_is_luma():
+    colors = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]] * 4, np.uint8)
+    np.testing.assert_array_equal(lite.prepare(colors, ImageSpec(4))[0, :, 0], [76, 150, 29, 255])
 
 
 @pytest.mark.parametrize("shape", [(30, 40), (48, 48), (96, 96, 1), (200, 170, 3), (50, 47, 3), (20, 100, 3), (1, 1)])
@@ -188,7 +188,7 @@ def test_files_that_cannot_be_used(exported, tmp_path):
             lite.Recognizer(other)
     with pytest.raises(lite.LiteError, match="carries no kerasfer metadata"):
         lite.Recognizer(spoiled(exported, tmp_path, b"kerasfer", b"somebody"))
-    with pytest.raises(lite.LiteError, match="is a conjurer__, not a recogniser"):
+    with pytest.raises(lite.LiteError, match="is a conjurer__, not a recognizer"):
         lite.Recognizer(spoiled(exported, tmp_path, b'"recognizer"', b'"conjurer__"'))
     with pytest.raises(lite.LiteError, match="damaged: its checksum"):
         lite.Recognizer(spoiled(exported, tmp_path, b'"size": 8', b'"size": 9'))

@@ -1,4 +1,4 @@
-"""What every model of the zoo must fulfil, at its tiny size."""
+"""What every model of the zoo must fulfill, at its tiny size."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_recognizer(case, precision):
 
 @pytest.mark.parametrize("case", CASES)
 def test_weight_groups(case):
-    """Every network is in one group, and the recogniser needs no other than its own."""
+    """Every network is in one group, and the recognizer needs no other than its own."""
     model = trained(case).model
     groups = model.weight_groups()
     assert next(iter(groups)) == "recognizer"
@@ -204,7 +204,7 @@ def test_weight_groups(case):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_recogniser_alone_answers_alike(name, tmp_path):
+def test_the_recognizer_alone_answers_alike(name, tmp_path):
     model = trained(name).model
     folder = zoo.save(model, tmp_path / name)
     whole, alone = zoo.load(folder), zoo.load(folder, recognizer_only=True)

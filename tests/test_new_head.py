@@ -135,7 +135,7 @@ def test_a_head_that_does_not_fit_is_refused():
     """Also one of as many classes, which would have been copied."""
     trained = tiny("edge", teacher_share=0.0)
     for classes in (OWN, FERPLUS8.labels[::-1]):
-        with pytest.raises(ConfigError, match="Edge has learnt neutral, happiness.*--set expressions="):
+        with pytest.raises(ConfigError, match="Edge has learned neutral, happiness.*--set expressions="):
             tiny("edge", classes, teacher_share=0.0).start_from(trained)
     with pytest.raises(ConfigError, match="was taught other classes than happy, sad, other .*--set teacher_share=0"):
         tiny("edge", OWN).start_from(zoo.with_new_head(trained, OWN))

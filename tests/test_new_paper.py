@@ -209,7 +209,7 @@ def test_a_model_that_draws_nothing_has_no_controls():
     assert not toy.generates and synthesis.of(toy) == {} and synthesis.preview(toy, {}) == []
     with pytest.raises(ValueError, match="a Toy is not controlled by photos, but by nothing"):
         synthesis.ByPhoto(toy)
-    with pytest.raises(ValueError, match="Toy recognises, and generates nothing; take another"):
+    with pytest.raises(ValueError, match="Toy recognizes, and generates nothing; take another"):
         toy.demand_generator()
 
 
@@ -238,7 +238,7 @@ def test_a_line_between_codes():
 # -- a sixth paper -----------------------------------------------------------------------------------------------------
 
 SIXTH = '''
-"""Contrast-FER: a face's contrast is learnt beside its expression, and drawn anew."""
+"""Contrast-FER: a face's contrast is learned beside its expression, and drawn anew."""
 
 from __future__ import annotations
 

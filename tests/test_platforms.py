@@ -48,7 +48,7 @@ def test_names_in_the_repository_can_be_checked_out_everywhere():
         assert len(name) < 150, name
 
 
-def test_photos_are_recognised(tmp_path):
+def test_photos_are_recognized(tmp_path):
     code = """
 import json
 from kerasfer.cli.main import main

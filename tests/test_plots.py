@@ -90,8 +90,8 @@ def test_learning_curves_say_what_is_wrong_with_the_file(tmp_path):
         plots.learning_curves(tmp_path / "empty.csv")
 
 
-def plain(grey: int, channels: int | None = 1, side: int = 96) -> np.ndarray:
-    return np.full((side, side) if channels is None else (side, side, channels), grey, np.uint8)
+def plain(gray: int, channels: int | None = 1, side: int = 96) -> np.ndarray:
+    return np.full((side, side) if channels is None else (side, side, channels), gray, np.uint8)
 
 
 def test_transfer_grid_has_inputs_on_its_borders_and_every_pair_inside():
@@ -163,12 +163,12 @@ def test_gif_goes_there_and_back_and_repeats(tmp_path):
     plots.write_gif(path, [plain(value) for value in (0, 100, 200)], seconds=0.1)
     with Image.open(path) as gif:
         assert gif.n_frames == 4 and gif.info["loop"] == 0
-        greys, times = [], []
+        grays, times = [], []
         for number in range(4):
             gif.seek(number)
-            greys.append(gif.convert("L").getpixel((5, 5)))
+            grays.append(gif.convert("L").getpixel((5, 5)))
             times.append(gif.info["duration"])
-    assert greys == [0, 100, 200, 100] and times == [400, 100, 400, 100]
+    assert grays == [0, 100, 200, 100] and times == [400, 100, 400, 100]
     plots.write_gif(path, [plain(value, None) for value in (0, 100)], there_and_back=False)
     with Image.open(path) as gif:
         assert gif.n_frames == 2

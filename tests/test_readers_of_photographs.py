@@ -179,9 +179,9 @@ def test_tfd_codes_and_folds(tmp_path: Path) -> None:
         datasets.load("tfd", tmp_path, fold=0)
 
 
-def test_tfd_unlabelled_part_and_sizes(tmp_path: Path) -> None:
+def test_tfd_unlabeled_part_and_sizes(tmp_path: Path) -> None:
     write_tfd(tmp_path)
-    every = datasets.load("tfd", tmp_path, unlabelled=True, fold=1)
+    every = datasets.load("tfd", tmp_path, unlabeled=True, fold=1)
     assert every["expression"].tolist()[-2:] == [-1, -1]
     assert every["identity"].tolist()[-2:] == ["", "99"] and every["split"].tolist()[-2:] == ["", ""]
     assert every["fold"].tolist()[-2:] == [-1, -1]

@@ -232,7 +232,7 @@ def test_mmi_peaks_and_action_units(tmp_path: Path) -> None:
     shades = [round(image.mean() / 10) for image in prepare_faces(table, ImageSpec(16))]
     assert shades == [5, 6, 7, 4, 5, 6]
     assert datasets.load("mmi", tmp_path, views=("profile",))["identity"].tolist() == ["S002"] * 3
-    with pytest.raises(DatasetError, match="holds no dual video labelled with an emotion from 1 to 6"):
+    with pytest.raises(DatasetError, match="holds no dual video labeled with an emotion from 1 to 6"):
         datasets.load("mmi", tmp_path, views=("dual",))
 
 

@@ -59,7 +59,7 @@ class BrightnessModel:
 
 
 class UnitModel(BrightnessModel):
-    """Also sees AU 12 in bright faces and AU 1 in dark ones, and has learnt no other unit."""
+    """Also sees AU 12 in bright faces and AU 1 in dark ones, and has learned no other unit."""
 
     learnt_units = (1, 12)
 
@@ -316,7 +316,7 @@ def test_a_photo_whose_name_looks_like_a_pattern(folder):
     assert isinstance(prediction, Prediction)
 
 
-def test_nothing_to_recognise(tmp_path):
+def test_nothing_to_recognize(tmp_path):
     model = BrightnessModel()
     for photos, message in (
         (tmp_path, "holds no images"),
@@ -414,8 +414,8 @@ def test_annotate_draws_box_and_bars():
     assert (drawn[230, 200] == 255).all(), "the face itself stays visible"
     panel = drawn[:, 640:].astype(int)
     long = (np.abs(panel - color).sum(2) == 0).sum(1).max()
-    grey = (np.abs(panel - 190).sum(2) == 0).sum(1).max()
-    assert long / grey == pytest.approx(9, rel=0.3), "bars are as long as the probabilities are large"
+    gray = (np.abs(panel - 190).sum(2) == 0).sum(1).max()
+    assert long / gray == pytest.approx(9, rel=0.3), "bars are as long as the probabilities are large"
     assert (photo == 255).all(), "the photo given is left alone"
 
 

@@ -54,7 +54,7 @@ def test_frames_of_the_video_differ(speed):
         ("norm", "_conv_norm_relu"),
         ("batch-norm", "_batch_norm_layer"),
         ("prelu", "_prelu"),
-        ("grey", "_convolve"),
+        ("gray", "_convolve"),
         ("adam", None),
     ],
 )
@@ -88,12 +88,12 @@ def _stepped() -> list[np.ndarray]:
     import tensorflow as tf
 
     from kerasfer.backbones import resnet
-    from kerasfer.layers import ConvUnit, GreyConvTranspose, InstanceNormalization
+    from kerasfer.layers import ConvUnit, GrayConvTranspose, InstanceNormalization
     from kerasfer.optimizers import FusedAdam
 
     keras.utils.set_random_seed(3)
     image = keras.Input((12, 12, 2))
-    x = ConvUnit(4, 3, pool=True)(GreyConvTranspose(1, 3)(image))
+    x = ConvUnit(4, 3, pool=True)(GrayConvTranspose(1, 3)(image))
     x = resnet.BatchNormalization()(keras.layers.Conv2D(4, 3, use_bias=False)(x))
     x = InstanceNormalization(relu=True)(keras.layers.Conv2D(4, 3, use_bias=False)(resnet.PReLU()(x)))
     model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(x)))

@@ -383,8 +383,8 @@ def test_evaluation_parts() -> None:
     assert said == ("faces: 3 faces to test on (the part test); left aside: 2 of no part, 20 of train, 4 of valid")
     assert len(splits.evaluation_part(faces, "all").table) == 29
     assert splits.evaluation_part(faces, "valid").table["split"].tolist() == ["valid"] * 4
-    unlabelled = faces.with_columns(expression=np.where(faces["split"] == "test", -1, 0))
-    assert set(splits.evaluation_part(unlabelled).table["split"]) == {"valid"}
+    unlabeled = faces.with_columns(expression=np.where(faces["split"] == "test", -1, 0))
+    assert set(splits.evaluation_part(unlabeled).table["split"]) == {"valid"}
     part, said = splits.evaluation_part(faces.where(split="train"))
     assert len(part) == 20 and "all of it, train, as no face of a test or valid part" in said
     assert splits.evaluation_part(table([0, 1])).said == "faces: 2 faces to test on (all of it)"

@@ -123,7 +123,7 @@ def test_scores_do_not_depend_on_the_pixels_range(pixel_range):
         np.testing.assert_allclose(score(x, y, pixel_range), score(first, second), rtol=1e-4)
 
 
-def mean_colour(batch: np.ndarray) -> np.ndarray:
+def mean_color(batch: np.ndarray) -> np.ndarray:
     return batch.mean((1, 2))
 
 
@@ -133,26 +133,26 @@ def brightness(batch: np.ndarray) -> np.ndarray:
 
 
 def test_report_states_its_feature_network_and_counts():
-    network = FeatureNetwork("mean colour", mean_colour, brightness)
+    network = FeatureNetwork("mean color", mean_color, brightness)
     real, generated = images(0, count=30), images(1, count=21)
     report = synthesis.evaluate_synthesis(real, generated, network, references=real[:21], batch_size=8)
-    assert (report.feature_network, report.feature_width) == ("mean colour", 3)
+    assert (report.feature_network, report.feature_width) == ("mean color", 3)
     assert (report.real_count, report.generated_count) == (30, 21)
-    expected = synthesis.frechet_distance(mean_colour(real), mean_colour(generated))
+    expected = synthesis.frechet_distance(mean_color(real), mean_color(generated))
     assert report.frechet_distance == pytest.approx(expected)
-    kernel = synthesis.kernel_distance(mean_colour(real), mean_colour(generated))
+    kernel = synthesis.kernel_distance(mean_color(real), mean_color(generated))
     assert report.kernel_distance.value == pytest.approx(kernel.value)
     assert report.inception_score == pytest.approx(synthesis.inception_score_from_probabilities(brightness(generated)))
     assert report.structural_similarity == pytest.approx(synthesis.structural_similarity(real[:21], generated).mean())
     assert report.identical_pairs == 0
-    for part in ("mean colour", "3 wide", "30 real", "21 generated", "SSIM", "PSNR", "Inception Score"):
+    for part in ("mean color", "3 wide", "30 real", "21 generated", "SSIM", "PSNR", "Inception Score"):
         assert part in str(report)
-    assert json.loads(json.dumps(report.to_json(), allow_nan=False))["feature_network"] == "mean colour"
+    assert json.loads(json.dumps(report.to_json(), allow_nan=False))["feature_network"] == "mean color"
 
 
 def test_report_of_identical_images_and_of_a_plain_network():
     real = images(0, count=4)
-    report = synthesis.evaluate_synthesis(real, real, FeatureNetwork("mean colour", mean_colour), references=real)
+    report = synthesis.evaluate_synthesis(real, real, FeatureNetwork("mean color", mean_color), references=real)
     assert report.frechet_distance == pytest.approx(0, abs=1e-9)
     assert report.structural_similarity == pytest.approx(1)
     assert report.peak_signal_to_noise_ratio is None
@@ -164,7 +164,7 @@ def test_report_of_identical_images_and_of_a_plain_network():
 
 
 def test_report_is_the_same_for_every_batch_size_and_depends_on_the_seed_through_blocks_alone():
-    network = FeatureNetwork("mean colour", mean_colour)
+    network = FeatureNetwork("mean color", mean_color)
     real, generated = images(0, count=30), images(1, count=30)
 
     def report(**options):
@@ -177,7 +177,7 @@ def test_report_is_the_same_for_every_batch_size_and_depends_on_the_seed_through
 
 
 def test_report_on_signed_pixels():
-    network = FeatureNetwork("mean colour", mean_colour)
+    network = FeatureNetwork("mean color", mean_color)
     real, generated = (ImageSpec(24, 3, "signed").scale(images(seed)) for seed in (0, 1))
     actual = synthesis.evaluate_synthesis(real, generated, network, references=real, pixel_range="signed")
     expected = synthesis.evaluate_synthesis(images(0), images(1), network, references=images(0))
@@ -216,9 +216,9 @@ NAN = np.array([[0.0, 1.0], [np.nan, 0.0], [1.0, 1.0]])
             lambda: synthesis.structural_similarity(images() / 127.5 - 1, images() / 127.5 - 1, "unit"),
             "not in the range",
         ),
-        (lambda: FeatureNetwork(" ", mean_colour), "needs a name"),
+        (lambda: FeatureNetwork(" ", mean_color), "needs a name"),
         (
-            lambda: synthesis.evaluate_synthesis(images(), images(count=1), FeatureNetwork("mean", mean_colour)),
+            lambda: synthesis.evaluate_synthesis(images(), images(count=1), FeatureNetwork("mean", mean_color)),
             "2 generated images, got 1",
         ),
         (
@@ -235,7 +235,7 @@ NAN = np.array([[0.0, 1.0], [np.nan, 0.0], [1.0, 1.0]])
             "uneven gave 2 features an image, then 1",
         ),
         (
-            lambda: synthesis.evaluate_synthesis(images(), images(), FeatureNetwork("m", mean_colour), batch_size=0),
+            lambda: synthesis.evaluate_synthesis(images(), images(), FeatureNetwork("m", mean_color), batch_size=0),
             "batch_size",
         ),
     ],

@@ -142,7 +142,7 @@ def test_bad_input_is_one_line_and_exit_code_2(app, saved, tmp_path, monkeypatch
 def test_a_model_that_generates_nothing_is_refused(app, tmp_path):
     base = TDGAN(TDGANConfig.tiny().replace(inception_blocks=1).cnn_base())
     folder = zoo.save(base, tmp_path / "base")
-    with pytest.raises(ValueError, match="base: a TDGAN recognises, and generates nothing; use another"):
+    with pytest.raises(ValueError, match="base: a TDGAN recognizes, and generates nothing; use another"):
         app.main(["--model", str(folder), "--output", str(tmp_path / "grid.png")])
     assert not (tmp_path / "grid.png").exists()
 

@@ -193,7 +193,7 @@ def test_positive_yaw_looks_to_the_right_of_the_picture(yaw):
 def test_positive_pitch_looks_up_and_positive_roll_leans_right():
     up, level, down = (landmarks(0, pitch=pitch) for pitch in (20, 0, -20))
     rise = [points[[36, 45], 1].mean() - points[30, 1] for points in (up, level, down)]
-    assert rise[0] > rise[1] > rise[2], "looking up brings the tip of the nose towards the eyes"
+    assert rise[0] > rise[1] > rise[2], "looking up brings the tip of the nose toward the eyes"
     leaning = landmarks(0, roll=20)
     eyes, chin = leaning[36:48].mean(0), leaning[8]
     assert eyes[0] > chin[0]
@@ -279,8 +279,8 @@ def test_factors_are_columns_for_disentanglement():
 
 def test_the_label_alone_does_not_change_the_pixels():
     made = rendering.make_factors(2, "anger")
-    relabelled = dataclasses.replace(made, expression=Expression.HAPPINESS)
-    assert np.array_equal(rendering.render(made).image, rendering.render(relabelled).image)
+    relabeled = dataclasses.replace(made, expression=Expression.HAPPINESS)
+    assert np.array_equal(rendering.render(made).image, rendering.render(relabeled).image)
 
 
 def test_people_differ_more_than_one_person_under_another_light():
@@ -309,11 +309,11 @@ def test_light_from_the_right_brightens_the_right_of_the_picture():
     assert cheeks[0][0] > cheeks[0][1] + 10 and cheeks[1][1] > cheeks[1][0] + 10
 
 
-def test_grey_is_the_luma_of_the_colour_picture():
+def test_gray_is_the_luma_of_the_color_picture():
     made = rendering.make_factors(3, "fear", yaw=-10)
-    colour, grey = rendering.render(made, 64, 3).image, rendering.render(made, 64, 1).image
-    luma = colour @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(luma - grey).max() <= 1.5
+    color, gray = rendering.render(made, 64, 3).image, rendering.render(made, 64, 1).image
+    luma = color @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(luma - gray).max() <= 1.5
 
 
 def test_ranges_are_kept():
@@ -353,7 +353,7 @@ def test_extreme_poses_render_every_hair_style():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"colour": 3}, "unknown option colour; known are count"),
+        ({"color": 3}, "unknown option color; known are count"),
         ({"channels": 2}, "channels must be 1 or 3"),
         ({"count": 0}, "count must be a whole number"),
         ({"count": 3.5}, "count must be a whole number"),

@@ -60,14 +60,14 @@ def test_the_columns_are_the_models_also_without_a_face(app, tmp_path):
 
 
 def test_a_frame_without_a_face_has_a_row(app, tmp_path):
-    writer = VideoWriter(tmp_path / "grey.mp4", 10)
+    writer = VideoWriter(tmp_path / "gray.mp4", 10)
     for _ in range(4):
         writer.write(EMPTY)
     writer.close()
     out = {kind: str(tmp_path / f"a.{kind}") for kind in ("csv", "jsonl", "parquet")}
     pytest.importorskip("pyarrow")
     arguments = [part for kind, path in out.items() for part in (f"--{kind}", path)]
-    assert app.main([str(tmp_path / "grey.mp4"), "--model", MODEL, "--output", "none", *arguments]) == 0
+    assert app.main([str(tmp_path / "gray.mp4"), "--model", MODEL, "--output", "none", *arguments]) == 0
     rows = rows_of(out["csv"])
     assert [(row["frame"], row["person"], row["happiness"]) for row in rows] == [(str(n), "0", "") for n in range(4)]
     import pyarrow.parquet

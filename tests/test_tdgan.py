@@ -353,7 +353,7 @@ def test_terms_are_means_over_the_steps_since_the_reset():
     assert mean == pytest.approx((one + two) / 2, rel=1e-5) and int(model.step) == 3
 
 
-def test_recogniser_is_the_softmax_of_the_classification_module():
+def test_recognizer_is_the_softmax_of_the_classification_module():
     model, images = tiny_model(), batch_of()["expression_image"]
     networks = model.networks
     logits = np.asarray(networks["expression_classifier"](networks["expression_encoder"](images)), np.float64)
@@ -435,7 +435,7 @@ def test_the_face_discriminator_calls_generated_images_the_last_class():
     assert set(rises.argmax(1)) == {model.config.identities} and rises.shape == (2, 4)
 
 
-def test_the_generator_judges_by_discriminators_that_just_learnt():
+def test_the_generator_judges_by_discriminators_that_just_learned():
     """Both discriminators take their step first; the generator's terms are those of the new ones."""
     model, batch = tiny_model(), batch_of()
     freeze_all_but(model, "face_discriminator", "expression_discriminator")
@@ -510,7 +510,7 @@ def test_cnn_base_is_the_expression_discriminator_alone():
     np.testing.assert_allclose(terms["expression_discriminator"], expected, rtol=1e-5)
     assert set(terms) == {"expression_discriminator", "accuracy"}
     assert moved(model, before) == set(EXPRESSION_DISCRIMINATOR)
-    with pytest.raises(ValueError, match="cnn_base recognises, and generates nothing"):
+    with pytest.raises(ValueError, match="cnn_base recognizes, and generates nothing"):
         model.synthesize(images, images)
     assert synthesis.preview(model, {"image": images, "label": labels}) == []
     np.testing.assert_array_equal(
@@ -538,7 +538,7 @@ def test_start_from_cnn_base_starts_the_expression_branch():
     np.testing.assert_allclose(tf.nn.softmax(target.expression_logits(images)), source(images), atol=1e-6)
 
 
-def test_start_from_a_tdgan_without_discriminators_starts_them_as_the_recogniser(tmp_path):
+def test_start_from_a_tdgan_without_discriminators_starts_them_as_the_recognizer(tmp_path):
     zoo.save(shuffled(tiny_model(), 1), tmp_path / "bundled", groups=("recognizer", "generator"))
     source = zoo.load(tmp_path / "bundled")
     images = batch_of()["expression_image"]

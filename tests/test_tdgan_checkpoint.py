@@ -72,7 +72,7 @@ def test_encoders_and_discriminators_equal_the_reference(states, model):
         np.testing.assert_allclose(ours(images), expected, atol=1e-4)
 
 
-def test_recogniser_equals_the_reference(states, model):
+def test_recognizer_equals_the_reference(states, model):
     images = images_for(model, 3)
     code = reference.encode(states["Enc_ER_G.pkl"], reference.first(images))
     logits = reference.classify(states["fc_ER_G.pkl"], code)

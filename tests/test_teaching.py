@@ -21,13 +21,13 @@ class Teacher:
         self.asked = 0
 
     def recognizer(self):
-        def recognise(faces: np.ndarray) -> np.ndarray:
+        def recognize(faces: np.ndarray) -> np.ndarray:
             self.asked += len(faces)
             bright = faces[:, :, :4].mean((1, 2, 3))
             middle = np.zeros((len(faces), len(self.label_space) - 2))
             return np.concatenate([1 - bright[:, None], middle, bright[:, None]], 1)
 
-        return recognise
+        return recognize
 
 
 def table(votes: list[list[float]] | None) -> FaceTable:
@@ -79,7 +79,7 @@ def test_teachers_are_asked_once(tmp_path):
         taught(table(VOTES), [teacher], 0.5, cache)
 
 
-def test_what_cannot_be_learnt_from():
+def test_what_cannot_be_learned_from():
     with pytest.raises(DatasetError, match="no model was given"):
         answers([], table(None))
     with pytest.raises(DatasetError, match="a teacher knows neutral, smile; take one of the FERPlus"):

@@ -62,16 +62,16 @@ def table(count=24, **columns):
 
 
 @pytest.mark.parametrize(
-    ("valid", "learnt", "watched"), [(None, 32, 6), (0.25, 24, 8), (0, 32, None), ("table", 32, 5)]
+    ("valid", "learned", "watched"), [(None, 32, 6), (0.25, 24, 8), (0, 32, None), ("table", 32, 5)]
 )
-def test_what_is_learnt_and_what_is_watched(valid, learnt, watched):
+def test_what_is_learned_and_what_is_watched(valid, learned, watched):
     """The part test is never among either."""
     parts = ["train"] * 32 + ["valid"] * 6 + ["test"] * 6
     faces = table(44, split=parts, identity=[""] * 44, expression=np.arange(44) % 2)
     recipe = Recipe(faces, table(5) if valid == "table" else valid).divided()
-    assert len(recipe.train) == learnt and set(recipe.train["split"]) == {"train"}
+    assert len(recipe.train) == learned and set(recipe.train["split"]) == {"train"}
     assert (len(recipe.valid) if watched else recipe.valid) == (watched or 0)
-    assert recipe.said.startswith(f"noise: {learnt} faces to train on (the part train)") and "of test" in recipe.said
+    assert recipe.said.startswith(f"noise: {learned} faces to train on (the part train)") and "of test" in recipe.said
     assert recipe.divided() is recipe
     held = {Recipe(faces, 0.25, seed=seed).divided().train["path"].tobytes() for seed in range(4)}
     assert len(held) > 1

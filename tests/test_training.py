@@ -453,7 +453,7 @@ def test_the_history_means_over_the_epoch(tmp_path):
     losses = Losses()
     _, history = fit_toy(tmp_path, callbacks=[losses], epochs=1)
     assert history[0]["level"] == losses.steps[-1]["level"]
-    # (0 or so - 3)^2 falls as the level rises towards 3, so a mean over the epoch lies between its first and last.
+    # (0 or so - 3)^2 falls as the level rises toward 3, so a mean over the epoch lies between its first and last.
     first, mean = losses.steps[0]["level"], history[0]["level"]
     assert mean < first
     assert len(losses.steps) == 4

@@ -25,7 +25,7 @@ E = Expression
 
 
 def model_of(space: LabelSpace, answer, training_prior=None) -> SimpleNamespace:
-    """A model that answers each face by its mean grey level in [0, 1]: answer(level) are probabilities."""
+    """A model that answers each face by its mean gray level in [0, 1]: answer(level) are probabilities."""
 
     def recognize(faces):
         return np.array([answer(float(np.mean(face))) for face in np.asarray(faces)], np.float32)
@@ -123,13 +123,13 @@ def test_a_prior_changes_what_is_predicted() -> None:
         predict(model, table, prior={"neutral": 1})
 
 
-GREY = {"anger": 10, "happy": 120, "contempt": 240}
+GRAY = {"anger": 10, "happy": 120, "contempt": 240}
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """CK+ crops of three grey levels, and London with one photo that shows a face and one that shows none."""
-    for number, (folder, level) in enumerate(GREY.items()):
+    """CK+ crops of three gray levels, and London with one photo that shows a face and one that shows none."""
+    for number, (folder, level) in enumerate(GRAY.items()):
         for frame in (1, 2):
             pixels = np.full((48, 48), level, np.uint8)
             images.write(tmp_path / f"ck48/CK+48/{folder}/S01{number}_001_0000000{frame}.png", pixels)
@@ -140,7 +140,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def three_levels(level: float) -> list[float]:
-    """Dark faces are angry, grey ones happy; bright ones are neutral, or else contempt."""
+    """Dark faces are angry, gray ones happy; bright ones are neutral, or else contempt."""
     label = "anger" if level < 0.2 else "happiness" if level < 0.7 else ""
     if not label:
         return [0.5, 0, 0, 0.1, 0, 0, 0, 0.4]

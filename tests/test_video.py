@@ -351,7 +351,7 @@ def test_damaged_videos(clip, tmp_path):
     with pytest.raises(VideoError, match="cut.avi: ends after [0-9]+ of 23 frames, as if cut off; get it again"):
         for count, _ in enumerate(recognize_video(cut, MODEL), 1):
             assert count < 20
-    assert count > 5, "what is there was recognised"
+    assert count > 5, "what is there was recognized"
     for name, content, message in (
         ("empty.mp4", b"", "the file is empty; get it again"),
         ("text.mp4", b"no video" * 99, "damaged, cut off or no video"),

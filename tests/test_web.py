@@ -201,7 +201,7 @@ def beside():
 
 
 def files_of_faces():
-    """Twenty-one image files: small, large, turned, several faces, JPEG with an EXIF turn, grey, transparent."""
+    """Twenty-one image files: small, large, turned, several faces, JPEG with an EXIF turn, gray, transparent."""
     small = images.resize(ASTRONAUT, 200)
     files = {
         "astronaut.png": images.encode(ASTRONAUT),
@@ -209,7 +209,7 @@ def files_of_faces():
         "small.png": images.encode(on_ground(small, 700, 900, 60, 500)),
         "smaller.png": images.encode(on_ground(images.resize(ASTRONAUT, 260), 1400, 1000, 900, 500)),
         "astronaut.jpg": images.encode(ASTRONAUT, ".jpg"),
-        "grey.png": images.encode(images.to_grey(ASTRONAUT)),
+        "gray.png": images.encode(images.to_grey(ASTRONAUT)),
         "wide.png": images.encode(on_ground(ASTRONAUT[:300], 300, 1100, 0, 70)),
         "two.png": images.encode(np.hstack([ASTRONAUT[:400, :400], rendered(4, "anger", 400)])),
         "beside.png": images.encode(beside()),
@@ -497,8 +497,8 @@ def test_transfer_says_when_there_is_no_face(visit):
     opened.page.click("#tab-transfer")
     with opened.page.expect_file_chooser() as chooser:
         opened.page.click("[data-open=face]")
-    grey = images.encode(np.full((200, 300, 3), 90, np.uint8))
-    chooser.value.set_files({"name": "wall.png", "mimeType": "image/png", "buffer": grey})
+    gray = images.encode(np.full((200, 300, 3), 90, np.uint8))
+    chooser.value.set_files({"name": "wall.png", "mimeType": "image/png", "buffer": gray})
     assert opened.alert() == "No face found in wall.png. Faces are found from the front."
 
 

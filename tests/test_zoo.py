@@ -200,7 +200,7 @@ def test_float16_storage_halves_the_file_and_rounds_the_weights(model, saved, tm
     assert not (tmp_path / "other").exists()
 
 
-def test_without_the_generator_a_model_recognises_and_refuses_to_generate(model, saved, tmp_path):
+def test_without_the_generator_a_model_recognizes_and_refuses_to_generate(model, saved, tmp_path):
     alone = zoo.save(model, tmp_path / "alone", groups=["recognizer"])
     (saved / "generator.safetensors").unlink()
     for folder, reason in ((alone, "was saved without its generator weights"), (saved, "generator.safetensors is")):

@@ -29,7 +29,7 @@ class ToyConfig(ModelConfig):
 
 
 class Toy(FERModel):
-    """Recognises with one network, generates with another."""
+    """Recognizes with one network, generates with another."""
 
     Config = ToyConfig
 

@@ -4,7 +4,7 @@
     python apps/web/manifest.py FOLDER
 
 Run by scripts/build_web.sh. The networks are MediaPipe's detector and face mesh, one TFLite file of each bundled
-recogniser, and the generators that take a face and either another face or landmarks. TDGAN's generator, if it comes
+recognizer, and the generators that take a face and either another face or landmarks. TDGAN's generator, if it comes
 without a TFLite file, is exported in float16, once: it is kept beside FOLDER until its weights change. Whatever the
 page must know of them (labels, image sizes, constants of detection and alignment, accuracy, milliseconds) is read from
 the files, from `metrics.json` and from kerasfer's modules, and written to networks/manifest.json.
@@ -41,7 +41,7 @@ RUNTIME = ("litert_wasm_internal", "litert_wasm_compat_internal")
 """LiteRT for browsers with relaxed SIMD and for those with SIMD alone."""
 
 RECOGNIZERS = ("model_float16.tflite", "model_int8.tflite", "model.tflite")
-"""Names of a recogniser's files, the one taken first if a folder holds several. Float16 gives the same answers in every
+"""Names of a recognizer's files, the one taken first if a folder holds several. Float16 gives the same answers in every
 browser as outside. What int8 answers depends on how a processor's kernels round: beside WebAssembly's, probabilities of
 the deeper networks were seen to differ by up to a tenth."""
 
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         if file is not None:
             generators.append(_generator(name, file, figures, networks))
     if not recognizers:
-        raise ValueError("saved_models: holds no recogniser as a TFLite file; write one with apps/export.py")
+        raise ValueError("saved_models: holds no recognizer as a TFLite file; write one with apps/export.py")
     recognizers.sort(key=lambda entry: -(entry["accuracy"] or 0.0))
     names = [entry["name"] for entry in recognizers]
     drivers = [entry["name"] for entry in generators]
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     _copy_runtime(folder / "litert")
     write_aside(networks / "manifest.json", json.dumps(manifest, indent=1).encode())
-    print(f"{len(recognizers)} recognisers ({', '.join(names)}), {len(generators)} generators ({', '.join(drivers)})")
+    print(f"{len(recognizers)} recognizers ({', '.join(names)}), {len(generators)} generators ({', '.join(drivers)})")
     return 0
 
 
@@ -179,7 +179,7 @@ def _generator(name: str, file: Path, figures: dict[str, dict[str, Any]], networ
 def _described(
     name: str, file: Path, metadata: dict[str, Any], figures: dict[str, dict[str, Any]], networks: Path
 ) -> dict[str, Any]:
-    """What recognisers and generators have in common; the title is the name that the paper's figures go by."""
+    """What recognizers and generators have in common; the title is the name that the paper's figures go by."""
     title = figures.get("ferplus_valid_accuracy", {}).get("what", name).split(":")[0]
     image = metadata["image"]
     return {

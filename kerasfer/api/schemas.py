@@ -22,7 +22,7 @@ class Pose(BaseModel):
 
     yaw: float = Field(description="positive when the person looks to the right side of the picture")
     pitch: float = Field(description="positive when the person looks up")
-    roll: float = Field(description="positive when the head leans towards the right side of the picture")
+    roll: float = Field(description="positive when the head leans toward the right side of the picture")
 
 
 class Face(BaseModel):

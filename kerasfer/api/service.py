@@ -153,7 +153,7 @@ def _demand_few_pixels(content: bytes, most: int) -> None:
 
 
 def servable() -> list[str]:
-    """Names of the bundled models that have a recogniser's file."""
+    """Names of the bundled models that have a recognizer's file."""
     return [name for name, folder in bundled().items() if any((folder / file).is_file() for file in lite.RECOGNIZERS)]
 
 

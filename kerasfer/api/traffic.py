@@ -91,7 +91,7 @@ class Metrics:
             "kerasfer_pictures", "Pictures read: faces, no face, error or late.", ["result"], **kind
         )
         self.faces = prometheus_client.Counter(
-            "kerasfer_faces", "Faces recognised, by expression.", ["model", "expression"], **kind
+            "kerasfer_faces", "Faces recognized, by expression.", ["model", "expression"], **kind
         )
         self.reading = prometheus_client.Histogram(
             "kerasfer_reading_seconds", "Seconds from a picture's file to its expressions.", **kind

@@ -14,8 +14,8 @@ domain (CC0 1.0).
     1 shrinking block of 256                       2
     mean over the map, 128 without bias
 
-Each convolution's affine layer, what is left of batch normalisation in the released weights, is folded into it. To be
-trained on, the network may have its batch normalisation back (`normalized`): it then learns faster and further.
+Each convolution's affine layer, what is left of batch normalization in the released weights, is folded into it. To be
+trained on, the network may have its batch normalization back (`normalized`): it then learns faster and further.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ WEIGHTS = "network.safetensors"
 """Name of the file that holds the weights, in the network's folder."""
 
 _NORM = "_norm"
-"""A normalisation is named after its convolution, with this behind."""
+"""A normalization is named after its convolution, with this behind."""
 
 _EPSILON, _MOMENTUM = 1e-5, 0.9
-"""Of the normalisations: added to the variance, and how slowly the running statistics follow.
+"""Of the normalizations: added to the variance, and how slowly the running statistics follow.
 
 Even a training of a hundred steps must end with its own."""
 
@@ -150,7 +150,7 @@ def build_dlib_resnet(
     Args:
         name: of the model.
         input_size: side of the faces in pixels.
-        channels: 1 (grey) or 3 (RGB) of the faces.
+        channels: 1 (gray) or 3 (RGB) of the faces.
         pixel_range: a key of `PIXEL_RANGES`, that of the faces.
         internal_size: side that faces are resized to in the graph. The released weights tell people apart at 150 alone:
             give another only if they are trained on.
@@ -159,11 +159,11 @@ def build_dlib_resnet(
         blocks: how many of the 14 residual blocks to build, from the input on; at least 11 before a descriptor. All of
             them tell people apart; a network that is trained on for faces smaller than 150 can do without the last.
         lift: share of the height by which faces are moved up before they are resized.
-        normalized: whether batch normalisation follows each convolution, in place of its bias.
+        normalized: whether batch normalization follows each convolution, in place of its bias.
 
     Returns:
         A functional model: float (n, input_size, input_size, channels) in the range to float32 (n, features), not of
-        unit length. Every layer with weights is named as in `CONVOLUTIONS`, with "_norm" after it for the normalisation
+        unit length. Every layer with weights is named as in `CONVOLUTIONS`, with "_norm" after it for the normalization
         that follows, or "descriptor".
 
     Raises:
@@ -238,10 +238,10 @@ def _shrinking_block(x: keras.KerasTensor, name: str, filters: int, normalized: 
 def load_dlib_weights(model: keras.Model, folder: Path | None = None) -> None:
     """Gives a model of `build_dlib_resnet` the released weights.
 
-    With normalisation, the model computes the same as without as long as it is not in training.
+    With normalization, the model computes the same as without as long as it is not in training.
 
     Args:
-        model: with either kind of features, with or without normalisation.
+        model: with either kind of features, with or without normalization.
         folder: that of the weights; by default the one that comes with kerasfer.
 
     Raises:
@@ -263,7 +263,7 @@ def load_dlib_weights(model: keras.Model, folder: Path | None = None) -> None:
 
 
 def _as_normalization(name: str, bias: np.ndarray) -> dict[str, np.ndarray]:
-    """Weights with which a batch normalisation adds a bias and does nothing else."""
+    """Weights with which a batch normalization adds a bias and does nothing else."""
     ones, zeros = np.ones(bias.shape, np.float32), np.zeros(bias.shape, np.float32)
     gamma = ones * math.sqrt(1.0 + _EPSILON)
     values = {"gamma": gamma, "beta": bias, "moving_mean": zeros, "moving_variance": ones}
@@ -271,7 +271,7 @@ def _as_normalization(name: str, bias: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def calibrate_normalization(model: keras.Model, faces: np.ndarray) -> None:
-    """Makes the normalisations of a model fit its faces without changing what it computes.
+    """Makes the normalizations of a model fit its faces without changing what it computes.
 
     The running statistics become those of the faces, gamma and beta take back what that changes. A network whose
     statistics are not those of its faces would compute something else at the first training step.
@@ -294,16 +294,16 @@ def calibrate_normalization(model: keras.Model, faces: np.ndarray) -> None:
 
 
 def _affine(layer: BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and offset of what a batch normalisation does outside training, each float32 (c,)."""
+    """Scale and offset of what a batch normalization does outside training, each float32 (c,)."""
     scale = layer.gamma.numpy() / np.sqrt(layer.moving_variance.numpy() + layer.epsilon)
     return scale, layer.beta.numpy() - layer.moving_mean.numpy() * scale
 
 
 def fold_normalization(model: keras.Model) -> keras.Model:
-    """The same network without normalisation: each is folded into the convolution that it follows.
+    """The same network without normalization: each is folded into the convolution that it follows.
 
     Args:
-        model: of `build_dlib_resnet`; one without normalisation is returned as it is.
+        model: of `build_dlib_resnet`; one without normalization is returned as it is.
 
     Returns:
         A model like it that computes the same outside training, in float32.

@@ -14,7 +14,7 @@ __all__ = ["FaceInput"]
 class FaceInput(keras.layers.Layer):
     """Faces as RGB of a network's size, (byte - mean) / deviation, in float32 whatever the dtype policy.
 
-    A face is resized bilinearly, with pixel centres half a pixel from the border. One at least twice as large is first
+    A face is resized bilinearly, with pixel centers half a pixel from the border. One at least twice as large is first
     reduced by means over squares of whole pixels.
 
     Args:

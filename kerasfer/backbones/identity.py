@@ -23,7 +23,7 @@ from kerasfer.weights import ZooError, pack, seal
 __all__ = ["KIND", "LIFT", "IdentityNetwork", "identity_network", "load_identity", "save_dlib_weights"]
 
 KIND = "identity"
-"""What config.json says that the network in a folder is; a model that recognises expressions has no kind there."""
+"""What config.json says that the network in a folder is; a model that recognizes expressions has no kind there."""
 
 _FORMAT = 1
 _BATCH = 32
@@ -161,7 +161,7 @@ def identity_network(
 
     Returns:
         A functional model without trainable weights, built under the dtype policy in force: float (n, size, size,
-        channels) in the spec's range to float32 (n, d), not normalised.
+        channels) in the spec's range to float32 (n, d), not normalized.
 
     Raises:
         ZooError: the bundled weights are missing or damaged.

@@ -3,13 +3,13 @@
 X. Wu et al., "A Light CNN for Deep Face Representation with Noisy Labels", IEEE TIFS 2018. A max-feature-map keeps the
 larger of two halves of a layer's outputs, number by number, in the place of an activation function.
 
-    grey, 128 x 128, [0, 1]
+    gray, 128 x 128, [0, 1]
     Conv1   5x5, 48                                             128
     Pool1   2x2 max                                             64
     block1  1 residual block of 48; group1: 1x1 of 48, 3x3 of 96
     Pool2                                                       32
     block2  2 residual blocks of 96; group2: to 192
-    Pool3                                                       16      (where FESR's recogniser takes over)
+    Pool3                                                       16      (where FESR's recognizer takes over)
     block3  3 residual blocks of 192; group3: to 128
     block4  4 residual blocks of 128; group4: to 128
     Pool4                                                       8
@@ -83,7 +83,7 @@ class MaxFeatureMap(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kerasfer")
 class Luma(keras.layers.Layer):
-    """Grey of RGB by ITU-R BT.601: float (n, h, w, 3) to float (n, h, w, 1)."""
+    """Gray of RGB by ITU-R BT.601: float (n, h, w, 3) to float (n, h, w, 1)."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(inputs * tf.constant(_LUMA, inputs.dtype), axis=-1, keepdims=True)
@@ -107,7 +107,7 @@ def build_lightcnn(
     Args:
         name: of the model.
         input_size: side of the faces in pixels.
-        channels: 1 (grey) or 3 (RGB, brought to grey in the graph) of the faces.
+        channels: 1 (gray) or 3 (RGB, brought to gray in the graph) of the faces.
         pixel_range: a key of `PIXEL_RANGES`, that of the faces.
         internal_size: side that faces are resized to in the graph, a multiple of 16; 128 for the released weights.
         width: channels of the first layer, a multiple of 3; 48 for the released weights.

@@ -3,8 +3,8 @@
 K. He et al., "Deep Residual Learning for Image Recognition", 2016, in two styles:
 
 - "face", that of face recognition (J. Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition",
-  2019): a 3x3 stem of stride 1 without pooling, blocks of normalisation, convolution, normalisation, PReLU,
-  convolution, normalisation, and a fully-connected layer on the flattened last map, normalised;
+  2019): a 3x3 stem of stride 1 without pooling, blocks of normalization, convolution, normalization, PReLU,
+  convolution, normalization, and a fully-connected layer on the flattened last map, normalized;
 - "plain", that of the first paper: a 7x7 stem of stride 2, a max-pool, blocks with ReLU, the mean over the last map.
 
     face, 112: 112 -> 56 -> 28 -> 14 -> 7 -> features          plain, 112: 56 -> 28 -> 28 -> 14 -> 7 -> 4 -> mean
@@ -68,15 +68,15 @@ class ResNetError(ValueError):
 
 @keras.saving.register_keras_serializable("kerasfer")
 class BatchNormalization(keras.layers.Layer):
-    """Batch normalisation (Ioffe and Szegedy 2015) as one fused operation, with statistics in float32.
+    """Batch normalization (Ioffe and Szegedy 2015) as one fused operation, with statistics in float32.
 
-    Keras' own takes four passes over the map. A layer with `trainable = False` normalises with the running statistics
+    Keras' own takes four passes over the map. A layer with `trainable = False` normalizes with the running statistics
     and leaves them alone, whatever `training` says.
 
     Args:
         epsilon: added to the variance.
         momentum: of the running mean and variance.
-        scale: whether gamma is learnt; without, it is one.
+        scale: whether gamma is learned; without, it is one.
 
     Input and output: float (n, h, w, c) or (n, c).
     """
@@ -475,7 +475,7 @@ def _in_our_order(origin: str, key: str, name: str, state: Mapping[str, np.ndarr
 
 
 def _scaled_by_features(arrays: dict[str, np.ndarray], gamma: np.ndarray) -> dict[str, np.ndarray]:
-    """Takes a gamma of the last normalisation, which ours does not have, into the layer before it.
+    """Takes a gamma of the last normalization, which ours does not have, into the layer before it.
 
     gamma (y - mean) / sqrt(variance + epsilon) + beta is the same with gamma y, gamma mean and the variance as it is.
     """

@@ -3,7 +3,7 @@
     kerasfer bench
     kerasfer bench --model edge phone/model_int8.tflite --seconds 5 --json times.json
 
-For each model it runs the recogniser alone, on a face that is cut out and aligned already, then the whole way from a
+For each model it runs the recognizer alone, on a face that is cut out and aligned already, then the whole way from a
 photo in memory to the expression, with each of the two detectors that come with kerasfer, and then photos on all
 processors at once. Where TensorFlow is installed, the same by Keras. The photo shows one face, 512 x 512 pixels.
 """

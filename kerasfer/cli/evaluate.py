@@ -1,4 +1,4 @@
-"""Tests how well a model recognises expressions.
+"""Tests how well a model recognizes expressions.
 
     kerasfer evaluate --model tdgan --dataset ferplus --split valid --data DIR
     kerasfer evaluate --model runs/tdgan --flip --output report.json
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "--dataset",
         default="synthetic",
         metavar="NAME",
-        help=f"labelled faces to test on: {', '.join(datasets.names())} (default: synthetic)",
+        help=f"labeled faces to test on: {', '.join(datasets.names())} (default: synthetic)",
     )
     parser.add_argument(
         "--split",
@@ -249,7 +249,7 @@ def _loaded(source: str) -> tuple[Any, str]:
 
 
 def _lite(path: str) -> tuple[Any, str]:
-    """A TFLite recogniser as something that can be evaluated."""
+    """A TFLite recognizer as something that can be evaluated."""
     import numpy as np
 
     from kerasfer.expressions import LabelSpace
@@ -301,7 +301,7 @@ def _probe(options: argparse.Namespace) -> int:
 
 
 def _draw_codes(codes: dict[str, Any], table: Any, folder: Path) -> None:
-    """Each code in the plane, coloured by expression and by person."""
+    """Each code in the plane, colored by expression and by person."""
     from kerasfer import plots
 
     folder.mkdir(parents=True, exist_ok=True)

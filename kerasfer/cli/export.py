@@ -6,13 +6,13 @@
     kerasfer export --model edge --formats onnx
     kerasfer export --model tdgan --bundle phone/
 
-Of the recogniser it writes saved_model/, model.tflite (float32), model_float16.tflite, model_dynamic.tflite (int8
+Of the recognizer it writes saved_model/, model.tflite (float32), model_float16.tflite, model_dynamic.tflite (int8
 weights), model_int8.tflite (int8 weights and activations) and parity.json, and if asked for model.onnx; of the
 generator the same with generator_ in front (generator.tflite, generator.onnx). Exit code 0: all done; 1: written, but a
 figure misses its target; 2: nothing was written.
 
-A bundle is a folder that recognises by itself, photo to expression, with numpy, Pillow and LiteRT: the recogniser
-(int8, or the first of --formats), MediaPipe's detector and face mesh, labels, licences, Python code, and a README with
+A bundle is a folder that recognizes by itself, photo to expression, with numpy, Pillow and LiteRT: the recognizer
+(int8, or the first of --formats), MediaPipe's detector and face mesh, labels, licenses, Python code, and a README with
 snippets for Python, Kotlin and Swift.
 """
 
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         default="ferplus",
         choices=datasets.names(),
         metavar="NAME",
-        help="labelled faces in --data (default: ferplus)",
+        help="labeled faces in --data (default: ferplus)",
     )
     return parser
 

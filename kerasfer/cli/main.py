@@ -13,7 +13,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "recognize": "expressions of the faces in photos, folders, videos or before a camera",
     "recognize-many": "the same of photos by the million, on a Ray cluster, into Parquet files",
-    "train": "a model on your own labelled crops, a data set, or rendered faces",
+    "train": "a model on your own labeled crops, a data set, or rendered faces",
     "evaluate": "accuracy, recall and confusion on a data set; the papers' tables",
     "synthesize": "faces with other expressions, or of new people",
     "export": "SavedModel, TFLite, ONNX and bundles for devices",

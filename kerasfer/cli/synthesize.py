@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     controls = synthesis.of(model)
     a_model = f"{options.model}: a {type(model).__name__}"
     if not controls:
-        raise ValueError(f"{a_model} recognises, and generates nothing; use another")
+        raise ValueError(f"{a_model} recognizes, and generates nothing; use another")
     if (options.landmarks or options.yaw) and "landmarks" not in controls:
         raise ValueError(f"{a_model} takes no --landmarks and no --yaw; use g2fer")
     for name, drawn_by in DRAWN_BY.items():

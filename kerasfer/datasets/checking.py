@@ -205,9 +205,9 @@ def _counted(table: FaceTable, entry: dict[str, Any]) -> tuple[Count, ...]:
             counts.append(Count(what, len(set(table[column].tolist()) - {""}), entry.get(key)))
     expected = entry.get("classes", {})
     counts += [Count(label, number, expected.get(label)) for label, number in table.counts().items()]
-    unlabelled = int((table["expression"] < 0).sum())
-    if unlabelled:
-        counts.append(Count("no expression", unlabelled))
+    unlabeled = int((table["expression"] < 0).sum())
+    if unlabeled:
+        counts.append(Count("no expression", unlabeled))
     parts = entry.get("parts", {})
     present = set(table["split"].tolist()) - {""} if "split" in table else set()
     for part in (part for part in _PARTS if part in present or part in parts):
@@ -229,7 +229,7 @@ def contact_sheet(table: FaceTable, columns: int = 12, seed: int = 0) -> np.ndar
         seed: of the choice.
 
     Returns:
-        uint8 (rows * 64, columns * 64, 3), grey where there are too few faces or one does not decode.
+        uint8 (rows * 64, columns * 64, 3), gray where there are too few faces or one does not decode.
 
     Raises:
         DatasetError: the table is empty.

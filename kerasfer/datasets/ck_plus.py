@@ -40,11 +40,11 @@ class Selection(FrameRule):
 
     Attributes:
         contempt: whether sequences of contempt are read.
-        unlabelled: whether sequences without an expression are read.
+        unlabeled: whether sequences without an expression are read.
     """
 
     contempt: bool = True
-    unlabelled: bool = False
+    unlabeled: bool = False
 
 
 SELECTIONS = {
@@ -52,8 +52,8 @@ SELECTIONS = {
     "ipdfer": Selection(last=3, neutral=True, contempt=True),
     "fesr": Selection(last=3, neutral=False, contempt=True),
     "peak": Selection(last=1, neutral=False, contempt=True),
-    "facs": Selection(last=1, neutral=False, contempt=True, unlabelled=True),
-    "all": Selection(last=1, neutral=True, contempt=True, unlabelled=True, between=True),
+    "facs": Selection(last=1, neutral=False, contempt=True, unlabeled=True),
+    "all": Selection(last=1, neutral=True, contempt=True, unlabeled=True, between=True),
 }
 """The papers' ways to choose images, by the paper; and the peaks that have an expression, the peaks of all sequences,
 and every frame."""
@@ -119,7 +119,7 @@ def read(
     sequences = _find_sequences(source)
     if not any(sequence.images for sequence in sequences.values()):
         raise DatasetError(f"{root}: holds no images named as {_IMAGE_FOLDER}/S005/001/S005_001_00000011.png")
-    if not rule.unlabelled and not any("emotion" in sequence.labels for sequence in sequences.values()):
+    if not rule.unlabeled and not any("emotion" in sequence.labels for sequence in sequences.values()):
         raise DatasetError(f"{root}: holds no Emotion/S005/001/S005_001_00000011_emotion.txt; add the folder Emotion")
     problems = Problems("ck_plus", strict)
     rows = [
@@ -154,7 +154,7 @@ def _rows(
     source: ImageSource, name: str, sequence: _Sequence, rule: Selection, problems: Problems
 ) -> list[dict[str, Any]]:
     """Rows of one sequence, in the order of its frames; none if its labels are bad."""
-    if "emotion" not in sequence.labels and not rule.unlabelled:
+    if "emotion" not in sequence.labels and not rule.unlabeled:
         return []
     label = ""
     expression, units = UNKNOWN, None

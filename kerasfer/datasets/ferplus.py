@@ -1,5 +1,5 @@
 """FER+ (Barsoum, Zhang, Canton Ferrer and Zhang, "Training Deep Networks for Facial Expression Recognition with
-Crowd-Sourced Label Distribution", ICMI 2016): FER-2013's faces, each labelled by ten people."""
+Crowd-Sourced Label Distribution", ICMI 2016): FER-2013's faces, each labeled by ten people."""
 
 from __future__ import annotations
 

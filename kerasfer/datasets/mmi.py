@@ -112,7 +112,7 @@ def read(
     peaks: str | Path | None = None,
     verify: bool = False,
 ) -> FaceTable:
-    """Reads the videos of MMI that are labelled with one of six emotions: `Sessions/1/S001-001.avi` and XML files.
+    """Reads the videos of MMI that are labeled with one of six emotions: `Sessions/1/S001-001.avi` and XML files.
 
     The set does not tell the peak frame; FESR's authors chose it by eye. It is, in this order: the frame that `peaks`
     names; the middle of the frames in which most action units are at their apex, if `S001-001-oao_aucs.xml` tells;
@@ -153,7 +153,7 @@ def read(
             peak = None if chosen_peaks is None else chosen_peaks[name]
             rows += _rows(source, name, recording, SELECTIONS[selection], tracks, peak, problems)
     if not rows and not problems.entries:
-        raise DatasetError(f"{root}: holds no {' or '.join(views)} video labelled with an emotion from 1 to 6")
+        raise DatasetError(f"{root}: holds no {' or '.join(views)} video labeled with an emotion from 1 to 6")
     wanted: dict[str, set[int]] = {}
     for row in rows:
         if recordings[row["sequence"]].video:

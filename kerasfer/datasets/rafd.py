@@ -53,7 +53,7 @@ SELECTIONS = {
 
 
 def yaw_of_angle(angle: int) -> float:
-    """Yaw of the head in degrees, positive towards the right side of the picture, for a camera angle of a file name."""
+    """Yaw of the head in degrees, positive toward the right side of the picture, for a camera angle of a file name."""
     return 90.0 - angle
 
 

@@ -331,7 +331,7 @@ def prepare_faces(
     out: np.ndarray | None = None,
     frames: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Decodes rows in parallel and brings them to a model's colour and size.
+    """Decodes rows in parallel and brings them to a model's color and size.
 
     Args:
         table: the data set.

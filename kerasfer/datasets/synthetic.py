@@ -49,13 +49,13 @@ class Options:
         count: number of faces over all splits.
         identities: number of people; each belongs to one split.
         size: height and width in pixels.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (gray) or 3 (RGB).
         seed: decides everything random.
         expressions: names of the expressions, among FERPlus' eight; empty for all.
         balanced: every person shows every expression equally often (as far as `count` allows); otherwise expressions
             are drawn with about FERPlus' shares.
         yaw, pitch, roll: ranges in degrees, drawn uniformly; one number stands for -number to number.
-        noise: range of the noise's standard deviation in grey levels; one number stands for 0 to number.
+        noise: range of the noise's standard deviation in gray levels; one number stands for 0 to number.
         intensity: range of the intensity of the active action units, within [0, 1].
         light: range of the light's azimuth in degrees.
         jitter: how far the framing varies, as a share of the picture.
@@ -310,7 +310,7 @@ def factors_of(table: FaceTable) -> dict[str, np.ndarray]:
         table: a table that `read` returned, or a selection of its rows.
 
     Returns:
-        The fields of `Factors` and the person's traits (`hair_style`, `hair_colour`, `beard`, `glasses`, `skin_tone`),
+        The fields of `Factors` and the person's traits (`hair_style`, `hair_color`, `beard`, `glasses`, `skin_tone`),
         name -> array of n values; `aus` has shape (n, 14), `expression` and `identity` are whole numbers.
 
     Raises:
@@ -321,6 +321,6 @@ def factors_of(table: FaceTable) -> dict[str, np.ndarray]:
     for field in dataclasses.fields(Factors):
         columns[field.name] = np.array([getattr(entry, field.name) for entry in factors])
     columns["aus"] = columns["aus"].reshape(-1, len(ACTION_UNITS))
-    for trait in ("hair_style", "hair_colour", "beard", "glasses", "skin_tone"):
+    for trait in ("hair_style", "hair_color", "beard", "glasses", "skin_tone"):
         columns[trait] = np.array([person(entry.identity, entry.seed).traits[trait] for entry in factors])
     return columns

@@ -1,5 +1,5 @@
 """The Toronto Face Database (Susskind, Anderson and Hinton, "The Toronto Face Database", Technical Report UTML TR
-2010-001, University of Toronto, 2010): aligned grey faces of many sets, a small part labelled, with five folds."""
+2010-001, University of Toronto, 2010): aligned gray faces of many sets, a small part labeled, with five folds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kerasfer.expressions import BASIC7, LABEL_CODES, UNKNOWN
 __all__ = ["CODES", "FOLDS", "SIZES", "read"]
 
 CODES = LABEL_CODES["tfd"]
-"""Values of `labs_ex` -> expressions; -1 is an unlabelled image."""
+"""Values of `labs_ex` -> expressions; -1 is an unlabeled image."""
 
 FOLDS = (1, 2, 3, 4, 5)
 """The owners' folds, in the order of the columns of `folds`."""
@@ -36,7 +36,7 @@ def read(
     *,
     fold: int | None = None,
     size: int | None = None,
-    unlabelled: bool = False,
+    unlabeled: bool = False,
     verify: bool = False,
 ) -> FaceTable:
     """Reads TFD: `TFD_48x48.mat` or `TFD_96x96.mat`, with images, labs_ex, labs_id and folds.
@@ -47,13 +47,13 @@ def read(
         strict: raise on codes that are unknown; False leaves those images out.
         fold: 1 to 5, whose parts the column split tells; the set has no split without one.
         size: 48 or 96; None takes the larger that is there.
-        unlabelled: whether the images without an expression are read too.
+        unlabeled: whether the images without an expression are read too.
         verify: changes nothing; an image of the file cannot be damaged on its own.
 
     Returns:
         Columns path (the image's number among those read, in the file's order), expression, identity (empty where it
         is not known), fold (the one in which the image is tested; -1 if there is none, or several) and, if a fold was
-        asked for, split (empty for unlabelled images).
+        asked for, split (empty for unlabeled images).
 
     Raises:
         DatasetError: the layout is another, a split without a fold, or, if strict, codes are bad.
@@ -75,7 +75,7 @@ def read(
     known = np.isin(expressions, [UNKNOWN, *CODES]) & np.isin(parts, list(_PARTS)).all(1)
     for row in np.flatnonzero(~known):
         problems.add(f"{origin} image {row}", f"expression {expressions[row]} or folds {parts[row].tolist()} unknown")
-    wanted = known & (unlabelled | (expressions != UNKNOWN))
+    wanted = known & (unlabeled | (expressions != UNKNOWN))
     if split is not None:
         wanted &= parts[:, fold - 1] == [code for code, part in _PARTS.items() if part == split]
     rows = np.flatnonzero(wanted)

@@ -21,7 +21,7 @@ class Mesh:
     """Triangles with a texture.
 
     Attributes:
-        points: float32 (n, 3), x to the right, y up, z towards the viewer.
+        points: float32 (n, 3), x to the right, y up, z toward the viewer.
         triangles: int32 (t, 3), rows of `points`.
         corners: float32 (t, 3, 2), where each corner of each triangle lies in the texture: from 0 at the left to 1 at
             the right, and from 0 at the bottom to 1 at the top.

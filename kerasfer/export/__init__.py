@@ -1,11 +1,11 @@
-"""Export: recogniser and generator as SavedModel, TFLite in four formats and ONNX, each checked against the model.
+"""Export: recognizer and generator as SavedModel, TFLite in four formats and ONNX, each checked against the model.
 
     report = kerasfer.export(model, "exported", calibration=faces, parity=other_faces)
     print(report.table())
     print(kerasfer.export.export_generator(model, "exported", calibration=faces, parity=other_faces).table())
 
 Whatever dtype a model was trained in, its inference graph is exported in float32, and the smaller formats are made from
-that. Every file carries its labels, image size, colour and pixel range.
+that. Every file carries its labels, image size, color and pixel range.
 """
 
 from __future__ import annotations

@@ -63,11 +63,11 @@ def export(
     progress: Callable[[str], None] | None = None,
     opset: int = 17,
 ) -> Report:
-    """Exports a model's recogniser.
+    """Exports a model's recognizer.
 
     The SavedModel has two signatures: "aligned_faces" (also "serving_default") takes `faces`, float32 (n, h, w, c) in
     the model's range; "encoded_images" takes `images`, the contents of PNG, JPEG, GIF or BMP files of aligned faces,
-    of any size and colour, and brings them to the model's format as `images.prepare` does. Both give `probabilities`,
+    of any size and color, and brings them to the model's format as `images.prepare` does. Both give `probabilities`,
     float32 (n, K). Labels and image format are in its assets.extra/kerasfer.json.
 
     The TFLite files take one face, (1, h, w, c), and give (1, K); an interpreter whose input is resized to (n, h, w, c)
@@ -173,7 +173,7 @@ def export_generator(
     _demand_possible(folder, formats, opset)
     if model.generator() is None:
         raise ExportError(
-            f"{model_name(model)}: this variant has no generator to export; take another, or the recogniser"
+            f"{model_name(model)}: this variant has no generator to export; take another, or the recognizer"
         )
     parity_name, parity_faces = _faces(parity, spec, GENERATOR_FACES, seed=1)
     inputs = model.generator_inputs(spec.scale(parity_faces), seed=1)

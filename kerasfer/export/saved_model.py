@@ -74,7 +74,7 @@ def describe(path: Path, description: dict[str, Any]) -> None:
 
 
 def _decoded(content: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
-    """An image file's content in a model's colour and size, as `images.prepare_uint8`: float32 of `spec.shape`."""
+    """An image file's content in a model's color and size, as `images.prepare_uint8`: float32 of `spec.shape`."""
     import tensorflow as tf
 
     image = tf.io.decode_image(content, channels=3, expand_animations=False)

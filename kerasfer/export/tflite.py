@@ -32,7 +32,7 @@ def write_one_face(network: keras.Model, spec: ImageSpec, path: Path) -> None:
 
 
 def with_any_batch(content: bytes, spec: ImageSpec) -> tuple[bytes, str | int]:
-    """A recogniser's TFLite file whose input may be resized to several faces.
+    """A recognizer's TFLite file whose input may be resized to several faces.
 
     Converted for one face, its layers take any number, but a reshape has the one in its new shape; -1 there stands for
     as many as come. All shapes stay known, as delegates want them: a file converted for any number computes shapes
@@ -100,8 +100,8 @@ def converted(
     Args:
         source: the SavedModel.
         storage: "float32", "float16", "dynamic" or "int8".
-        calibration: for int8: faces of a recogniser, uint8; or named inputs of a generator, float32.
-        spec: of a recogniser's faces, whose int8 takes and gives bytes.
+        calibration: for int8: faces of a recognizer, uint8; or named inputs of a generator, float32.
+        spec: of a recognizer's faces, whose int8 takes and gives bytes.
     """
     import tensorflow as tf
 

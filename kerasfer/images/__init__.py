@@ -1,6 +1,6 @@
-"""Images in and out: decode, orient, colour, resize, crop, scale, write.
+"""Images in and out: decode, orient, color, resize, crop, scale, write.
 
-Inside the project an image is a uint8 array, RGB (height, width, 3) or grey (height, width), upright as its EXIF tag
+Inside the project an image is a uint8 array, RGB (height, width, 3) or gray (height, width), upright as its EXIF tag
 says. These modules make one out of whatever a camera, a phone or a data set wrote.
 
 OpenCV samples the pixels; on a device without it Pillow does, much the same.

@@ -84,7 +84,7 @@ class ImageError(ValueError):
 def decode(content: bytes, origin: str = "image") -> np.ndarray:
     """Decodes an image file's content.
 
-    Grey becomes RGB, transparency is laid over white, 16 bits are scaled to 8, of an animation the first frame is
+    Gray becomes RGB, transparency is laid over white, 16 bits are scaled to 8, of an animation the first frame is
     taken, and the picture is turned upright as its EXIF orientation says. A damaged EXIF block is ignored.
 
     Args:
@@ -96,7 +96,7 @@ def decode(content: bytes, origin: str = "image") -> np.ndarray:
 
     Raises:
         ImageError: the content is empty, truncated, damaged, too large (decoding would take over 0.8 GB, as some
-            110 megapixels of colour do) or not an image.
+            110 megapixels of color do) or not an image.
     """
     return _decoded(io.BytesIO(content), origin)[0]
 

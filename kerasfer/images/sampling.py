@@ -1,4 +1,4 @@
-"""Pixels anew: grey, resized, cropped, warped, in a model's format.
+"""Pixels anew: gray, resized, cropped, warped, in a model's format.
 
 OpenCV samples the pixels; on a device without it Pillow does, much the same.
 """
@@ -21,7 +21,7 @@ def to_grey(image: np.ndarray) -> np.ndarray:
     """Luma of an RGB image after ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B, rounded.
 
     Args:
-        image: uint8 (height, width, 3), (height, width, 1) or (height, width); grey is returned as it is.
+        image: uint8 (height, width, 3), (height, width, 1) or (height, width); gray is returned as it is.
 
     Returns:
         uint8 (height, width).
@@ -124,7 +124,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> 
     """Samples an image along a similarity transform; where it leaves the image, the edge pixels repeat.
 
     When the image shrinks, the region is first reduced by area means, so that nothing aliases. Coordinates count from
-    the upper left corner of the upper left pixel, whose centre is (0.5, 0.5). OpenCV 4 rounds them to a 32nd of a
+    the upper left corner of the upper left pixel, whose center is (0.5, 0.5). OpenCV 4 rounds them to a 32nd of a
     pixel, OpenCV 5 does not: what a doubtful face expresses may differ by some hundredths between the two.
 
     Args:
@@ -177,10 +177,10 @@ def _warp_with_pillow(
 
 
 def prepare_uint8(image: np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """Brings a face to a model's colour and size.
+    """Brings a face to a model's color and size.
 
     Args:
-        image: uint8, grey (height, width[, 1]) or RGB (height, width, 3).
+        image: uint8, gray (height, width[, 1]) or RGB (height, width, 3).
         spec: the model's image format.
 
     Returns:
@@ -194,5 +194,5 @@ def prepare_uint8(image: np.ndarray, spec: ImageSpec) -> np.ndarray:
 
 
 def prepare(image: np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """Brings a face to a model's colour, size and range: float32 of `spec.shape`; see `prepare_uint8`."""
+    """Brings a face to a model's color, size and range: float32 of `spec.shape`; see `prepare_uint8`."""
     return spec.scale(prepare_uint8(image, spec))

@@ -21,7 +21,7 @@ def encode(image: np.ndarray, suffix: str = ".png") -> bytes:
     """The content of a PNG or JPEG file of an image.
 
     Args:
-        image: uint8, grey (height, width[, 1]) or RGB (height, width, 3).
+        image: uint8, gray (height, width[, 1]) or RGB (height, width, 3).
         suffix: .png, .jpg or .jpeg.
 
     Raises:
@@ -41,7 +41,7 @@ def write(path: str | os.PathLike[str], image: np.ndarray) -> None:
 
     Args:
         path: where to, ending in .png, .jpg or .jpeg; missing folders are made.
-        image: uint8, grey (height, width[, 1]) or RGB (height, width, 3).
+        image: uint8, gray (height, width[, 1]) or RGB (height, width, 3).
 
     Raises:
         ImageError: another ending, or the file cannot be written.

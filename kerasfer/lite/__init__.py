@@ -8,7 +8,7 @@
     probabilities = recognizer.recognize(face)
     print(recognizer.labels[probabilities.argmax()])
 
-The files are those of `kerasfer.export`. What must be known to use one (labels, image size, colour, pixel range) is in
+The files are those of `kerasfer.export`. What must be known to use one (labels, image size, color, pixel range) is in
 the file itself, as JSON in a metadata buffer named "kerasfer".
 """
 

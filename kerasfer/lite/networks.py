@@ -40,8 +40,7 @@ class _File:
             raise LiteError(f"{path}: cannot be read ({error.strerror}); name a .tflite file") from error
         self.metadata: dict[str, Any] = read_metadata(self._content, str(path))
         if self.metadata.get("part") != part:
-            wanted = {"recognizer": "recogniser"}.get(part, part)
-            raise LiteError(f"{path}: is a {self.metadata.get('part')}, not a {wanted}; name another file")
+            raise LiteError(f"{path}: is a {self.metadata.get('part')}, not a {part}; name another file")
         demand_whole(self._content, self.metadata, path)
         self.metadata.setdefault("batch", 1)
         self.labels = labels_of(self.metadata, path)
@@ -78,7 +77,7 @@ _left_behind: list[Any] = []
 
 
 class Recognizer(_File):
-    """Runs an exported recogniser. Safe to call after os.fork(), and from several threads, which take turns.
+    """Runs an exported recognizer. Safe to call after os.fork(), and from several threads, which take turns.
 
     Args:
         path: a .tflite file written by `kerasfer.export`, of any format.
@@ -94,7 +93,7 @@ class Recognizer(_File):
         metadata: all that the file says of itself.
 
     Raises:
-        LiteError: the file is missing, damaged or not one of kerasfer's recognisers, or LiteRT is not installed.
+        LiteError: the file is missing, damaged or not one of kerasfer's recognizers, or LiteRT is not installed.
         PriorError: the prior is not known or not of the model's expressions.
     """
 
@@ -117,7 +116,7 @@ class Recognizer(_File):
         """Probabilities of the expressions of one aligned face or of several.
 
         Args:
-            faces: one face, uint8 grey (h, w) or (h, w, 1) or RGB (h, w, 3), of any size; or several: uint8 (n, h, w),
+            faces: one face, uint8 gray (h, w) or (h, w, 1) or RGB (h, w, 3), of any size; or several: uint8 (n, h, w),
                 (n, h, w, 1) or (n, h, w, 3), or a list of faces.
 
         Returns:

@@ -19,11 +19,11 @@ from kerasfer.priors import Prior
 __all__ = ["RECOGNIZERS", "Pipeline", "recognizer_file"]
 
 RECOGNIZERS = ("model_int8.tflite", "model_dynamic.tflite", "model_float16.tflite", "model.tflite")
-"""Names of a recogniser's files, the one taken first if a folder holds several."""
+"""Names of a recognizer's files, the one taken first if a folder holds several."""
 
 
 class Pipeline:
-    """Finds the faces in photos and recognises their expressions.
+    """Finds the faces in photos and recognizes their expressions.
 
     MediaPipe's detector and face mesh come with kerasfer and are run by LiteRT.
     (A bundle of `apps/export.py --bundle` brings its own.) The answers are those of `kerasfer.recognize` with the same
@@ -41,12 +41,12 @@ class Pipeline:
         prior: as for `Recognizer`.
 
     Attributes:
-        file: the recogniser's file.
+        file: the recognizer's file.
         labels: names of the expressions, in the order of the probabilities.
         image_spec: size, channels and pixel range of the aligned faces.
 
     Raises:
-        LiteError: no such model, or the file is damaged or no recogniser of kerasfer's, or LiteRT is not installed.
+        LiteError: no such model, or the file is damaged or no recognizer of kerasfer's, or LiteRT is not installed.
         DetectionError: the detector is unknown.
         PriorError: the prior is not known or not of the model's expressions.
     """
@@ -84,7 +84,7 @@ class Pipeline:
 
         Args:
             photo: as for `kerasfer.images.read`: a path, the content of an image file, a Pillow image; or uint8 RGB
-                (height, width, 3), grey (height, width) or RGBA.
+                (height, width, 3), gray (height, width) or RGBA.
 
         Returns:
             One `Prediction` for each face, the largest first; [] if there is none. Landmarks and pose are None where
@@ -120,7 +120,7 @@ class Pipeline:
 
 
 def recognizer_file(model: str | os.PathLike[str]) -> Path:
-    """The recogniser's file that a bundled model's name, a folder or a path means.
+    """The recognizer's file that a bundled model's name, a folder or a path means.
 
     Raises:
         LiteError: there is none.

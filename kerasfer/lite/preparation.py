@@ -14,10 +14,10 @@ _LUMA = np.array([19595, 38470, 7471], np.uint32)
 
 
 def prepare(face: np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """Brings a face to a model's colour and size, like `kerasfer.images.prepare_uint8` within one grey level.
+    """Brings a face to a model's color and size, like `kerasfer.images.prepare_uint8` within one gray level.
 
     Args:
-        face: uint8, grey (h, w) or (h, w, 1) or RGB (h, w, 3).
+        face: uint8, gray (h, w) or (h, w, 1) or RGB (h, w, 3).
         spec: the model's image format.
 
     Returns:

@@ -89,7 +89,7 @@ class ModelConfig:
 
     Attributes:
         image_size: height and width of the faces in pixels.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (gray) or 3 (RGB).
         pixel_range: a key of `kerasfer.faces.PIXEL_RANGES`.
         expressions: names of the classes, in order: two or more, any names, each once.
         precision: a Keras dtype policy: float32, mixed_bfloat16 or mixed_float16 (losses are scaled then). `create`
@@ -98,13 +98,13 @@ class ModelConfig:
         batch_size: images a step, over all replicas.
         epochs: passes over the training set.
         freeze_epochs: how many of them, at the start, move only the layers that depend on the classes: for a new head
-            on weights that have learnt. The others are held at their values; batch normalisation follows its means.
+            on weights that have learned. The others are held at their values; batch normalization follows its means.
         learning_rate: the optimizers' step size.
         schedule: "constant"; "cosine" (falls to zero at the end of the last epoch); or "steps" (a tenth after each
             third of the epochs).
         average: momentum of the running average of the weights that is used after training; 0 for none. It grows to
             that value over the first updates (`kerasfer.optimizers.WarmAverage`).
-        temperature: what the recogniser's logits are divided by before the softmax (Guo et al. 2017).
+        temperature: what the recognizer's logits are divided by before the softmax (Guo et al. 2017).
         training_prior: share of each class in what the model was trained on, in the order of `expressions`, which
             another prior can take the place of (`kerasfer.recognize(prior=)`); empty where it is not known.
     """
@@ -217,7 +217,7 @@ class ModelConfig:
         return dataclasses.replace(self, **overrides)
 
     def recognizing(self) -> ModelConfig:
-        """The config of the same recogniser without networks that only training and synthesis need; if none, this."""
+        """The config of the same recognizer without networks that only training and synthesis need; if none, this."""
         return self
 
     def with_classes(self, expressions: Sequence[str]) -> ModelConfig:
@@ -234,7 +234,7 @@ class ModelConfig:
         return self.replace(expressions=tuple(expressions), temperature=1.0)
 
     def fine_tuning(self) -> ModelConfig:
-        """The config with the schedule for going on from weights that have learnt, on some hundred faces and more.
+        """The config with the schedule for going on from weights that have learned, on some hundred faces and more.
 
         20 epochs of batches of 32 at most, of which the first 4 move the head alone; the learning rate is at most 3e-4
         and falls with the cosine; no running average reaches further back than a tenth of a short training.

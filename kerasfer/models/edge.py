@@ -1,7 +1,7 @@
-"""Edge: a small recogniser for devices that learns from a large one (distillation; Hinton, Vinyals, Dean 2015).
+"""Edge: a small recognizer for devices that learns from a large one (distillation; Hinton, Vinyals, Dean 2015).
 
 No paper's model: the first blocks of the zoo's identity network, looking at smaller faces, and one fully-connected
-layer. It learns the labels and, of the same pictures, the answers of IPD-FER's recogniser, both softened by a
+layer. It learns the labels and, of the same pictures, the answers of IPD-FER's recognizer, both softened by a
 temperature T:
 
     (1 - a) H(labels, student) + a T^2 KL(teacher at T || student at T)
@@ -29,7 +29,7 @@ from kerasfer.models.ipdfer import build_classifier
 __all__ = ["Edge", "EdgeConfig"]
 
 TEACHER = {"expression_encoder": "teacher_encoder", "expression_classifier": "teacher_classifier"}
-"""Networks of IPD-FER's recogniser -> their names here."""
+"""Networks of IPD-FER's recognizer -> their names here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class EdgeConfig(ModelConfig):
         identity: what the body starts from: "dlib_resnet", or "untrained": random weights, for tests.
         internal_size: side in pixels that faces are scaled to.
         blocks: how many of the identity network's residual blocks there are.
-        norm: whether batch normalisation follows each convolution. It starts as what the first batch of the training
+        norm: whether batch normalization follows each convolution. It starts as what the first batch of the training
             asks for; TFLite files have it folded into the convolutions.
         teacher_size, teacher_blocks: `encoder_size` and `encoder_blocks` of the IPD-FER that teaches.
         teacher_share: a, the weight of what the teacher says beside the labels; 0 for no teacher. With one, start the
@@ -94,9 +94,9 @@ class EdgeConfig(ModelConfig):
 
 @keras.saving.register_keras_serializable("kerasfer")
 class Edge(FERModel):
-    """The recogniser and, to learn from, its teacher.
+    """The recognizer and, to learn from, its teacher.
 
-    Networks: body and head (the recogniser), teacher_encoder and teacher_classifier (frozen). Without a teacher, the
+    Networks: body and head (the recognizer), teacher_encoder and teacher_classifier (frozen). Without a teacher, the
     first two alone. `start_from` an IPD-FER, or its baseline, gives the teacher and what the body shares with it;
     before that, the teacher knows nothing of expressions.
     """

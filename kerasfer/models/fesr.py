@@ -1,7 +1,7 @@
 """FESR: "Joint Deep Learning of Facial Expression Synthesis and Recognition" (Yan et al.; IEEE Trans. Multimedia).
 
 FESGAN puts expressions on faces, and makes faces of people who do not exist: an encoder brings a face to a vector that
-a discriminator D_z keeps evenly spread over [-1, 1]^64, so that a random vector is a face, too. A recogniser R learns
+a discriminator D_z keeps evenly spread over [-1, 1]^64, so that a random vector is a face, too. A recognizer R learns
 from real faces and from such new ones, tells the generator whether they show what they should, and draws its features
 of new faces to those of real ones.
 
@@ -34,7 +34,7 @@ Readings of what the paper leaves open, each a field of `FESRConfig` where there
 - L_intra compares what leaves R_ext, dropout included, as Table II prints it. For the generator R judges without
   dropout.
 - The last L^f_cls,D term of equation 25 and L^f_cls,R share lambda4, as printed.
-- R learns synthetic faces as surely what they were drawn to show. With `synthetic_teachers`, other recognisers are
+- R learns synthetic faces as surely what they were drawn to show. With `synthetic_teachers`, other recognizers are
   shown them, and what they say counts beside that, as it may for the labels of real faces (`kerasfer.teaching`).
 - FESR_SL has no L_intra, so that it differs from FESR_JL-IL in the joint learning alone; FESGAN goes on by equation 22.
 - FESR_Real: "all expressions from the input images" is one of all, drawn evenly, for each face at each step.
@@ -566,7 +566,7 @@ class FESR(FERModel):
             known = teacher.label_space.labels if isinstance(teacher, FERModel) else ("no expressions",)
             if teacher.image_spec != self.image_spec or known != self.config.expressions:
                 raise ConfigError(
-                    f"the synthetic teacher {source} recognises {', '.join(known)} in {teacher.image_spec}; it is to "
+                    f"the synthetic teacher {source} recognizes {', '.join(known)} in {teacher.image_spec}; it is to "
                     f"know {', '.join(self.config.expressions)} in {self.image_spec}"
                 )
         recognizers = tuple(teacher.recognizer() for teacher in teachers)

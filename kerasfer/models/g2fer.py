@@ -27,12 +27,12 @@ Readings of what the paper leaves open, each a field of `G2FERConfig` where ther
   it is x (`content_target="auto"`). "target" and "input" take one of them throughout. "own" compares, where nobody has
   two images, x with G(x) at x's own landmarks, so that x' is free to follow g^t. The term `paired` reports the share of
   x^t that are of the same person.
-- C_exp normalises generated images as it does when it is used, by the running statistics of real ones: otherwise the
+- C_exp normalizes generated images as it does when it is used, by the running statistics of real ones: otherwise the
   first part of equation 5 would reach G through the statistics of a common batch, and generated images would have a
-  say in how real ones are normalised.
+  say in how real ones are normalized.
 - `synthetic_images` = k generated images train C_exp beside each real one: x', and k - 1 of the same person with
   landmarks drawn from 60 sets of the training set, made by G as it stands; each counts as much as a real one. They are
-  drawn and labelled inside the training step. With 0, equation 5 has its first part alone.
+  drawn and labeled inside the training step. With 0, equation 5 has its first part alone.
 - Landmark noise is uniform on [-sigma, sigma] pixels of the paper's image of 224, whatever the size of the model's, and
   is on all landmarks that G is given while training.
 - The learning rate printed as 5^-4 is 5e-4. Batch size and epochs are not given.
@@ -689,7 +689,7 @@ class G2FER(FERModel):
     def adapt(self, columns: dict[str, np.ndarray]) -> None:
         """Keeps sets of landmarks of the training set, and means by expression and yaw.
 
-        The sets are spread over expressions and yaws as evenly as the faces allow. Each face counts towards the means
+        The sets are spread over expressions and yaws as evenly as the faces allow. Each face counts toward the means
         as it is and mirrored.
 
         Args:

@@ -59,7 +59,7 @@ class IPDFERConfig(ModelConfig):
             150.
         encoder_blocks: how many of the dlib network's 14 residual blocks E_pose, E_exp and D have. The last halves the
             map once more: at an encoder_size of 112 or less it would have nothing left to look at.
-        encoder_norm: whether batch normalisation follows each convolution of E_pose, E_exp and D if they are the dlib
+        encoder_norm: whether batch normalization follows each convolution of E_pose, E_exp and D if they are the dlib
             network. A ResNet-18 has it anyway. It starts as what the first batch of the training asks for.
         expression_networks: what E_exp consists of: "identity", the same network as E_id, "fine", a ResNet for small
             images (`kerasfer.backbones.resnet.build_small_resnet`), or both, whose vectors are averaged.
@@ -486,7 +486,7 @@ class IPDFER(FERModel):
         self.report(expression=loss, accuracy=self.mean_over_batch(hits(labels, logits)))
 
     def _mixed(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Each image and label with a share of its neighbour's, as `mixup` says."""
+        """Each image and label with a share of its neighbor's, as `mixup` says."""
         if not self.config.mixup:
             return images, labels
         shares = self.config.mixup * self.uniform((tf.shape(images)[0], 1, 1, 1), 0)
@@ -607,7 +607,7 @@ class IPDFER(FERModel):
                     calibrate_normalization(self.networks[name], batch["image"])
 
     def start_from(self, other: FERModel) -> None:
-        """Copies the networks that both have; from a baseline, or a model saved without D, D starts as its recogniser.
+        """Copies the networks that both have; from a baseline, or a model saved without D, D starts as its recognizer.
 
         The paper starts every encoder from the identity network. Where E_exp has a fine network beside it, that of a
         model with a fine network alone joins: C_exp stays, and then says the mean of what both say (before the

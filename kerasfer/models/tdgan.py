@@ -1,7 +1,7 @@
 """TDGAN: "Facial Expression Recognition With Two-Branch Disentangled Generative Adversarial Network" (IEEE TCSVT 2021).
 
 Siyue Xie, Haifeng Hu, Yizhen Chen. A face encoder and an expression encoder meet in a decoder that puts the expression
-of one image on the face of another; two discriminators judge identity and expression; the expression code, learnt only
+of one image on the face of another; two discriminators judge identity and expression; the expression code, learned only
 through that transfer, is what the classifier M_ER reads.
 
 Symbols of the paper: I_f, I_e face and expression image; E_f, E_e their encoders; d_f, d_e, d_n the two codes and the
@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasfer.layers import ConvUnit, GreyConvTranspose, InstanceNormalization, conv_norm_relu
+from kerasfer.layers import ConvUnit, GrayConvTranspose, InstanceNormalization, conv_norm_relu
 from kerasfer.losses import cross_entropy_from_logits, hits, l1_distance
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
 
@@ -46,8 +46,8 @@ class TDGANConfig(ModelConfig):
         decoder_channels: of the four 4x4 deconvolutions (Table II).
         head_units: of the two hidden layers of D_f, D_e and M_ER (Table I).
         dropout: in front of both hidden layers.
-        encoder_epsilon: of the encoders' instance normalisation.
-        decoder_epsilon: of the decoder's instance normalisation.
+        encoder_epsilon: of the encoders' instance normalization.
+        decoder_epsilon: of the decoder's instance normalization.
         lambda_face: weight of identity in equation 6.
         lambda_expression: weight of expression in equation 6.
         lambda_dic: weight of the dual image consistency, equation 7; 0 gives the ablation TDGAN-D.
@@ -151,7 +151,7 @@ class InceptionResidual(keras.layers.Layer):
     back to the input's channels, scaled, added to the input, ReLU.
 
     The branches' convolutions that stand at the same depth run as one: side by side for the 1x1s, which share their
-    input, and as one block-diagonal kernel for the first 3x3s. Instance normalisation treats channels apart, so this
+    input, and as one block-diagonal kernel for the first 3x3s. Instance normalization treats channels apart, so this
     changes nothing but the time.
 
     Args:
@@ -280,7 +280,7 @@ def build_decoder(config: TDGANConfig) -> keras.Model:
             channels, 4, strides=2, padding="same", use_bias=False, name=f"deconv{index + 1}"
         )(x)
         x = InstanceNormalization(config.decoder_epsilon, affine=False, relu=True, name=f"norm{index + 1}")(x)
-    x = GreyConvTranspose(config.channels, 3, name="deconv5")(x)
+    x = GrayConvTranspose(config.channels, 3, name="deconv5")(x)
     image = keras.layers.Activation("sigmoid", dtype="float32", name="sigmoid")(x)
     return keras.Model(fused, image, name="decoder")
 

@@ -40,7 +40,7 @@ RAF_DB = LabelSpace.of(("surprise", "fear", "disgust", "happiness", "sadness", "
 """Classes of the released weights, in their order: that of RAF-DB."""
 
 STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
-"""Endings of entries that old PyTorch versions kept for instance normalisation and nothing reads."""
+"""Endings of entries that old PyTorch versions kept for instance normalization and nothing reads."""
 
 Convert = Callable[[np.ndarray], np.ndarray]
 Entry = tuple[str, tuple[str, ...], Convert]

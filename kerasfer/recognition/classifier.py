@@ -30,7 +30,7 @@ UNIT_SOURCES = ("movements", "machines")
 
 
 class RecognitionModel(Protocol):
-    """What a model must have to recognise: `FERModel` has it."""
+    """What a model must have to recognize: `FERModel` has it."""
 
     image_spec: ImageSpec
     label_space: LabelSpace
@@ -52,7 +52,7 @@ def recognition_model(given: str | os.PathLike[str] | RecognitionModel) -> Recog
         model = zoo.load(model, recognizer_only=True)
     missing = [name for name in ("image_spec", "label_space", "recognizer") if not hasattr(model, name)]
     if missing:
-        raise RecognitionError(f"a {type(model).__name__} cannot recognise: it has no {', '.join(missing)}")
+        raise RecognitionError(f"a {type(model).__name__} cannot recognize: it has no {', '.join(missing)}")
     return model
 
 
@@ -87,7 +87,7 @@ class _Classifier:
     Args:
         model: the model.
         batch_size: faces at a time.
-        network: faces to numbers; by default the model's recogniser.
+        network: faces to numbers; by default the model's recognizer.
         labels: what the numbers are of; by default the model's expressions.
         columns: which of the network's numbers these are.
         flip: whether the mirror image counts as much as the face.
@@ -129,14 +129,14 @@ class _Classifier:
 
 def _machines_of(model: Any, batch_size: int, flip: bool) -> _Classifier:
     """What tells a model's action units; its labels are their numbers."""
-    learnt = getattr(model, "learnt_units", ())
-    if not learnt:
+    learned = getattr(model, "learnt_units", ())
+    if not learned:
         raise RecognitionError(
             f"the {type(model).__name__} model has no machines for action units; take one that has, such as dcganfer, "
             "fitted, or action_units=True, which goes by movements"
         )
-    columns = [ACTION_UNITS.index(unit) for unit in learnt]
-    return _Classifier(model, batch_size, model.unit_detector(), learnt, columns, flip)
+    columns = [ACTION_UNITS.index(unit) for unit in learned]
+    return _Classifier(model, batch_size, model.unit_detector(), learned, columns, flip)
 
 
 def classify(

@@ -15,7 +15,7 @@ __all__ = ["COLORS", "annotate"]
 
 
 COLORS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (110, 110, 110))
-"""Okabe and Ito's colours, which people with any colour vision can tell apart."""
+"""Okabe and Ito's colors, which people with any color vision can tell apart."""
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class RecognitionError(ValueError):
-    """There is nothing to recognise, or the model's answer is unusable; the message says what to do."""
+    """There is nothing to recognize, or the model's answer is unusable; the message says what to do."""
 
 
 def find_photos(photos: Photo | Sequence[Photo]) -> list[Photo]:

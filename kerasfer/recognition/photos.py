@@ -25,7 +25,7 @@ __all__ = ["PhotoResult", "recognize", "recognize_each", "recognize_faces"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PhotoResult:
-    """What was recognised in one of several photos.
+    """What was recognized in one of several photos.
 
     Attributes:
         path: the photo's path, or what it is and its number, such as "array 0".
@@ -49,14 +49,14 @@ def recognize(
     blendshapes: bool = False,
     prior: Prior | None = None,
 ) -> list[Prediction] | list[list[Prediction]] | list[PhotoResult]:
-    """Recognises the expression of every face in one photo or in many.
+    """Recognizes the expression of every face in one photo or in many.
 
     Args:
         photos: one photo: the path of an image; the content of an image file, as bytes, an open binary file or a data:
             URL; a Pillow image; or an RGB array or tensor (height, width, 3), uint8, or another type with values from 0
             to 255, or floats from 0 to 1. A batch: an array or a tensor (n, height, width, 3) of these. Many: a folder
             (searched with all below it), a pattern such as "holiday/*.jpg", or a list of any of these.
-        model: a name of `kerasfer.list_models()`, a folder with a trained model, a recogniser's .tflite file (which
+        model: a name of `kerasfer.list_models()`, a folder with a trained model, a recognizer's .tflite file (which
             runs without TensorFlow), or a model.
         detector: a key of `kerasfer.detection.DETECTORS`.
         batch_size: number of faces that go through the model at once.
@@ -105,13 +105,13 @@ def recognize_faces(
     flip: bool = False,
     prior: Prior | None = None,
 ) -> Prediction | list[PhotoResult]:
-    """Recognises the expressions of faces that are cut out already ("crops"); no face is looked for.
+    """Recognizes the expressions of faces that are cut out already ("crops"); no face is looked for.
 
     Faces should fill their pictures as in the model's training: forehead to chin, eyes level. Each is brought to the
     model's size as it is, whatever its shape.
 
     Args:
-        crops: one: a path, a Pillow image, the content of an image file, or an array, uint8 grey (h, w), RGB (h, w, 3)
+        crops: one: a path, a Pillow image, the content of an image file, or an array, uint8 gray (h, w), RGB (h, w, 3)
             or RGBA (h, w, 4). Many: a folder, a pattern, a list of any of these, each of a size of its own, or an array
             (n, h, w), (n, h, w, 1) or (n, h, w, 3).
         model, action_units, flip, prior: as for `recognize`.

@@ -3,8 +3,8 @@
     from kerasfer.rendering import make_factors, render
     render(make_factors(3, "surprise", yaw=20), size=96).image
 
-The head is a star-shaped surface in millimetres (x to the right of the picture, y up from the line of the eyes, z
-towards the viewer, origin between the ears) with curves for eyes, lids, brows, nose and lips on it. Identity warps the
+The head is a star-shaped surface in millimeters (x to the right of the picture, y up from the line of the eyes, z
+toward the viewer, origin between the ears) with curves for eyes, lids, brows, nose and lips on it. Identity warps the
 surface and chooses colors, hair, beard and glasses; action units displace it; then it is turned, projected, shaded and
 drawn. The 68 landmarks are points of the same surface, so they are exact. Proportions follow common anthropometric
 means of adults.

@@ -1,4 +1,4 @@
-"""People: each number is a person with a shape, colours, hair, beard and glasses of their own."""
+"""People: each number is a person with a shape, colors, hair, beard and glasses of their own."""
 
 from __future__ import annotations
 
@@ -78,15 +78,15 @@ GLASSES = ("none", "round", "square")
 
 
 class Person:
-    """One identity: shape, colours, hair, beard and glasses, and the points of the head with their motion.
+    """One identity: shape, colors, hair, beard and glasses, and the points of the head with their motion.
 
     Args:
         identity: the person's number.
         seed: the population's seed.
 
     Attributes:
-        traits: name -> value of the categorical and colour traits.
-        shape: name -> value of the continuous traits of the shape, in millimetres or as factors.
+        traits: name -> value of the categorical and color traits.
+        shape: name -> value of the continuous traits of the shape, in millimeters or as factors.
     """
 
     def __init__(self, identity: int, seed: int = 0) -> None:
@@ -101,8 +101,8 @@ class Person:
         skin = np.clip(skin * (1 + np.array([normal(0.02), normal(0.02), normal(0.03)])), 20, 252)
         dark = tone > 3.2
         weights = np.array([4, 3, 0.3, 0, 0.1, 0, 0.8, 0.3] if dark else [1.5, 2, 2, 1.6, 1.8, 1.2, 0.8, 0.5])
-        colour = int(rng.choice(len(_HAIRS), p=weights / weights.sum()))
-        hair = np.clip(_HAIRS[colour] * (1 + normal(0.08)), 12, 230)
+        color = int(rng.choice(len(_HAIRS), p=weights / weights.sum()))
+        hair = np.clip(_HAIRS[color] * (1 + normal(0.08)), 12, 230)
         bearded = heavy > 0.5
         style_weights = (
             [1.3, 2.5, 1.0, 1.2, 1.6, 0.2, 0.5, 1.0, 0.2] if bearded else [0.15, 0.8, 0, 1.5, 1.5, 2.0, 2.0, 1.0, 1.5]
@@ -118,7 +118,7 @@ class Person:
         self.traits: dict[str, Any] = {
             "skin_tone": tone / (len(_SKINS) - 1),
             "hair_style": style,
-            "hair_colour": colour,
+            "hair_color": color,
             "beard": beard,
             "glasses": glasses,
             "parting": 1.0 if rng.random() < 0.5 else -1.0,
@@ -145,11 +145,11 @@ class Person:
             "upper_lip": 1.0 + 0.25 * (tone / 6 - 0.4) - 0.3 * (heavy - 0.5) + normal(0.18),
             "lower_lip": 1.0 + 0.2 * (tone / 6 - 0.4) - 0.2 * (heavy - 0.5) + normal(0.15),
             "chin": 3.0 * (heavy - 0.5) + normal(1.5),
-            "age": rng.random() if colour < 6 else 0.6 + 0.4 * rng.random(),
+            "age": rng.random() if color < 6 else 0.6 + 0.4 * rng.random(),
             "freckles": max(0.0, normal(0.5)) if tone < 2 else 0.0,
         }
-        brow = 0.75 * hair + 0.25 * skin * 0.5 if colour != 7 else hair * 0.75
-        self.colours: dict[str, np.ndarray] = {
+        brow = 0.75 * hair + 0.25 * skin * 0.5 if color != 7 else hair * 0.75
+        self.colors: dict[str, np.ndarray] = {
             "skin": skin,
             "hair": hair,
             "brow": np.minimum(brow, skin * 0.72),
@@ -370,7 +370,7 @@ class Person:
         self.teeth = float(self._warp(np.array([(0.0, -74.6)]), np.zeros(1))[0, 1])
 
     def _shapes(self) -> tuple[np.ndarray, dict[str, list[slice]]]:
-        """Numbers of the points in the order of drawing; name -> the polygons that one colour draws, as runs of it."""
+        """Numbers of the points in the order of drawing; name -> the polygons that one color draws, as runs of it."""
 
         def rows(name: str) -> np.ndarray:
             return np.arange(self.runs[name].start, self.runs[name].stop)
@@ -424,10 +424,10 @@ class Person:
         return np.concatenate(order), runs
 
     def _inks(self) -> dict[str, tuple[float, float, float]]:
-        """Name -> RGB colour of what is drawn."""
-        skin, hair, lips = self.colours["skin"], self.colours["hair"], self.colours["lips"]
+        """Name -> RGB color of what is drawn."""
+        skin, hair, lips = self.colors["skin"], self.colors["hair"], self.colors["lips"]
         inks = {
-            **self.colours,
+            **self.colors,
             "bun": hair * 0.8,
             "strand": hair * 1.15,
             "dark_strand": hair * 0.8,
@@ -445,7 +445,7 @@ class Person:
             "lip_line": lips * (0.42, 0.34, 0.34),
             "lip_edge": lips * (0.55, 0.45, 0.45),
         }
-        return {name: tuple(float(value) for value in colour) for name, colour in inks.items()}
+        return {name: tuple(float(value) for value in color) for name, color in inks.items()}
 
     @staticmethod
     def _landmark_rows(points: PointSet) -> np.ndarray:
@@ -527,7 +527,7 @@ class Person:
         points.fixed("strands", strands[:, :2], strands[:, 2])
 
     def _tint(self, rng: np.random.Generator) -> np.ndarray:
-        """Colour factors of the skin at the grid's points, float32 (3, columns, rows)."""
+        """Color factors of the skin at the grid's points, float32 (3, columns, rows)."""
         x, y = self.grid_xy.T
         ax = np.abs(x)
         shape = self.shape
@@ -545,7 +545,7 @@ class Person:
             near = gauss(ax, y, 25, -25, 24, 14) * spots
             tint *= 1.0 - shape["freckles"] * 0.25 * near[:, None] * np.array([0.6, 0.9, 1.0])
         beard = self.traits["beard"]
-        skin, hair = self.colours["skin"], self.colours["hair"]
+        skin, hair = self.colors["skin"], self.colors["hair"]
         cheek_line = np.interp(ax, [0, 20, 45, 70], [-53.0, -58.0, -62.0, -30.0])
         region = smooth_step(cheek_line - y, -2.0, 9.0) * (1.0 - gauss(ax, y, 0, -71, 20, 7)) * (ax < 71.5)
         if beard == "stubble":

@@ -1,4 +1,4 @@
-"""Curves: splines through points, and the curves of the mean face, right side of the face, in canonical millimetres."""
+"""Curves: splines through points, and the curves of the mean face, right side of the face, in canonical millimeters."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Rendering:
 
     Attributes:
         image: uint8 (size, size) for one channel, (size, size, 3) RGB for three.
-        landmarks: float32 (68, 2), x and y in pixels, pixel centres at whole numbers; points of the head also where
+        landmarks: float32 (68, 2), x and y in pixels, pixel centers at whole numbers; points of the head also where
             hair or the head itself hides them.
     """
 
@@ -45,7 +45,7 @@ def _rotation(yaw: float, pitch: float) -> np.ndarray:
     return (turn @ nod).astype(np.float32)
 
 
-_MILLIMETRES = 190.0
+_MILLIMETERS = 190.0
 _CAMERA = 900.0
 _CENTER_Y = -24.0
 _BITS = 4
@@ -81,16 +81,16 @@ class _Canvas:
 
     def _fill(self, shape: str | np.ndarray, ink: str | Sequence[float], shading: int, kind: int) -> None:
         points = self.shape(shape) if isinstance(shape, str) else [shape]
-        colour = self.inks[ink] if isinstance(ink, str) else ink
-        self._cv2.fillPoly(self.pixels, points, (*colour, shading), kind, _BITS)
+        color = self.inks[ink] if isinstance(ink, str) else ink
+        self._cv2.fillPoly(self.pixels, points, (*color, shading), kind, _BITS)
 
     def line(
         self, shape: str, ink: str | Sequence[float], width: float, shading: int = 255, closed: bool = False
     ) -> None:
-        colour = self.inks[ink] if isinstance(ink, str) else ink
+        color = self.inks[ink] if isinstance(ink, str) else ink
         thickness = max(1, int(width * self.scale + 0.5))
         self._cv2.polylines(
-            self.pixels, self.shape(shape), closed, (*colour, shading), thickness, self._cv2.LINE_AA, _BITS
+            self.pixels, self.shape(shape), closed, (*color, shading), thickness, self._cv2.LINE_AA, _BITS
         )
 
 
@@ -100,7 +100,7 @@ def render(factors: Factors, size: int = 64, channels: int = 1) -> Rendering:
     Args:
         factors: what to render.
         size: height and width in pixels, at least 16.
-        channels: 1 (grey, ITU-R 601 luma) or 3 (RGB).
+        channels: 1 (gray, ITU-R 601 luma) or 3 (RGB).
 
     Raises:
         RenderingError: size or channels are not allowed.
@@ -112,7 +112,7 @@ def render(factors: Factors, size: int = 64, channels: int = 1) -> Rendering:
     who = person(factors.identity, factors.seed)
     moved = _move(who, factors)
     turned = _rotation(factors.yaw, factors.pitch) @ moved
-    scale = factors.zoom * size / _MILLIMETRES
+    scale = factors.zoom * size / _MILLIMETERS
     perspective = np.float32(scale * _CAMERA) / (np.float32(_CAMERA + 90.0) - turned[2])
     flat_x = turned[0] * perspective
     flat_y = (np.float32(_CENTER_Y) - turned[1]) * perspective
@@ -125,12 +125,12 @@ def render(factors: Factors, size: int = 64, channels: int = 1) -> Rendering:
     canvas = _Canvas(_background(factors.background, size * 2), fixed_point, who, scale * 2)
     _draw(canvas, who, factors, flat_x, moved[1])
     albedo = cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA)
-    *colours, shading = cv2.split(albedo.astype(np.float32))
+    *colors, shading = cv2.split(albedo.astype(np.float32))
     shading *= np.float32(1 / 255)
     *light, amount = cv2.split(_shade(who, factors, turned, placed, size))
     gain = shading / amount * np.float32(factors.light_strength)
     rest = (1 - shading) * np.float32(factors.light_strength)
-    planes = [colour * (part * gain + rest) for colour, part in zip(colours, light)]
+    planes = [color * (part * gain + rest) for color, part in zip(colors, light)]
     if channels == 1:
         image = np.float32(0.299) * planes[0] + np.float32(0.587) * planes[1] + np.float32(0.114) * planes[2]
     else:
@@ -198,14 +198,14 @@ def _outline(canvas: _Canvas, start: int, shape: tuple[int, int], x: np.ndarray)
 
 
 def _draw(canvas: _Canvas, who: Person, factors: Factors, x: np.ndarray, high: np.ndarray) -> None:
-    """Draws the flat colours of the face, from back to front.
+    """Draws the flat colors of the face, from back to front.
 
     Args:
         canvas: where to, with the background on it.
         who: the person.
         factors: what to draw.
         x: the points' x in the picture before the head leans, float32 (n,); it decides what is silhouette.
-        high: the points' y on the head, in millimetres, float32 (n,).
+        high: the points' y on the head, in millimeters, float32 (n,).
     """
     runs, traits = who.runs, who.traits
     au = dict(zip(ACTION_UNITS, factors.aus))
@@ -392,17 +392,17 @@ def _shade(who: Person, factors: Factors, turned: np.ndarray, placed: np.ndarray
     lit = np.maximum(facing * np.float32(diffuse) + np.float32(0.25 * diffuse), 0)
     lit += np.float32(factors.ambient)
     lit += glance * np.float32(0.10)
-    colour = cv2.merge([*(who.tint[:, first:last] * lit), np.ones_like(lit)])
+    color = cv2.merge([*(who.tint[:, first:last] * lit), np.ones_like(lit)])
 
     side = min(size, 256)
     position = placed[block].reshape(columns, rows, 2)
     if side != size:
         position = (position + np.float32(0.5)) * np.float32(side / size) - np.float32(0.5)
-    pixel = factors.zoom * side / _MILLIMETRES
+    pixel = factors.zoom * side / _MILLIMETERS
     fine, finer = max(1, math.ceil(5.2 * pixel)), max(1, math.ceil(4.4 * pixel - 0.5))
     wanted = (rows * finer, columns * fine)
     at_x, at_y = cv2.split(cv2.resize(position, wanted, interpolation=cv2.INTER_LINEAR))
-    colour = cv2.resize(colour, wanted, interpolation=cv2.INTER_LINEAR)
+    color = cv2.resize(color, wanted, interpolation=cv2.INTER_LINEAR)
     for at in (at_x, at_y):
         np.rint(at, out=at)
         np.maximum(at, -1, out=at)
@@ -419,9 +419,9 @@ def _shade(who: Person, factors: Factors, turned: np.ndarray, placed: np.ndarray
     painted[pixels[:nearest]] = number[:nearest]
     painted[pixels[nearest:][::-1]] = number[nearest:][::-1]
     flat = np.zeros((pixels.size + 1, 4), np.float32)
-    flat[:-1] = colour.reshape(-1, 4)
+    flat[:-1] = color.reshape(-1, 4)
     light = flat.take(painted.reshape(side + 2, side + 2)[1:-1, 1:-1], axis=0)
-    # Gaps take the light of their neighbours, and hair beyond the head that of the nearest parts of it
+    # Gaps take the light of their neighbors, and hair beyond the head that of the nearest parts of it
     coarse = cv2.blur(cv2.resize(light, (16, 16), interpolation=cv2.INTER_AREA), (5, 5), borderType=cv2.BORDER_CONSTANT)
     coarse += np.float32(1e-4)
     coarse *= np.float32(1e-3)

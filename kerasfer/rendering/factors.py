@@ -33,7 +33,7 @@ class Factors:
     """Everything that decides the pixels of one face.
 
     Attributes:
-        identity: number of the person; with `seed` it decides shape, colours, hair, beard and glasses.
+        identity: number of the person; with `seed` it decides shape, colors, hair, beard and glasses.
         expression: the label. It has no influence on the pixels of its own: `aus` has.
         aus: intensity in [0, 1] of each unit of `ACTION_UNITS`, in that order.
         asymmetry: in [-1, 1]. AU 12 pulls both corners of the mouth at 0, only the one on the left of the picture at
@@ -43,7 +43,7 @@ class Factors:
         light_azimuth, light_elevation: where the light comes from, in degrees; positive is right of the picture, above.
         light_strength: brightness of a fully lit surface, about 1.
         ambient: share of the light that comes from everywhere, in [0, 1].
-        noise: standard deviation of the pixel noise in grey levels.
+        noise: standard deviation of the pixel noise in gray levels.
         gaze: direction of the eyes within the head in degrees, positive to the right of the picture.
         zoom: size of the head; 1 lets the face fill the picture, 0.5 shows head and shoulders.
         shift_x, shift_y: displacement of the head in shares of the picture's size, to the right and down.

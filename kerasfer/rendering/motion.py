@@ -1,4 +1,4 @@
-"""Action units as displacements, in canonical millimetres at intensity 1."""
+"""Action units as displacements, in canonical millimeters at intensity 1."""
 
 from __future__ import annotations
 

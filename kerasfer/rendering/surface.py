@@ -1,4 +1,4 @@
-"""The head's surface: the mean face before identity warps it, in canonical millimetres, and the grid over it."""
+"""The head's surface: the mean face before identity warps it, in canonical millimeters, and the grid over it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def head_ring(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
 
 
 def relief(x: np.ndarray, y: np.ndarray, shape: dict[str, float]) -> np.ndarray:
-    """Height of the features above the plain head, in millimetres along z."""
+    """Height of the features above the plain head, in millimeters along z."""
     ax = np.abs(x)
     width, length, bridge = shape["nose_width"], shape["nose_length"], shape["nose_bridge"]
     tip, base = -41.0 - length, -50.0 - length

@@ -60,7 +60,7 @@ def of(model: Any) -> dict[str, Any]:
 
 
 def preview(model: Any, batch: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Pictures that show what a model has learnt to draw, made from a training batch.
+    """Pictures that show what a model has learned to draw, made from a training batch.
 
     Args:
         model: a `FERModel`.

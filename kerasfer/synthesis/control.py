@@ -33,13 +33,13 @@ class Control:
         if self.name not in model.controls and type(self) not in model.controls:
             known = ", ".join(each if isinstance(each, str) else each.name for each in model.controls)
             raise ValueError(
-                f"a {type(model).__name__} is not controlled by {self.name}, but by {known or 'nothing: it recognises'}"
+                f"a {type(model).__name__} is not controlled by {self.name}, but by {known or 'nothing: it recognizes'}"
             )
         model.demand_generator()
         self.model = model
 
     def preview(self, batch: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Pictures that show what the model has learnt, made from the first faces of a training batch.
+        """Pictures that show what the model has learned, made from the first faces of a training batch.
 
         Args:
             batch: of the model's kind.

@@ -1,4 +1,4 @@
-/** The switch between the zoo's recognisers. */
+/** The switch between the zoo's recognizers. */
 import type { RecognizerEntry } from "./manifest";
 import { element, made, percent } from "./page";
 

@@ -98,7 +98,7 @@ export function percent(share: number, digits = 0): string {
   return `${(100 * share).toFixed(digits)} %`;
 }
 
-/** Colours of the expressions, in the order of the labels: told apart in light and dark. */
+/** Colors of the expressions, in the order of the labels: told apart in light and dark. */
 const COLORS = ["#8b95a1", "#e3a008", "#ef7d3c", "#4a86d8", "#d64550", "#4c9f62", "#8f68d6", "#2a9d9a"];
 
 export function colorOf(label: number): string {

@@ -3,7 +3,7 @@ import type { Manifest } from "./manifest";
 import type { Box } from "./vision/boxes";
 import type { Picture } from "./vision/pictures";
 
-/** A face that was recognised. */
+/** A face that was recognized. */
 export interface ReadFace {
   /** Number of the person, from 1 on; of a photo by the size of the faces. */
   readonly person: number;
@@ -16,16 +16,16 @@ export interface Reading {
   readonly width: number;
   readonly height: number;
   readonly faces: readonly ReadFace[];
-  /** Milliseconds for finding the faces, and for recognising one of them (0 without faces). */
+  /** Milliseconds for finding the faces, and for recognizing one of them (0 without faces). */
   readonly finding: number;
   readonly recognizing: number;
 }
 
 /** The calls: name -> arguments and result. */
 export interface Calls {
-  /** Loads runtime, detector, mesh and the recogniser that the page begins with. `base`: the page's folder. */
+  /** Loads runtime, detector, mesh and the recognizer that the page begins with. `base`: the page's folder. */
   start: { with: { base: string }; gives: Manifest };
-  /** Loads a recogniser. `balanced`: whether all expressions are to count as equally frequent. */
+  /** Loads a recognizer. `balanced`: whether all expressions are to count as equally frequent. */
   choose: { with: { name: string; balanced: boolean }; gives: null };
   /** Reads a photo. */
   photo: { with: { bitmap: ImageBitmap }; gives: Reading };

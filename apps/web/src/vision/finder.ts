@@ -4,7 +4,7 @@ import { alignment } from "./alignment";
 import type { Candidate, Detector } from "./blazeface";
 import { area, type Box, center, overlap } from "./boxes";
 import { type Mesh, type Points, region } from "./mesh";
-import { apply, inverted, type Picture, resize, toGrey, warp } from "./pictures";
+import { apply, inverted, type Picture, resize, toGray, warp } from "./pictures";
 import type { AlignedFace } from "./recognizer";
 
 /** A face in a picture; `points` are the mesh's, or null of a face turned too far away for it. */
@@ -19,7 +19,7 @@ interface Person {
   seen: number;
   points: Points | null;
   here: boolean;
-  /** Where the box lies in the mesh's square: centre and size, in sides of the square. */
+  /** Where the box lies in the mesh's square: center and size, in sides of the square. */
   frame: readonly [number, number, number, number];
 }
 
@@ -27,7 +27,7 @@ export class Finder {
   private people: Person[] = [];
   private count = 0;
   private frame = 0;
-  /** The last frame that was looked at, reduced to a few grey pixels, and the time of the last close look. */
+  /** The last frame that was looked at, reduced to a few gray pixels, and the time of the last close look. */
   private reduced: Float32Array | null = null;
   private closest = -Infinity;
 
@@ -87,7 +87,7 @@ export class Finder {
   /** Whether it is time for a close look: at the beginning, where the scene changes, and every few seconds. */
   private isClose(picture: Picture, time: number): boolean {
     const { closeEvery, closeApart, cut, reduced: size } = this.manifest.tracking;
-    const reduced = Float32Array.from(toGrey(resize(picture, size[1], size[0])));
+    const reduced = Float32Array.from(toGray(resize(picture, size[1], size[0])));
     const before = this.reduced;
     this.reduced = reduced;
     const since = Math.abs(time - this.closest);

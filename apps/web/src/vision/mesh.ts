@@ -7,7 +7,7 @@ import type { Network } from "./runtime";
 /** The mesh's points, x and y in pixels of the picture. */
 export type Points = readonly Point[];
 
-/** The square that the mesh expects around its points: centre, side in pixels, angle in radians. */
+/** The square that the mesh expects around its points: center, side in pixels, angle in radians. */
 export interface Region {
   readonly center: Point;
   readonly side: number;

@@ -1,7 +1,7 @@
 /**
  * Resizing and warping, as `kerasfer.images` does them.
  *
- * OpenCV, which it takes, rounds here and there when it resizes. So does this: the networks in whole numbers answer a grey
+ * OpenCV, which it takes, rounds here and there when it resizes. So does this: the networks in whole numbers answer a gray
  * level with a hundredth, and shall say here what they say there.
  */
 
@@ -43,13 +43,13 @@ export function inverted([a, b, x, c, d, y]: Matrix): Matrix {
   return [d / area, -b / area, (b * y - d * x) / area, -c / area, a / area, (c * x - a * y) / area];
 }
 
-/** Grey values, 0 to 255: the luma of ITU-R BT.601 in whole numbers. */
-export function toGrey({ width, height, data }: Picture): Uint8Array {
-  const grey = new Uint8Array(width * height);
-  for (let i = 0, p = 0; i < grey.length; i++, p += 4) {
-    grey[i] = (data[p] * 19595 + data[p + 1] * 38470 + data[p + 2] * 7471 + 0x8000) >> 16;
+/** Gray values, 0 to 255: the luma of ITU-R BT.601 in whole numbers. */
+export function toGray({ width, height, data }: Picture): Uint8Array {
+  const gray = new Uint8Array(width * height);
+  for (let i = 0, p = 0; i < gray.length; i++, p += 4) {
+    gray[i] = (data[p] * 19595 + data[p + 1] * 38470 + data[p + 2] * 7471 + 0x8000) >> 16;
   }
-  return grey;
+  return gray;
 }
 
 /** Puts a part of one picture into another; what lies outside either is left out. */

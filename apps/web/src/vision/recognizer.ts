@@ -1,11 +1,11 @@
-/** Recognisers and generators: kerasfer's own networks, run as `kerasfer.lite` runs them. */
+/** Recognizers and generators: kerasfer's own networks, run as `kerasfer.lite` runs them. */
 import type { GeneratorEntry, ImageFormat, Quantization, RecognizerEntry } from "../manifest";
-import { blank, clamp, type Picture, roundEven, toGrey } from "./pictures";
+import { blank, clamp, type Picture, roundEven, toGray } from "./pictures";
 import type { Network, Values } from "./runtime";
 
-/** An aligned face in a network's colour and range. */
+/** An aligned face in a network's color and range. */
 function prepared(face: Picture, { channels, range: [low, high] }: ImageFormat): Float32Array<ArrayBuffer> {
-  const pixels = channels === 1 ? toGrey(face) : face.data.filter((_, i) => i % 4 !== 3);
+  const pixels = channels === 1 ? toGray(face) : face.data.filter((_, i) => i % 4 !== 3);
   return Float32Array.from(pixels, (value) => (value * (high - low)) / 255 + low);
 }
 
