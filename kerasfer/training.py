@@ -447,6 +447,7 @@ def _write_history(path: Path, history: list[dict[str, float]]) -> None:
 
 @contextlib.contextmanager
 def _summary_writer(folder: Path, chief: bool) -> Iterator[Any]:
+    """For TensorBoard. Keras' callback closes its files when a training ends, and not when it is interrupted."""
     if not chief:
         yield None
         return

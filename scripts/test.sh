@@ -10,13 +10,8 @@ cd "$(dirname "$0")/.."
 scripts/install.sh dev
 python=${KERASFER_VENV:-.venv}/bin/python
 
-echo "Checking the style (ruff) ..."
 style=0
-"$python" -m ruff check --quiet . || style=1
-"$python" -m ruff format --quiet --diff . || style=1
-
-echo "Checking the types (mypy) ..."
-"$python" -m mypy || style=1
+scripts/check.sh || style=1
 
 echo "Running the tests (pytest) ..."
 tests=0
