@@ -148,7 +148,8 @@ def files_below(root: str | os.PathLike[str]) -> tuple[list[str], dict[str, int]
     names: list[str] = []
     left_out: collections.Counter[str] = collections.Counter()
     seen: set[tuple[int, int]] = set()
-    waiting, linked = [""], []
+    waiting: list[str] = [""]
+    linked: list[str] = []
     while waiting or linked:
         # Links last, so that what a folder and a link lead to goes by the folder's name.
         folder = waiting.pop() if waiting else linked.pop(0)
@@ -191,7 +192,9 @@ def sorted_out(
         head_of: gives the first bytes of a file; it is asked where the name does not tell.
         left_out: what was left out before.
     """
-    photos, videos, others = [], [], collections.Counter(left_out or {})
+    photos: list[str] = []
+    videos: list[str] = []
+    others = collections.Counter(left_out or {})
     for name in names:
         if is_system(name):
             others[HIDDEN] += 1

@@ -34,8 +34,9 @@ def in_graph(network: Callable[[Any], Any]) -> Callable[[Any], Any]:
     if network not in _graphs:
         import tensorflow as tf
 
-        itself = weakref.ref(network)
-        signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)]
+        model: Any = network
+        itself: Any = weakref.ref(network)
+        signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
         _graphs[network] = tf.function(lambda inputs: itself()(inputs, training=False), input_signature=signature)
     return functools.partial(_answer, network, _graphs[network])
 

@@ -47,6 +47,9 @@ REDUCED = (9, 16)
 """Height and width to which frames are reduced to see that."""
 
 
+_Square = tuple[np.ndarray, float, float]
+
+
 @dataclasses.dataclass
 class _Person:
     """A person as last seen."""
@@ -58,7 +61,7 @@ class _Person:
     points: np.ndarray | None = None
     frame: np.ndarray | None = None
     """Where the box lies in the mesh's square: center and size, in sides of the square, (4,)."""
-    square: tuple[np.ndarray, float, float] | None = None
+    square: _Square | None = None
     """Where the mesh was in a frame of an earlier run, as `mesh.region` tells."""
     score: float = 1.0
 
@@ -120,14 +123,14 @@ class Tracker:
         else:
             self._follow(frame)
         self._people = [person for person in self._people if frame.time - person.seen <= PATIENCE]
-        present = [person for person in self._people if person.face is not None]
-        return [(person.number, person.face) for person in sorted(present, key=lambda person: person.number)]
+        present = [(person.number, person.face) for person in self._people if person.face is not None]
+        return sorted(present, key=lambda entry: entry[0])
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs, beside the boxes, to go on after the frame that `update` saw last; as JSON holds it."""
         people = {}
         for person in self._people:
-            if person.face is not None and person.points is not None:
+            if person.face is not None and person.points is not None and person.frame is not None:
                 center, side, roll = region(person.points)
                 numbers = (*center, side, roll, *person.frame, person.face.score)
                 people[str(person.number)] = [float(number) for number in numbers]
@@ -151,12 +154,11 @@ class Tracker:
             person.face = person.square = person.points = None
         known = {person.number: person for person in self._people}
         for number, box in boxes.items():
-            person = known.get(number)
-            if person is None:
-                person = _Person(number, box, time)
-                self._people.append(person)
-            else:
-                person.box, person.seen = box, time
+            if number not in known:
+                known[number] = _Person(number, box, time)
+                self._people.append(known[number])
+            person = known[number]
+            person.box, person.seen = box, time
             if numbers := (state or {}).get("people", {}).get(str(number)):
                 person.square = (np.array(numbers[:2]), numbers[2], numbers[3])
                 person.frame, person.score = np.array(numbers[4:8]), numbers[8]
@@ -185,25 +187,22 @@ class Tracker:
             if -overlap >= SAME_PERSON and index not in chosen and by_number[number] not in chosen.values():
                 chosen[index] = by_number[number]
         for index, (candidate, points) in enumerate(found):
-            person = chosen.get(index)
-            if person is None:
+            known = chosen.get(index)
+            if known is None:
                 self._count += 1
-                person = _Person(self._count, candidate.box, frame.time)
-                self._people.append(person)
-            _place(person, candidate, points, frame.time)
+                known = _Person(self._count, candidate.box, frame.time)
+                self._people.append(known)
+            _place(known, candidate, points, frame.time)
         if not close:
             taken = {person.number for person in chosen.values()}
-            self._go_on(
-                frame, [person for person in free if before[person.number] and person.number not in taken], before
-            )
+            lost = [(person, before[person.number]) for person in free if person.number not in taken]
+            self._go_on(frame, [(person, square) for person, square in lost if square])
 
-    def _go_on(
-        self, frame: Frame, people: list[_Person], before: dict[int, tuple[np.ndarray, float, float] | None]
-    ) -> None:
-        """Follows those whom a look that was not close did not find: small faces, above all."""
+    def _go_on(self, frame: Frame, people: list[tuple[_Person, _Square]]) -> None:
+        """Follows those whom a look that was not close did not find, from where they were: small faces, above all."""
         seen = [person for person in self._people if person.face is not None]
-        for person in people:
-            person.points = follow_from(frame.image, before[person.number])
+        for person, square in people:
+            person.points = follow_from(frame.image, square)
             if person.points is None:
                 continue
             face = _face(_moved(person), person.score, person.points)
@@ -217,10 +216,10 @@ class Tracker:
         for person in self._people:
             if person.face is None:
                 continue
-            face = person.face
+            face: DetectedFace | None = person.face
             if person.points is not None:
                 person.points = follow(frame.image, person.points)
-                face = None if person.points is None else _face(_moved(person), face.score, person.points)
+                face = None if person.points is None else _face(_moved(person), person.face.score, person.points)
             if face is None or any(other.box.intersection_over_union(face.box) > SAME_FACE for other in seen):
                 person.face = None
                 continue
@@ -228,7 +227,7 @@ class Tracker:
             seen.append(person)
 
 
-def _square(person: _Person) -> tuple[np.ndarray, float, float] | None:
+def _square(person: _Person) -> _Square | None:
     """Where the mesh of somebody who was there in the frame before was; None if there was none."""
     if person.face is None or person.points is None:
         return person.square
@@ -245,7 +244,8 @@ def _place(person: _Person, candidate: Candidate, points: np.ndarray | None, see
 
 
 def _moved(person: _Person) -> Box:
-    """The person's box where the mesh is now."""
+    """The box of a person with a mesh, where the mesh is now."""
+    assert person.points is not None and person.frame is not None
     center, side, _ = region(person.points)
     middle, size = center + side * person.frame[:2], side * person.frame[2:]
     return Box(*map(float, (*(middle - size / 2), *(middle + size / 2))))

@@ -643,7 +643,7 @@ def test_bad_input_is_said(stepped):
         model.encode(faces[:, :16])
     with pytest.raises(ValueError, match="at least one new person"):
         NamedExpressions(model).new_people(0)
-    with pytest.raises(ValueError, match="recognises, and generates nothing"):
+    with pytest.raises(ValueError, match="recognizes, and generates nothing"):
         NamedExpressions(model_of(variant="baseline"))
 
 

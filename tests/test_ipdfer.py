@@ -463,7 +463,7 @@ def test_interpolations_run_from_source_to_target(stepped):
 def test_what_a_variant_cannot_do_is_said(stepped):
     model, batch, _ = stepped
     faces = batch["image"]
-    with pytest.raises(ValueError, match="recognises, and generates nothing"):
+    with pytest.raises(ValueError, match="recognizes, and generates nothing"):
         baseline().synthesize(faces, faces)
     with pytest.raises(ValueError, match="baseline encodes expression, not 'identity'"):
         baseline().encode("identity", faces)

@@ -240,7 +240,8 @@ def check_images(
 def image_size(source: ImageSource, path: str) -> tuple[int, int] | None:
     """Width and height of an image by its first bytes, without decoding it; None where they do not tell."""
     try:
-        with Image.open(io.BytesIO(source.read(path))) as opened:
+        content: Any = source.read(path)
+        with Image.open(io.BytesIO(content)) as opened:
             return opened.size
     except Exception:
         # Pillow's plug-ins meet damage with errors of many types; whoever decodes the image reports it.

@@ -114,17 +114,16 @@ class ZipSource:
         if leads_out(path):
             raise DatasetError(f"{self.describe(path)}: {OUTSIDE}")
         try:
-            if self._file is None:
-                self._open()
-            content = entry.read(self._file)
+            content = entry.read(self._open() if self._file is None else self._file)
         except (OSError, ValueError, OverflowError, zlib.error) as error:
             raise DatasetError(f"{self.describe(path)}: damaged in the archive ({error})") from error
         return content
 
-    def _open(self) -> None:
+    def _open(self) -> int:
         file = os.open(self.archive, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         weakref.finalize(self, os.close, file)
         self._file = file
+        return file
 
     def exists(self, path: str) -> bool:
         return path in self._entries and not leads_out(path)

@@ -21,7 +21,7 @@ def csv_lines(source: ImageSource, path: str, delimiter: str = ",") -> CSVLines:
 def csv_rows(source: ImageSource, path: str) -> csv.DictReader:
     """The rows of a CSV file of the source under the names in its first line; errors as of `csv_lines`."""
     rows: csv.DictReader = csv.DictReader([])
-    rows.reader = csv_lines(source, path)
+    rows.reader = csv_lines(source, path)  # type: ignore[assignment]
     return rows
 
 

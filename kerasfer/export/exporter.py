@@ -183,7 +183,7 @@ def export_generator(
         calibration_inputs = model.generator_inputs(spec.scale(faces), seed=0)
     shapes = {name: list(values.shape[1:]) for name, values in inputs.items()}
     description = {**_description(model, "generator"), "inputs": shapes}
-    network = _in_float32(model, list(model.networks)).generator()
+    network: Any = _in_float32(model, list(model.networks)).generator()
 
     def generate(**values: tf.Tensor) -> dict[str, tf.Tensor]:
         return network(values, training=False)

@@ -57,7 +57,7 @@ def with_any_batch(content: bytes, spec: ImageSpec) -> tuple[bytes, str | int]:
                 continue
             source, target = (graph.tensors[number] for number in operation.inputs[:2])
             data = model.buffers[target.buffer].data
-            shape = [] if data is None else np.frombuffer(bytes(data), np.int32).copy()
+            shape = np.frombuffer(b"" if data is None else bytes(data), np.int32).copy()
             if len(shape) and shape[0] == source.shape[0] == 1 and -1 not in shape:
                 # A constant of its own: others may share the one that it has.
                 shape[0] = -1
@@ -93,7 +93,10 @@ def _raw_answers(content: bytes, spec: ImageSpec, rows: int) -> np.ndarray:
 
 
 def converted(
-    source: Path, storage: str, calibration: np.ndarray | dict[str, np.ndarray] | None, spec: ImageSpec | None = None
+    source: Path,
+    storage: str,
+    calibration: np.ndarray | dict[str, np.ndarray] | None = None,
+    spec: ImageSpec | None = None,
 ) -> bytes:
     """A TFLite file of a SavedModel's default signature.
 
@@ -114,7 +117,7 @@ def converted(
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         if isinstance(calibration, dict):
             converter.representative_dataset = lambda: _rows(calibration)
-        else:
+        elif calibration is not None and spec is not None:
             converter.representative_dataset = lambda: _calibration_steps(calibration, spec)
             converter.inference_input_type = tf.uint8
             converter.inference_output_type = tf.uint8

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class VideoWriter:
             if image.shape[:2] != (self._stream.height, self._stream.width):
                 image = images.resize(image, (self._stream.height, self._stream.width))
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-            ticks = self._last + 1 / (self._rate * self._base) if self._last >= 0 else 0
+            ticks: Any = self._last + 1 / (self._rate * self._base) if self._last >= 0 else 0
             if isinstance(picture, Frame):
                 ticks = picture.time / self._base
             self._last = max(round(ticks), self._last + 1)

@@ -93,7 +93,7 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
         networks: name -> functional `keras.Model`, built and ready.
         optimizers: name -> optimizer, after `compile`.
         step: number of training steps done, int64 variable.
-        new_head: whether the layers that depend on the classes have learnt nothing yet, on networks that have.
+        new_head: whether the layers that depend on the classes have learned nothing yet, on networks that have.
     """
 
     new_head: bool = False
@@ -305,7 +305,7 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
         """`ValueError` where the model, or the variant of it, draws nothing."""
         if not self.generates:
             variant = getattr(self.config, "variant", type(self).__name__)
-            raise ValueError(f"{variant} recognises, and generates nothing; take another variant, or another model")
+            raise ValueError(f"{variant} recognizes, and generates nothing; take another variant, or another model")
 
     def left_out(self) -> tuple[str, ...]:
         """Networks of the group "training" that this model was saved without."""
@@ -326,7 +326,7 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
             raise ConfigError(f"{type(other).__name__} has no network that {type(self).__name__} could start from")
         if other.label_space != self.label_space and any(self.class_weights().get(name) for name in shared):
             raise ConfigError(
-                f"{type(other).__name__} has learnt {', '.join(other.label_space.labels)}, and this model is to learn "
+                f"{type(other).__name__} has learned {', '.join(other.label_space.labels)}, and this model is to learn "
                 f"{', '.join(self.label_space.labels)}; for a new head on its networks load it with "
                 "expressions=(...), or name the classes with --set expressions="
             )
@@ -412,7 +412,7 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
         return {name: tracker.result() for name, tracker in self.test_trackers.items()}
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Probabilities of aligned faces: the recogniser's answer."""
+        """Probabilities of aligned faces: the recognizer's answer."""
         return self.recognizer()(inputs, training=training)
 
     def checked(self, images: np.ndarray) -> np.ndarray:

@@ -210,7 +210,8 @@ def load_train_part(name: str, root: str | Path | None = None, **options: Any) -
     Raises:
         DatasetError: as `kerasfer.datasets.load`.
     """
-    return train_part(datasets.load(name, root, **({"split": "train"} if name in _READ_BY_PART else {}), **options))
+    part: dict[str, Any] = {"split": "train"} if name in _READ_BY_PART else {}
+    return train_part(datasets.load(name, root, **part, **options))
 
 
 def _learned(table: FaceTable, split: str | None) -> tuple[FaceTable, str]:
