@@ -25,30 +25,18 @@ from dataset_layouts import (
     write_london,
     write_shards,
 )
-from dataset_layouts_1 import (
+from dataset_layouts_of_photographs import (
     write_baum2i,
     write_baum2i_list,
-    write_ck_enhanced,
-    write_ck_plus,
-    write_mmi,
-    write_mmi_frames,
-    write_oulu_casia,
     write_raf_db,
     write_raf_db_folders,
     write_rafd,
     write_tfd,
     write_tfeid,
 )
-from dataset_layouts_2 import (
-    write_affectnet,
-    write_affectnet_arrays,
-    write_bu3dfe,
-    write_celeba,
-    write_kdef,
-    write_multi_pie,
-    write_sfew,
-    write_sfew_1,
-)
+from dataset_layouts_of_sequences import write_ck_enhanced, write_ck_plus, write_mmi, write_mmi_frames, write_oulu_casia
+from dataset_layouts_of_the_web import write_affectnet, write_affectnet_arrays, write_celeba, write_sfew, write_sfew_1
+from dataset_layouts_of_views import write_bu3dfe, write_kdef, write_multi_pie
 
 from kerasfer import datasets, images, splits
 from kerasfer.datasets.base import DatasetError, FaceTable

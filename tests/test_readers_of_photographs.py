@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dataset_layouts import picture, write_lines
-from dataset_layouts_1 import (
+from dataset_layouts_of_photographs import (
     RAFD_NAMES,
     TFD_EXPRESSIONS,
     tfd_fields,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dataset_layouts import picture, write_lines
-from dataset_layouts_1 import (
+from dataset_layouts_of_sequences import (
     CK_ENHANCED_SEQUENCES,
     OAO_MARKERS,
     write_ck_enhanced,

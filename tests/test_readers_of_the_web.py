@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dataset_layouts import picture, write_lines
-from dataset_layouts_2 import (
+from dataset_layouts_of_the_web import (
     AFFECTNET_HEADER,
     AFFECTNET_POINTS,
     CELEBA_ATTRIBUTES,

@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dataset_layouts import picture, write_lines
-from dataset_layouts_2 import PYRAMID, pyramid_vrml, write_bu3dfe, write_bu3dfe_model, write_kdef, write_multi_pie
+from dataset_layouts_of_views import (
+    PYRAMID,
+    pyramid_vrml,
+    write_bu3dfe,
+    write_bu3dfe_model,
+    write_kdef,
+    write_multi_pie,
+)
 
 from kerasfer import datasets, images
 from kerasfer.datasets import bu3dfe, kdef, multi_pie
