@@ -19,7 +19,7 @@ from kerasfer.datasets.reading import read_face
 
 
 def render_faces(folder: Path, count: int) -> Path:
-    """Writes faces that show nobody to train/<class>/ and test/<class>/, in the place of faces of your own."""
+    """Writes faces that show nobody to train/<class>/ and test/<class>/, instead of faces of your own."""
     names = {"happiness": "happy", "sadness": "sad", "surprise": "amazed"}
     faces = datasets.load("synthetic", count=count, identities=count // 6, size=64, expressions=tuple(names))
     for row, (expression, part) in enumerate(zip(faces.class_names(), faces["split"])):

@@ -1,4 +1,4 @@
-"""Files that appear when they are complete and not before, and what their names look like.
+"""Atomic writes, and file names as they may be printed.
 
 Everything that kerasfer writes under a name that somebody gave goes through this module: the content goes to a file or
 folder beside its place, is brought to the disk, and takes its place in one step. Whatever fails before that, a full

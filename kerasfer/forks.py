@@ -21,7 +21,7 @@ class Renewable(Protocol):
     """What is renewed in a child."""
 
     def _renew(self) -> None:
-        """Puts new pools, locks and interpreters in the place of those that came from the parent."""
+        """Replaces the pools, locks and interpreters that came from the parent by new ones."""
 
 
 _renewables: weakref.WeakSet[Any] = weakref.WeakSet()

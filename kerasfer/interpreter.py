@@ -1,4 +1,4 @@
-"""The LiteRT interpreter, opened without a word."""
+"""Opens the LiteRT interpreter, without the messages that it prints."""
 
 from __future__ import annotations
 

@@ -429,7 +429,7 @@ def save(picture: Figure | np.ndarray, path: str | os.PathLike[str]) -> None:
 def write_gif(
     path: str | os.PathLike[str], frames: Sequence[np.ndarray], seconds: float = 0.12, there_and_back: bool = True
 ) -> None:
-    """Writes an animation that repeats for ever, aside and then renamed.
+    """Writes an animation that loops forever, atomically.
 
     Args:
         path: where to, ending in .gif; missing folders are made.

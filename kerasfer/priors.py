@@ -1,4 +1,4 @@
-"""How frequent expressions are: a recognizer's answers as if they were as frequent as whoever asks says.
+"""Class priors: a recognizer's answers, adjusted to how frequent the expressions are where it is used.
 
 A recognizer learns how frequent its classes were in training, and answers rare ones too rarely elsewhere. Logit
 adjustment (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, section 4) takes that out again:

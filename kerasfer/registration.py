@@ -1,4 +1,4 @@
-"""Makes Keras know kerasfer's classes without importing them: .keras files then load after `import kerasfer` alone.
+"""Registers kerasfer's classes with Keras without importing them: .keras files load after `import kerasfer` alone.
 
 Keras finds a class that is not its own by its registered name, and imports no module to look for it. So as soon as
 Keras is imported, whoever imports it, each name is registered with a stand-in that imports the class when a file asks

@@ -1,4 +1,4 @@
-"""Learning from models that have learned before: their answers, mixed into the votes of a data set.
+"""Knowledge distillation: the answers of trained models, mixed into the votes of a data set.
 
 After Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, with several teachers, whose mean is
 right more often than each, and answers that are given once, to the faces as they are and mirrored. Any model of the zoo

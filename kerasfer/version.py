@@ -1,3 +1,3 @@
-"""The version, in the one place where it is written."""
+"""The version; no other file states it."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Weight files that are what they were when they were saved, or are not used at all; and where the bundled ones are."""
+"""Weight files, checked against their digests before they are used; and where the bundled ones are."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the page in the browser: milliseconds until it is ready, and frames a second before a camera.
+"""Measures the page in the browser: milliseconds until it is ready, and frames per second from a camera.
 
     scripts/build_web.sh && python scripts/benchmark_web.py
 

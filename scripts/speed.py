@@ -107,7 +107,7 @@ def _measured(code: str, python: str = sys.executable, **values: Any) -> dict[st
     command = [python, "-c", code.format(**values)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise ValueError(f"{python}: {(result.stderr.strip() or 'ended without a word').splitlines()[-1]}")
+        raise ValueError(f"{python}: {(result.stderr.strip() or 'ended without a message').splitlines()[-1]}")
     return json.loads(result.stdout.splitlines()[-1])
 
 

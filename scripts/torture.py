@@ -6,7 +6,7 @@
 
 Each campaign makes one attempt after the other, all of them from the seed and the attempt's number, until the time is
 over; the campaigns take turns. Run again with the same folder, they go on where they were. What counts as a failure: an
-answer that is wrong without a word, an error that is no single line, a crash, a hang, more than a gigabyte of memory,
+answer that is wrong without a message, an error of more than one line, a crash, a hang, more than a gigabyte of memory,
 and work that is lost.
 
 Exit code 0: everything held; 1: something did not; 2: bad input.
@@ -791,8 +791,8 @@ def page(state: dict[str, Any]) -> str:
         "",
         f"`{command}`, {minutes:.0f} minutes, kerasfer {__version__}",
         "",
-        "Each attempt follows from the seed and its number. A failure is an answer that is wrong without a word, an",
-        "error that is no single line, a crash, a hang, more than a gigabyte of memory, or work that is lost. Of",
+        "Each attempt follows from the seed and its number. A failure is an answer that is wrong without a message, an",
+        "error of more than one line, a crash, a hang, more than a gigabyte of memory, or work that is lost. Of",
         "programs that are killed, n counts the kills.",
         "",
         "| campaign | what must hold | n | failures |",

@@ -386,7 +386,7 @@ def test_a_batch_goes_through_a_tflite_file_at_once(model, exported, storage):
 
 
 def test_a_file_that_cannot_take_several_faces_says_so(tmp_path):
-    """Here one row is added up with the others: resizing would give another answer without a word."""
+    """Here one row is added up with the others: resizing would give another answer without a message."""
     from kerasfer.export.tflite import converted, with_any_batch, write_one_face
 
     spec = ImageSpec(4)

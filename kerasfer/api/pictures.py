@@ -1,4 +1,4 @@
-"""The pictures of a request, whatever form they come in, and how much of them the service takes on."""
+"""The pictures of a request, in whatever form they come, and the limits on them."""
 
 from __future__ import annotations
 

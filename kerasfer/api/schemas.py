@@ -1,4 +1,4 @@
-"""What is asked and answered, as the service's own description tells it."""
+"""The requests and answers of the service, as its own description tells them."""
 
 from __future__ import annotations
 

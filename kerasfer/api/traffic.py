@@ -1,4 +1,4 @@
-"""Bounds of every request, and what is counted of it for Prometheus."""
+"""Limits on every request, and the metrics for Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands before a pretrained network: whatever faces a model has, as that network wants them."""
+"""Brings a model's faces into the format that a pretrained network expects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identity networks: a face to numbers that tell who it is and hardly how it looks at the moment."""
+"""Identity networks: from a face to features that tell who it is, whatever the expression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State dicts in PyTorch's files, as arrays; PyTorch is needed for nothing else."""
+"""Reads the state dicts in PyTorch's files as arrays; nothing else needs PyTorch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The commands: `kerasfer recognize`, `kerasfer train` and so on; `apps/*.py` in the checkout are doors to them."""
+"""The commands: `kerasfer recognize`, `kerasfer train` and so on; `apps/*.py` in the checkout call them."""

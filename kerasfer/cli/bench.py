@@ -47,12 +47,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE",
         help="bundled models, TFLite files or folders with one (default: edge ipdfer)",
     )
-    parser.add_argument("--photo", metavar="FILE", help="a photo of your own in the place of the one that kerasfer has")
+    parser.add_argument("--photo", metavar="FILE", help="a photo of your own instead of the bundled one")
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="worker threads for photos/s (default: %(default)s)"
     )
     parser.add_argument("--seconds", type=float, default=2.0, help="to spend on each line (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     return parser
 
 

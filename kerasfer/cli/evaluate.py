@@ -17,7 +17,7 @@ With --disentanglement it measures instead what the model's latent codes give aw
 probe reads them from the codes of synthetic faces, beside chance, and how well the codes cluster (silhouette).
 
 With --protocol it runs a paper's table: trains each variant on each fold, chooses the epoch on a validation part of
-the training side, tests once, and prints the paper's figure and ours. Run again, it goes on; with --folds, several runs
+the training side, tests once, and prints the paper's figure and ours. Run again, it resumes; with --folds, several runs
 share the work in one folder. Exit code 0: done; 2: bad input; 130: stopped by Ctrl-C, and saved.
 """
 
@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
         "--output", metavar="FILE", help="write the figures as JSON; of a protocol, its folder (default: runs/NAME)"
     )
     table = parser.add_argument_group("a paper's table")
-    table.add_argument("--list-protocols", action="store_true", help="name every table that can be run")
+    table.add_argument("--list-protocols", action="store_true", help="list the tables that can be run")
     table.add_argument("--protocol", metavar="NAME", help="run this table; --data may be the word synthetic")
     table.add_argument("--settings", nargs="+", metavar="NAME", help="only these columns of it (default: all)")
     table.add_argument(

@@ -6,10 +6,10 @@
     kerasfer export --model edge --formats onnx
     kerasfer export --model tdgan --bundle phone/
 
-Of the recognizer it writes saved_model/, model.tflite (float32), model_float16.tflite, model_dynamic.tflite (int8
-weights), model_int8.tflite (int8 weights and activations) and parity.json, and if asked for model.onnx; of the
-generator the same with generator_ in front (generator.tflite, generator.onnx). Exit code 0: all done; 1: written, but a
-figure misses its target; 2: nothing was written.
+It writes the recognizer as saved_model/, model.tflite (float32), model_float16.tflite, model_dynamic.tflite (int8
+weights), model_int8.tflite (int8 weights and activations) and parity.json, and if asked for as model.onnx; the
+generator likewise, with generator_ in front (generator.tflite, generator.onnx). Exit code 0: all done; 1: written, but
+a figure misses its target; 2: nothing was written.
 
 A bundle is a folder that recognizes by itself, photo to expression, with numpy, Pillow and LiteRT: the recognizer
 (int8, or the first of --formats), MediaPipe's detector and face mesh, labels, licenses, Python code, and a README with

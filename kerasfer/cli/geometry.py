@@ -1,4 +1,4 @@
-"""The part of kerasfer synthesize that is for models which landmarks drive."""
+"""The part of `kerasfer synthesize` for models that landmarks drive."""
 
 from __future__ import annotations
 

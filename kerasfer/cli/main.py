@@ -1,4 +1,4 @@
-"""`kerasfer COMMAND ...`: one door to all commands."""
+"""`kerasfer COMMAND ...`: the entry point of all commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kerasfer.version import __version__
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
-    "recognize": "expressions of the faces in photos, folders, videos or before a camera",
+    "recognize": "expressions of the faces in photos, folders, videos or from a camera",
     "recognize-many": "the same of photos by the million, on a Ray cluster, into Parquet files",
     "train": "a model on your own labeled crops, a data set, or rendered faces",
     "evaluate": "accuracy, recall and confusion on a data set; the papers' tables",

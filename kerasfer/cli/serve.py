@@ -2,11 +2,11 @@
 
     scripts/build_web.sh     # once, in a checkout
     kerasfer serve           # then open http://127.0.0.1:8000/
-    kerasfer serve --api     # the web service; kerasfer serve --api --help tells of it
+    kerasfer serve --api     # the web service; see kerasfer serve --api --help
 
-Pictures are read on the device that shows the page; this server never sees one. Browsers give the camera only to pages
+Pictures are read on the device that shows the page; this server never sees one. Browsers open the camera only for pages
 from localhost or https: for other devices put the folder apps/web/build/site behind a web server with https. Requests
-for another name than the server's own are refused; --allow-host names more. Exit code 2: the page is not built, a
+for host names other than the server's own are refused; --allow-host adds names. Exit code 2: the page is not built, a
 package is missing, or the port is taken.
 """
 
@@ -76,8 +76,10 @@ def api_parser() -> argparse.ArgumentParser:
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
     """The options that say where both servers listen, and by which names they may be asked."""
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="0: any free one (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8000, help="port to listen on; 0: any free one (default: %(default)s)"
+    )
     parser.add_argument(
         "--allow-host",
         action="append",

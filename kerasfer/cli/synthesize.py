@@ -1,4 +1,4 @@
-"""Puts expressions on faces with a trained model, and draws what comes out.
+"""Puts expressions on faces with a trained model, and draws the result.
 
     kerasfer synthesize --model tdgan                                   # synthetic faces, all expressions
     kerasfer synthesize --faces me.jpg you.jpg --expressions laugh.jpg frown.jpg --output grid.png

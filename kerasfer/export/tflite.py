@@ -1,4 +1,4 @@
-"""TFLite files, with what must be known to use one in their metadata."""
+"""TFLite files, with everything needed to use them in their metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos out."""
+"""Writes videos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photos in: decode, orient, bring to RGB of 8 bits.
+"""Reads photos: decodes, orients, converts to 8-bit RGB.
 
 A photo comes as a path, the content of a file, an open file, a data: URL, a Pillow image or an array.
 """

@@ -1,4 +1,4 @@
-"""Pixels anew: gray, resized, cropped, warped, in a model's format.
+"""Resamples images: to gray, resized, cropped, warped, in a model's format.
 
 OpenCV samples the pixels; on a device without it Pillow does, much the same.
 """

@@ -1,4 +1,4 @@
-"""Photos out, as PNG or JPEG."""
+"""Writes photos as PNG or JPEG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a TFLite file of kerasfer's says of itself, and whether it is whole."""
+"""The metadata of kerasfer's TFLite files, and whether a file is intact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METADATA = "kerasfer"
 """Name of the metadata buffer."""
 
 UNSEALED = "0" * 64
-"""What stands in a file's metadata in the place of its digest while that is computed."""
+"""What a file's metadata hold instead of its digest while that is computed."""
 
 _SEAL = b'"sha256": "'
 _DIGEST = re.compile("[0-9a-f]{64}")

@@ -1,4 +1,4 @@
-"""What is done with networks whatever they are: made in a precision and within bounds, copied, run in batches."""
+"""Helpers for any network: built in a precision and within bounds, copied, run in batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several optimizers in one Keras model: which moves which networks, and how."""
+"""Several optimizers in one Keras model: which one updates which networks, and how."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faces of another pixel range are refused where they come into a Keras model."""
+"""Refuses faces of another pixel range at the entrance of a Keras model."""
 
 from __future__ import annotations
 

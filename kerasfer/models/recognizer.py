@@ -1,4 +1,4 @@
-"""`Recognizer`: what recognizes in every model, as one flat Keras model that says what its answers mean."""
+"""`Recognizer`: every model's classifier as one flat Keras model that knows what its outputs mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training step is made with: parts that are not always due, means over replicas, numbers drawn at random."""
+"""Parts of a training step: terms that are not due at every step, means over replicas, random numbers."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _named_model(name: str) -> Any:
 
 
 class _LiteModel:
-    """A TFLite file in the place of a model."""
+    """A TFLite file with the interface of a model."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._recognizer = lite.Recognizer(path)

@@ -1,4 +1,4 @@
-"""Which faces train and which test: official parts, subject-independent folds, holdouts, repeated runs, pairs of sets.
+"""Which faces to train on and which to test on: official parts, folds by people, holdouts, repeats, pairs of sets.
 
 `training_parts` and `evaluation_part` choose what the apps train and test on. `seal` turns a split into what an
 experiment may see of it: a part to train on, a part of the train side to select a model on, and the test part, which is

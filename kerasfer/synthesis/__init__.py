@@ -1,4 +1,4 @@
-"""What people do with the faces that models draw, by what they control.
+"""Using the faces that models generate, by what controls them.
 
 A paper's model names its controls (`FERModel.controls`) and defines what they are made of: `synthesize`, encoders and
 decoders. Whatever is built from these, for a user, is here, and the same for every paper that has the control.
