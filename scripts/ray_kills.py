@@ -116,10 +116,9 @@ class Run:
         return False
 
     def kill(self) -> None:
-        """Kills the command and starts it again."""
+        """Kills the command."""
         self.process.kill()
         self.process.wait()
-        self.start()
 
 
 def processes_below(parent: int) -> dict[int, str]:
@@ -222,7 +221,9 @@ def compared(plain: Path, disturbed: Path, photos: Path) -> dict[str, int]:
     }
 
 
-def disturbed(options: argparse.Namespace, nodes: Nodes, photos: Path, chance: random.Random) -> dict[str, Any]:
+def disturbed(
+    options: argparse.Namespace, nodes: Nodes, photos: Path, chance: random.Random, stack: contextlib.ExitStack
+) -> dict[str, Any]:
     """Runs with kills, until there were enough; returns how many of what, and how the rows compare."""
     kills = dict.fromkeys(KINDS, 0)
     results: list[dict[str, int]] = []
@@ -232,6 +233,7 @@ def disturbed(options: argparse.Namespace, nodes: Nodes, photos: Path, chance: r
         answers = options.folder / f"disturbed-{len(results)}"
         shutil.rmtree(answers, ignore_errors=True)
         run = Run(photos, answers, nodes.address, options.shard_size, options.folder / "disturbed.log")
+        stack.callback(run.kill)
         due = time.monotonic() + chance.uniform(*options.gap)
         while not run.ended():
             time.sleep(0.2)
@@ -240,6 +242,7 @@ def disturbed(options: argparse.Namespace, nodes: Nodes, photos: Path, chance: r
             kind = chance.choice(KINDS)
             if kind == "driver":
                 run.kill()
+                run.start()
             elif kind == "node":
                 nodes.kill_node(chance)
             elif not nodes.kill_worker(chance):
@@ -279,20 +282,21 @@ def main(arguments: list[str] | None = None) -> int:
         shutil.rmtree(aside, ignore_errors=True)
         write_photos(aside, options.photos, options.seed)
         aside.rename(photos)
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
-    nodes = Nodes(options.nodes)
-    try:
+    # Ray lets its workers give way to everything else on a machine, which may be much.
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"}
+    with contextlib.ExitStack() as stack:
+        nodes = Nodes(options.nodes)
+        stack.callback(nodes.stop)
         plain = options.folder / "plain"
         shutil.rmtree(plain, ignore_errors=True)
         began = time.monotonic()
         run = Run(photos, plain, nodes.address, options.shard_size, options.folder / "plain.log")
+        stack.callback(run.kill)
         while not run.ended():
             time.sleep(0.2)
         took = time.monotonic() - began
         print(f"undisturbed: {took:.0f} s", flush=True)
-        found = disturbed(options, nodes, photos, chance)
-    finally:
-        nodes.stop()
+        found = disturbed(options, nodes, photos, chance, stack)
     broken = len(range(50, options.photos, 100))
     figures = {
         "photos": options.photos,

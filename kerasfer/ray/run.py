@@ -388,7 +388,10 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     if address is not None:
         told |= {"address": address}
     else:
-        told |= {"num_cpus": workers or processors(), "include_dashboard": False, "object_store_memory": STORE}
+        # "local": a new one, whatever other runs on this machine. What Ray says of actors' arguments is for developers.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        told |= {"address": "local", "num_cpus": workers or processors()}
+        told |= {"include_dashboard": False, "object_store_memory": STORE}
     try:
         ray.init(**told)
     except Exception as error:
