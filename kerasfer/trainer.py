@@ -58,6 +58,7 @@ def train(
     replicas: int = 1,
     strategy: tf.distribute.Strategy | None = None,
     minutes: float | None = None,
+    save_every: float = 300.0,
     deterministic: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     on_epoch_end: Sequence[Callable[[training.EpochEnd], dict[str, float] | None]] = (),
@@ -91,6 +92,7 @@ def train(
         replicas: devices to share each batch.
         strategy: of `tf.distribute`, in place of replicas; by default what `TF_CONFIG` and replicas ask for.
         minutes: save and return after so long.
+        save_every: seconds between checkpoints inside an epoch; each epoch ends with one in any case.
         deterministic: repeat bit for bit, somewhat slower.
         callbacks: Keras callbacks; they may set `model.stop_training`.
         on_epoch_end: functions that are called after each epoch with the averaged weights in place, as those of
@@ -168,6 +170,7 @@ def train(
             verbose=verbose,
             epochs=epochs if until is None else until,
             stop_after=minutes and minutes * 60,
+            save_every=save_every,
         )
     except training.TimeIsOver as over:
         history, stopped = training.read_history(folder / "history.csv"), str(over)

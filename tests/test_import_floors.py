@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
     "kerasfer": 6,
+    "kerasfer.cluster": 0,
     "kerasfer.expressions": 0,
     "kerasfer.faces": 0,
     "kerasfer.files": 0,

@@ -13,9 +13,15 @@ Run again with the same arguments, a training goes on where it stopped: after Ct
 
 The run's folder gets checkpoints/, history.csv, logs/ (for TensorBoard), samples/ (generated faces, a grid each epoch)
 and config.json. `kerasfer evaluate --model FOLDER` tests it. Exit code 0: trained, or --minutes are over; 1: a loss
-became infinite or NaN; 2: bad input; 130: stopped by Ctrl-C, and saved.
+became infinite or NaN; 2: bad input; 75: another process of the training is lost; 130: stopped by Ctrl-C, and saved.
 
-To train with several processes, start each with the same arguments and a TF_CONFIG of its own.
+    kerasfer train --model tdgan --workers 2                       # two processes on this machine
+    srun kerasfer train --model tdgan --cluster slurm              # one in each task; jobset: one in each pod
+
+Several processes share each batch and train like one, the losses equal up to rounding. With --workers one that is
+killed starts again, and the training goes on from the last checkpoint; one Ctrl-C saves and stops all. On clusters the
+run's folder is one that all machines see, and the same command again goes on. Without --cluster, a TF_CONFIG of each
+process says which there are.
 """
 
 from __future__ import annotations
@@ -23,12 +29,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kerasfer import datasets
+from kerasfer import cluster, datasets
+from kerasfer.cli import workers
 from kerasfer.cli.common import add_labels_of, locate, own_options, say
 from kerasfer.models import MODELS
 
@@ -155,6 +163,17 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--until", type=int, metavar="EPOCH", help="stop after this epoch, earlier than the config says")
     run.add_argument("--minutes", type=float, metavar="N", help="save and stop after so long; run again to go on")
     run.add_argument("--replicas", type=int, default=1, metavar="N", help="devices to share each batch (default: 1)")
+    run.add_argument("--workers", type=int, metavar="N", help="processes on this machine to share each batch")
+    run.add_argument(
+        "--cluster", choices=cluster.SYSTEMS, help="this is one of the processes that such a cluster started"
+    )
+    run.add_argument(
+        "--save-every",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="between checkpoints inside an epoch; what a killed training has to do again (default: 300)",
+    )
     run.add_argument("--deterministic", action="store_true", help="reproducible bit for bit, somewhat slower")
     run.add_argument("--quiet", action="store_true", help="a line an epoch instead of a progress bar")
     return parser
@@ -172,8 +191,19 @@ def main(arguments: list[str] | None = None) -> int:
     for name in (options.dataset, *options.faces):
         datasets.reader(name)
     own_options(options.dataset, options.labels_of)
+    demand_processes(options)
     if not (options.model or options.start_from):
         raise ValueError(f"--model is missing: one of {', '.join(sorted(MODELS))}; or --start-from a trained one")
+    given = sys.argv[1:] if arguments is None else arguments
+    if options.workers and not workers.is_worker() and "help" not in options.overrides:
+        if not (options.output or options.model):
+            raise ValueError("--workers: say where the run goes with --output, or what is trained with --model")
+        return workers.run(options.workers, given, options.output or f"runs/{options.model}")
+    if workers.is_worker():
+        workers.ends_with_its_parent()
+    if options.cluster:
+        os.environ["TF_CONFIG"] = json.dumps(cluster.tf_config(options.cluster, os.environ))
+    import tensorflow as tf
 
     from kerasfer import trainer, training, zoo
     from kerasfer.models import model_class
@@ -218,9 +248,10 @@ def main(arguments: list[str] | None = None) -> int:
             start_from=sources,
             strategy=strategy,
             minutes=options.minutes,
+            save_every=options.save_every,
             deterministic=options.deterministic,
             notes={
-                "command": "kerasfer train " + shlex.join(sys.argv[1:] if arguments is None else arguments),
+                "command": "kerasfer train " + shlex.join(given),
                 **sets.facts(),
             },
             verbose=2 if options.quiet else 1,
@@ -229,14 +260,38 @@ def main(arguments: list[str] | None = None) -> int:
     except training.NonFiniteLossError as error:
         say(f"error: {error}", sys.stderr)
         return 1
+    except tf.errors.OpError as error:
+        if not os.environ.get("TF_CONFIG"):
+            raise
+        say(
+            f"error: another process of the training is lost ({_first_line(error)}); the same command goes on",
+            sys.stderr,
+        )
+        return workers.LOST
     except training.Interrupted as stopped:
         say(f"{stopped}; the same command goes on", sys.stderr)
         return 130
     if run.stopped:
         say(f"{run.stopped}; the same command goes on", sys.stderr)
         return 0
-    say(f"trained: {run.folder}")
+    if training.is_chief(strategy):
+        say(f"trained: {run.folder}")
     return 0
+
+
+def demand_processes(options: argparse.Namespace) -> None:
+    """Raises `ValueError` if what is asked of several processes cannot be."""
+    if options.workers is not None and options.workers < 1 or not options.save_every > 0:
+        raise ValueError("--workers and --save-every are more than 0")
+    asked = [f"--{name}" for name in ("workers", "cluster") if getattr(options, name)]
+    asked += ["--replicas"] if options.replicas > 1 else []
+    asked += ["the variable TF_CONFIG"] if os.environ.get("TF_CONFIG") else []
+    if len(asked) > 1 and not workers.is_worker():
+        raise ValueError(f"{' and '.join(asked)} say what shares a batch; give one of them")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]
 
 
 def fields_of(config: Any) -> list[str]:
