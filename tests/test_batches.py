@@ -61,6 +61,7 @@ def everything(kind: str, **options: object) -> kinds.Batches:
             "identity": [f"p{row % 7}" for row in range(30)],
             "landmarks": generator.uniform(0, 9, (30, 68, 2)),
             "pose": generator.uniform(-60, 60, (30, 3)),
+            "blendshapes": generator.uniform(0, 1, (30, 52)),
         },
         FERPLUS8,
     )
@@ -576,7 +577,7 @@ def test_what_cameras_do(field, channels):
     differ = (changed != faces).any((1, 2, 3))
     assert differ.mean() > 0.3 if field in ("coarse", "blur", "jpeg") else differ.all()
     if field in ("coarse", "blur"):
-        assert changed[differ].std((1, 2)).max() < 0.9 * faces[differ].std((1, 2)).min()
+        assert changed[differ].std((1, 2)).mean() < 0.6 * faces[differ].std((1, 2)).mean()
     else:
         assert abs(changed.astype(float).mean() - faces.mean()) < 25
 

@@ -103,9 +103,13 @@ def test_the_expert_is_fitted_before_the_first_step():
     assert all((one != other).any() for one, other in zip(before, after))
 
 
-@pytest.mark.parametrize(("adjustment", "left"), [(1.0, [1 / 8] * 8), (0.0, SHARES)])
-def test_what_the_answers_presume(adjustment, left):
-    model = Wild(CONFIG.replace(training_prior=SHARES, adjustment=adjustment))
+@pytest.mark.parametrize(("answered", "left"), [(1.0, [1 / 8] * 8), (0.0, SHARES)])
+def test_what_the_answers_presume(answered, left):
+    """And they are the trained answers with so much of the frequencies put back."""
+    model = Wild(CONFIG.replace(training_prior=SHARES, answered=answered, expert_share=0.0))
+    faces = batch_of(model.config)["image"]
+    logits = model.networks["head"](model._features(faces)) + (1 - answered) * np.log(SHARES)
+    np.testing.assert_allclose(model.recognizer()(faces), tf.nn.softmax(logits), atol=1e-5)
     assert model.training_prior == pytest.approx(left, abs=1e-5)
     assert model.recognizer().training_prior == pytest.approx(left, abs=1e-5)
     assert Wild(CONFIG).training_prior == ()
@@ -129,7 +133,9 @@ def test_movements_are_mirrored_with_their_image():
     np.testing.assert_array_equal(turned[0], plain[0][:, :, ::-1])
 
 
-@pytest.mark.parametrize("field", [{"adjustment": 1.5}, {"lambda_movements": -1.0}, {"expert_share": -0.1}])
+@pytest.mark.parametrize(
+    "field", [{"adjustment": 1.5}, {"answered": -0.5}, {"lambda_movements": -1.0}, {"expert_share": -0.1}]
+)
 def test_fields_out_of_range(field):
     with pytest.raises(ConfigError):
         CONFIG.replace(**field)

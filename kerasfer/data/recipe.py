@@ -163,6 +163,9 @@ class Recipe:
             said += f"; balanced, the {found} are drawn {len(train)} times"
         faces = self._further(kind, train, config, say)
         if recipe.align_faces:
+            if "blendshapes" in kind.needs:
+                # A mesh of points fits a photo better than what is cut out of it.
+                faces = [_with_blendshapes(table, recipe, Path(folder), say) for table in faces]
             aligned = _folder(recipe, folder) / "aligned"
             faces = [_aligned(table, config, aligned) for table in faces]
         sets = [_located(table, kind, recipe, Path(folder), say) for table in (train, *faces)]

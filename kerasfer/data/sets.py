@@ -7,19 +7,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kerasfer import splits
 from kerasfer.data.augment import PAPER_AUGMENTATION, Augmentation
 from kerasfer.data.kinds import kind_of
 from kerasfer.data.recipe import Recipe, Say, read_faces, read_parts
-from kerasfer.datasets.base import DatasetError
+from kerasfer.datasets.base import DatasetError, FaceTable
+from kerasfer.expressions import UNKNOWN
 
-__all__ = ["AUGMENTATIONS", "NamedSets"]
+__all__ = ["AUGMENTATIONS", "NamedSets", "divided"]
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "paper": PAPER_AUGMENTATION,
     "strong": Augmentation.strong(),
     "sharp": Augmentation.strong_and_sharp(),
+    "cameras": Augmentation.cameras(),
 }
 """What a word on the command line stands for."""
+
+
+def divided(table: FaceTable, hold_out: float) -> splits.Split:
+    """A further set as `NamedSets.faces_hold_out` divides it: what is trained on, and as `test` what is left aside."""
+    return splits.holdout(table.select(table["expression"] != UNKNOWN), hold_out, seed=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +46,8 @@ class NamedSets:
         augment: what is done to each image, drawn anew at every step.
         balanced: draw as many faces of each class.
         align_faces: whether the further faces are aligned by their landmarks first.
+        faces_hold_out: share of the labelled faces of each further set to leave aside, by person where identities are
+            known, so that there is something of it to measure on; None: none. Faces without a label go as well.
         options: of the data set's reader.
 
     Raises:
@@ -54,6 +64,7 @@ class NamedSets:
     augment: Augmentation = PAPER_AUGMENTATION
     balanced: bool = False
     align_faces: bool = False
+    faces_hold_out: float | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def recipe(
@@ -99,6 +110,9 @@ class NamedSets:
         faces = []
         for name in others:
             table, said = read_faces(name, locate(name), kind, config, images=self.images)
+            if self.faces_hold_out is not None:
+                table = divided(table, self.faces_hold_out).train
+                said += f"; {len(table)} of them to train on, as the others are left aside"
             say(said)
             faces.append(table)
         return Recipe(

@@ -46,6 +46,8 @@ class WildConfig(ModelConfig):
         body_size, body_blocks: side in pixels that the body sees faces at, and its number of residual blocks.
         fine_width: channels of the fine network's first stage.
         adjustment: tau, how much of the classes' frequencies is taken out of the answers while they are learnt.
+        answered: how much of them is taken out of the answers in the end: 1 for answers as if every class were equally
+            frequent, 0 for those of the training.
         lambda_movements: weight of the movements' cross-entropy.
         expert_share: what the expert's logits are multiplied by before they are added.
     """
@@ -62,6 +64,7 @@ class WildConfig(ModelConfig):
     body_blocks: int = 11
     fine_width: int = 48
     adjustment: float = 1.0
+    answered: float = 1.0
     lambda_movements: float = 4.0
     expert_share: float = 0.5
 
@@ -69,6 +72,7 @@ class WildConfig(ModelConfig):
         super().__post_init__()
         self._demand(self.identity in ("dlib_resnet", "untrained"), "identity is dlib_resnet or untrained")
         self._demand(0 <= self.adjustment <= 1, "adjustment lies in [0, 1]")
+        self._demand(0 <= self.answered <= 1, "answered lies in [0, 1]")
         self._demand(self.lambda_movements >= 0, "lambda_movements is not negative")
         self._demand(self.expert_share >= 0, "expert_share is not negative")
 
@@ -126,7 +130,8 @@ class Wild(FERModel):
         moves = keras.layers.Dense(len(BLENDSHAPES), dtype="float32", name="movements")(features)
         hidden = keras.layers.Dense(HIDDEN, "relu", dtype="float32", name="expert_hidden")(moves)
         judged = keras.layers.Dense(classes, dtype="float32", name="expert")(hidden)
-        share = keras.layers.Rescaling(config.expert_share, dtype="float32", name="expert_share")(judged)
+        back = ((config.adjustment - config.answered) * self._log_shares()).tolist()
+        share = keras.layers.Rescaling(config.expert_share, back, dtype="float32", name="expert_share")(judged)
         self._logits = keras.layers.Add(dtype="float32", name="logits")([opinion, share])
         self._moves = moves
         self._features = keras.Model(body.input, features, name="seen")
@@ -142,11 +147,11 @@ class Wild(FERModel):
 
     @property
     def training_prior(self) -> tuple[float, ...]:
-        """The shares that the answers presume: what `adjustment` leaves of those in the training; () if not known."""
+        """The shares that the answers presume: what `answered` leaves of those in the training; () if not known."""
         shares = np.array(self.config.training_prior)
         if not len(shares):
             return ()
-        left = np.where(shares > 0, shares, 1.0) ** (1 - self.config.adjustment) * (shares > 0)
+        left = np.where(shares > 0, shares, 1.0) ** (1 - self.config.answered) * (shares > 0)
         return tuple(np.round(left / left.sum(), 6).tolist())
 
     def recognizer(self) -> Recognizer:
@@ -228,9 +233,13 @@ class Wild(FERModel):
         return self.result()
 
     def _adjustment(self) -> tf.Tensor:
-        """tau log of the classes' shares, float32 (K,); 0 where they are not known."""
+        """What the logits get in training: tau log of the classes' shares, float32 (K,)."""
+        return tf.constant(self.config.adjustment * self._log_shares(), tf.float32)
+
+    def _log_shares(self) -> np.ndarray:
+        """Logarithms of the classes' shares in the training, float64 (K,); 0 where they are not known."""
         shares = self.config.training_prior or (1.0,) * len(self.config.expressions)
-        return tf.constant(self.config.adjustment * np.log(np.maximum(shares, 1e-6)), tf.float32)
+        return np.log(np.maximum(shares, 1e-6))
 
 
 def _copy_prefixed(source: keras.Model, target: keras.Model, theirs: str, ours: str) -> None:

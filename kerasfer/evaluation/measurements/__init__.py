@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerasfer.evaluation.measurements.base import Bench, Figure, Measurement, read_figures, write_figures
+from kerasfer.evaluation.measurements.carried import CarriedOver
 from kerasfer.evaluation.measurements.codes import Codes
 from kerasfer.evaluation.measurements.expressions import NewExpressions
 from kerasfer.evaluation.measurements.geometry import Geometry
@@ -12,6 +13,7 @@ from kerasfer.evaluation.measurements.recognition import Recognition, TurnedHead
 __all__ = [
     "ActionUnits",
     "Bench",
+    "CarriedOver",
     "Codes",
     "ExpressionMachine",
     "Figure",

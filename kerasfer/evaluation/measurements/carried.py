@@ -1,0 +1,91 @@
+"""What carries over: the bundled model on sets of other kinds than the one that it mainly learns from."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from kerasfer.data.sets import divided
+from kerasfer.datasets.base import FaceTable
+from kerasfer.detection import align_table
+from kerasfer.evaluation.calibration import calibrate, expected_calibration_error
+from kerasfer.evaluation.classification import predict, true_classes
+from kerasfer.evaluation.measurements.base import Bench, Figure, Measurement
+from kerasfer.evaluation.transfer import SETS, TransferReport, transfer
+
+__all__ = ["CarriedOver"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CarriedOver(Measurement):
+    """Mean recall and accuracy on every set that is there, and the temperature, fitted on people left aside.
+
+    Attributes:
+        people: name of a further set of the training, of which `hold_out` was left aside; it is measured on those.
+        hold_out: as `kerasfer.data.NamedSets.faces_hold_out`.
+    """
+
+    people: str
+    hold_out: float
+
+    def fit(self, bench: Bench) -> list[Figure]:
+        model = bench.model
+        faces = self._left_aside(bench)
+        true = true_classes(faces, model.label_space)
+        found = calibrate(predict(model, faces), true)
+        tempered = type(model)(dataclasses.replace(model.config, temperature=round(found.temperature, 4)))
+        tempered.start_from(model)
+        bench.models[bench.bundled] = tempered
+        what = f"{found.n} faces of people of {self.people} left aside"
+        return [
+            bench.figure("temperature", f"temperature, fitted on {what}", found.temperature),
+            bench.figure("left_aside_calibration_error", f"expected calibration error, {what}", found.error_after),
+        ]
+
+    def measure(self, bench: Bench) -> list[Figure]:
+        model = bench.model
+        figures = self._of_people(bench, model)
+        report = self._transfer(bench, model)
+        for result in report.results:
+            command = f"python apps/evaluate.py --model {bench.name} --transfer --sets {result.name} --data DIR"
+            of_people = f" of {result.people} people" if result.people else ""
+            for key, scores, answers in (("", result.every, "the model's"), ("_own", result.own, "the set's own")):
+                what = f"{result.name} ({result.kind}), {result.n} faces{of_people}, answers from {answers} classes"
+                for name, value in (("mean_recall", scores.mean_recall), ("accuracy", scores.accuracy)):
+                    label = f"{what}; {name.replace('_', ' ')} (95 %: {value.low:.1%} to {value.high:.1%})"
+                    figures.append(bench.figure(f"{result.name}{key}_{name}", label, value.value, "share", command))
+        return figures
+
+    def _transfer(self, bench: Bench, model: Any) -> TransferReport:
+        """On the sets that were not trained on; those of the training's people are measured on who was left aside."""
+        sets = [entry for entry in SETS if self.people not in (entry.dataset, entry.name) and "lfw" not in entry.name]
+        with tempfile.TemporaryDirectory() as folder:
+            for entry in sets:
+                found = bench.locate(entry.dataset) if entry.dataset != "synthetic" else None
+                if found is not None and not (Path(folder) / found.name).exists():
+                    (Path(folder) / found.name).symlink_to(found.resolve())
+            return transfer(model, folder, sets, cache=bench.runs / "aligned", model_name=bench.name)
+
+    def _of_people(self, bench: Bench, model: Any) -> list[Figure]:
+        faces = self._left_aside(bench)
+        true = true_classes(faces, model.label_space)
+        probabilities = predict(model, faces)
+        right = probabilities.argmax(1) == true
+        recalls = [right[true == code].mean() for code in sorted(set(true.tolist()))]
+        what = f"{self.people}, {len(faces)} photos of {len(set(faces['identity'].tolist()))} people left aside"
+        figures = [
+            bench.figure("left_aside_accuracy", f"{what}; accuracy", float(right.mean()), "share"),
+            bench.figure(
+                "left_aside_mean_recall", f"{what}; mean recall", sum(map(float, recalls)) / len(recalls), "share"
+            ),
+        ]
+        error = expected_calibration_error(probabilities, true)
+        return [*figures, bench.figure("left_aside_calibration_error_saved", f"{what}; calibration error", error)]
+
+    def _left_aside(self, bench: Bench) -> FaceTable:
+        """The faces of the people left aside, aligned as photos are when they are recognised."""
+        spec = bench.model.image_spec
+        table = divided(bench.load(self.people, strict=False), self.hold_out).test
+        return align_table(table, spec.size, spec.channels, cache=bench.runs / "aligned")
