@@ -449,6 +449,12 @@ def test_the_flat_recognizer_answers_as_the_networks_one_after_the_other(name):
         "ipdfer": ("expression_encoder", "expression_classifier"),
         "tdgan": ("expression_encoder", "expression_classifier"),
     }
+    if name == "wild":
+        features = keras.ops.concatenate([model.networks[part](faces) for part in ("body", "fine")], -1)
+        judged = model.networks["expert"](model.networks["movements"](features))
+        logits = model.networks["head"](features) + model.config.expert_share * judged
+        np.testing.assert_allclose(model.recognizer()(faces), tf.nn.softmax(logits), atol=1e-6)
+        return
     x = faces
     for network in groups[name]:
         x = (model.feature_network() if network == "feature_network" else model.networks[network])(x, training=False)
@@ -460,8 +466,10 @@ def test_the_flat_recognizer_answers_as_the_networks_one_after_the_other(name):
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "edge" else pytest.mark.slow) for n in MODELS])
 def test_bundled_weights_answer_as_the_bundled_tflite_file(name):
     model = kerasfer.load(name, recognizer_only=True)
-    recognizer = kerasfer.lite.Recognizer(zoo.folder_of(name) / "model_float16.tflite")
+    exact = zoo.folder_of(name) / "model_float16.tflite"
+    recognizer = kerasfer.lite.Recognizer(exact if exact.is_file() else exact.with_name("model_int8.tflite"))
     face = keras.ops.convert_to_numpy(keras.ops.image.resize(np.random.default_rng(0).random((1, 6, 6, 1)), (48, 48)))
     pixels = prepare((face[0, :, :, 0] * 255).astype(np.uint8), ImageSpec(model.image_spec.size, 1, "unit"))
     faces = model.image_spec.scale(np.rint(pixels * 255)[np.newaxis].astype(np.float32))
-    np.testing.assert_allclose(model.recognizer()(faces), recognizer.run(faces), atol=0.01)
+    allowed = 0.01 if exact.is_file() else 0.15
+    np.testing.assert_allclose(model.recognizer()(faces), recognizer.run(faces), atol=allowed)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from kerasfer.data.sets import divided
@@ -61,12 +59,9 @@ class CarriedOver(Measurement):
     def _transfer(self, bench: Bench, model: Any) -> TransferReport:
         """On the sets that were not trained on; those of the training's people are measured on who was left aside."""
         sets = [entry for entry in SETS if self.people not in (entry.dataset, entry.name) and "lfw" not in entry.name]
-        with tempfile.TemporaryDirectory() as folder:
-            for entry in sets:
-                found = bench.locate(entry.dataset) if entry.dataset != "synthetic" else None
-                if found is not None and not (Path(folder) / found.name).exists():
-                    (Path(folder) / found.name).symlink_to(found.resolve())
-            return transfer(model, folder, sets, cache=bench.runs / "aligned", model_name=bench.name)
+        found = bench.locate("ferplus")
+        folder = None if found is None else found.parent
+        return transfer(model, folder, sets, cache=bench.runs / "aligned", model_name=bench.name)
 
     def _of_people(self, bench: Bench, model: Any) -> list[Figure]:
         faces = self._left_aside(bench)
