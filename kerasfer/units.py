@@ -64,7 +64,7 @@ UNITS: dict[int, Evidence] = {
     20: Evidence("lip stretcher", {"mouthStretch": 2.0, "mouthSmile": -0.5}, 0.6, (_E.FEAR,)),
     23: Evidence("lip tightener", {"mouthRollUpper": 2.0, "mouthPress": 0.8, "mouthSmile": -0.3}, 0.4),
     24: Evidence("lip presser", {"mouthPress": 1.5, "mouthRollLower": 1.0, "mouthSmile": -0.3}, 0.4),
-    25: Evidence("lips part", {"mouthLowerDown": 1.5, "mouthUpperUp": 0.8, "jawOpen": 4.0}, 0.9),
+    25: Evidence("lips part", {"mouthLowerDown": 2.5, "mouthUpperUp": 1.2, "jawOpen": 4.0}, 0.9),
     26: Evidence("jaw drop", {"jawOpen": 3.0}, 0.9, (_E.SURPRISE,)),
     27: Evidence("mouth stretch", {"jawOpen": 1.5}, 0.9),
 }

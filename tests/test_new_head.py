@@ -21,6 +21,7 @@ HEADS = {
     "g2fer": {"classifier", "landmark_sets"},
     "ipdfer": {"expression_classifier", "discriminator_head"},
     "tdgan": {"expression_classifier", "expression_discriminator_head"},
+    "wild": {"head", "expert"},
 }
 """Model -> its networks with weights that depend on the classes."""
 
