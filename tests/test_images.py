@@ -479,3 +479,16 @@ def test_threads_decode_the_same():
     for thread in threads:
         thread.join()
     assert len(results) == 8 and all((result == RGB).all() for result in results)
+
+
+@pytest.mark.parametrize("shape", [(300, 200, 71, 55), (301, 211, 300, 210), (97, 64, 13, 64), (50, 50, 49, 7)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_area_means_without_opencv_are_those_of_opencv(shape, channels, monkeypatch):
+    height, width, *size = shape
+    image = np.random.default_rng(0).integers(0, 256, (height, width, channels)).astype(np.uint8)
+    with_opencv = images.resize(image, tuple(size))
+    monkeypatch.setattr(images.sampling, "_opencv", lambda: None)
+    without = images.resize(image, tuple(size))
+    assert without.shape == with_opencv.shape
+    differ = np.abs(without.astype(int) - with_opencv)
+    assert differ.max() <= 1 and (differ > 0).mean() < 0.01

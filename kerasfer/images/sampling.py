@@ -117,7 +117,27 @@ def _shrunk(image: np.ndarray, size: tuple[int, int]) -> Image.Image:
         return picture
     if image.shape[0] % size[0] == 0 and image.shape[1] % size[1] == 0:
         return picture.reduce((image.shape[1] // size[1], image.shape[0] // size[0]))
-    return picture.resize(size[::-1], Image.Resampling.BOX)
+    # Pillow's box filter takes whole pixels: its means are of other areas than OpenCV's.
+    means = _area_means(_area_means(image, size[0]).swapaxes(0, 1), size[1]).swapaxes(0, 1)
+    return Image.fromarray(np.ascontiguousarray(np.rint(means).astype(np.uint8)))
+
+
+def _area_means(values: np.ndarray, size: int) -> np.ndarray:
+    """Means over `size` equal parts of the first axis, float32; a value on a border counts in parts on both sides."""
+    length = len(values)
+    borders = np.arange(size + 1) * (length / size)
+    first = np.minimum(np.ceil(borders[:-1] - 1e-9).astype(np.int64), length - 1)
+    last = np.minimum(np.floor(borders[1:] + 1e-9).astype(np.int64), length)
+    # `reduceat` sums from each place to the next: every second sum is that of a part.
+    places = np.stack([first, np.minimum(last, length - 1)], 1).ravel()
+    sums = np.add.reduceat(values, places, axis=0, dtype=np.float32)[::2]
+    shape = (size, *(1,) * (values.ndim - 1))
+    sums[-1] = values[first[-1] :].sum(0, dtype=np.float32)
+    sums *= (last > first).reshape(shape)
+    before = (first - borders[:-1]).astype(np.float32).reshape(shape)
+    after = (borders[1:] - last).astype(np.float32).reshape(shape)
+    sums += before * values[np.maximum(first - 1, 0)] + after * values[np.minimum(last, length - 1)]
+    return sums * np.float32(size / length)
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
