@@ -15,7 +15,7 @@ and rendered faces were not looked at for it.
 from __future__ import annotations
 
 from kerasfer.data import Augmentation, NamedSets
-from kerasfer.evaluation.measurements import CarriedOver, Recognition
+from kerasfer.evaluation.measurements import CarriedOver, Recognition, UnitsByMovements
 from kerasfer.models.wild import WildConfig
 from kerasfer.recipes.planning import Plan, Run, Teachers
 
@@ -39,7 +39,7 @@ wild = Run(
 PLAN = Plan(
     (wild,),
     wild,
-    (CarriedOver("lfw", LEFT_ASIDE), Recognition({wild: "Wild"})),
+    (CarriedOver("lfw", LEFT_ASIDE), Recognition({wild: "Wild"}), UnitsByMovements()),
     storage={"recognizer": "float16"},
     left_out=("model.tflite", "model_float16.tflite"),
 )

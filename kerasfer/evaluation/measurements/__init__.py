@@ -9,6 +9,7 @@ from kerasfer.evaluation.measurements.expressions import NewExpressions
 from kerasfer.evaluation.measurements.geometry import Geometry
 from kerasfer.evaluation.measurements.machines import ActionUnits, ExpressionMachine, GeneratedFaces, Transfer
 from kerasfer.evaluation.measurements.recognition import Recognition, TurnedHeads
+from kerasfer.evaluation.measurements.units import UnitsByMovements
 
 __all__ = [
     "ActionUnits",
@@ -24,6 +25,7 @@ __all__ = [
     "Recognition",
     "Transfer",
     "TurnedHeads",
+    "UnitsByMovements",
     "read_figures",
     "write_figures",
 ]
