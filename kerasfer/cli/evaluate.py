@@ -5,6 +5,7 @@
     kerasfer evaluate --tflite exported/tdgan/model_int8.tflite --dataset ferplus --data DIR
     kerasfer evaluate --model edge --data DIR --transfer                 # every set that is in DIR
     kerasfer evaluate --model edge --data DIR --transfer --prior balanced --against ipdfer
+    kerasfer evaluate --model edge --dataset ferplus --split valid --data DIR --robustness
     kerasfer evaluate --model runs/tdgan --disentanglement
     kerasfer evaluate --list-protocols
     kerasfer evaluate --protocol tdgan/table3 --data DIR
@@ -100,6 +101,11 @@ def parser() -> argparse.ArgumentParser:
         help="with --transfer: keep the aligned crops of photos here, so that faces are detected once "
         "(default: nothing is kept)",
     )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="accuracy and confidence on the faces made smaller, blurred, dark, compressed, grainy, turned and covered",
+    )
     parser.add_argument("--disentanglement", action="store_true", help="linear probes of the latent codes instead")
     parser.add_argument(
         "--tsne", metavar="DIR", help="with --disentanglement: t-SNE plots of the codes, by expression and by identity"
@@ -164,6 +170,8 @@ def main(arguments: list[str] | None = None) -> int:
     reading = own_options(options.dataset, options.labels_of, voted)
     table, said = splits.load_evaluation_part(options.dataset, root, options.split, **reading)
     print(said)
+    if options.robustness:
+        return _robustness(options, model, name, table)
     protocol = [f"{options.labels} labels", *(["mean of face and mirror image"] if options.flip else [])]
     report = evaluation.evaluate(
         model,
@@ -183,6 +191,23 @@ def main(arguments: list[str] | None = None) -> int:
         content["against"] = {"model": options.against, **compared.to_json()}
     if options.output:
         write_aside(options.output, as_json(content))
+    return 0
+
+
+def _robustness(options: argparse.Namespace, model: Any, name: str, table: Any) -> int:
+    """Measures the model on faces that are made worse."""
+    from kerasfer.evaluation.robustness import robustness
+
+    report = robustness(
+        model,
+        table,
+        prior=options.prior,
+        model_name=name,
+        progress=lambda condition: print(f"measuring {condition}", file=sys.stderr, flush=True),
+    )
+    print(report)
+    if options.output:
+        write_aside(options.output, as_json(report.to_json()))
     return 0
 
 
