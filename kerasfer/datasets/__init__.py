@@ -157,4 +157,4 @@ def card(name: str) -> str:
         DatasetError: there is no data set of that name.
     """
     reader(name)
-    return resources.files("kerasfer.datasets").joinpath("cards", f"{name}.md").read_text(encoding="utf-8")
+    return (resources.files("kerasfer.datasets") / "cards" / f"{name}.md").read_text(encoding="utf-8")

@@ -84,7 +84,7 @@ def read(
 
 def _columns(header: list[str]) -> dict[str, int]:
     """Which column tells what."""
-    found = {}
+    found: dict[str, int] = {}
     for meaning, names in (("image", _IMAGE_COLUMNS), ("expression", _EXPRESSION_COLUMNS), ("person", _PERSON_COLUMNS)):
         for position, name in enumerate(header):
             if name.strip().lower().replace(" ", "").replace("_", "") in names:

@@ -118,7 +118,7 @@ class CheckReport:
             width = max((len(count.what) for count in reading.counts), default=0)
             for count in reading.counts:
                 expected = "" if count.expected is None else f"{count.expected:>10,}"
-                mark = "" if count.agrees else f"  {count.found - count.expected:+,}"
+                mark = "" if count.agrees or count.expected is None else f"  {count.found - count.expected:+,}"
                 lines.append(f"  {count.what:<{width}}{count.found:>10,}{expected}{mark}")
         if self.rejected:
             lines.append(f"{len(self.rejected)} files missing, damaged or not known:")

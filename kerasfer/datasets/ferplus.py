@@ -101,7 +101,7 @@ def read(
     if not absent:
         paths = np.array([f"{parents[splits[row]]}{names[row]}" for row in kept])
         remedy = "missing" if split else "missing (ask for one split to read only its files)"
-        good = check_images(source, paths, problems, verify, remedy)
+        good = check_images(source, paths.tolist(), problems, verify, remedy)
         paths, kept = paths[good], kept[good]
     elif source.exists("fer2013.csv"):
         pixels, kept = _read_pixels(source, names, splits, kept, problems)

@@ -303,7 +303,8 @@ class _Naming:
             return
         spelled: dict[str, str] = {}
         self.names = {text: spelled.setdefault(name.casefold(), name) for text, name in names.items()}
-        self._own = LabelSpace.of(sorted(spelled.values(), key=str.casefold))
+        own: list[str] = sorted(spelled.values(), key=str.casefold)
+        self._own = LabelSpace.of(own)
 
     def question(self, what: str, numbers: Sequence[str]) -> str:
         """What to ask where there are numbers."""
@@ -315,8 +316,9 @@ class _Naming:
 
     def space(self, names: Iterable[str]) -> LabelSpace:
         """The label space of a table with these classes: all that are known of, or the expressions that occur."""
-        if self.expressions is not None or self._own is not None:
-            return self.expressions or self._own
+        given = self._own if self.expressions is None else self.expressions
+        if given is not None:
+            return given
         present = [label for label in KNOWN_CLASSES if label in set(names)]
         return LabelSpace.of(present) if present else FERPLUS8
 

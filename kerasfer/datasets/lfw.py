@@ -91,7 +91,7 @@ def _labels(root: str | Path, expressions: str | os.PathLike[str] | None, proble
         if not present:
             return {}
         expressions = present[0]
-    paths, _, codes = read_labels(open_source(expressions, "labels.csv"), problems)
+    paths, _, codes = read_labels(open_source(Path(expressions), "labels.csv"), problems)
     return {PurePosixPath(path).stem: code for path, code in zip(paths, codes)}
 
 
@@ -100,4 +100,4 @@ def _box(source: ImageSource, path: str) -> np.ndarray:
     size = image_size(source, path)
     if size not in ((FULL_SIDE, FULL_SIDE), (MIDDLE_SIDE, MIDDLE_SIDE)):
         return np.full(4, np.nan, np.float32)
-    return np.float32(BOX) - (FULL_SIDE - size[0]) / 2
+    return np.array(BOX, np.float32) - (FULL_SIDE - size[0]) / 2

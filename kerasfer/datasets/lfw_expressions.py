@@ -45,7 +45,7 @@ def read(root: str | Path, split: str | None = None, strict: bool = True, *, ver
         "path": np.array(paths, np.str_)[good],
         "expression": np.array(expressions, np.int8)[good],
         "identity": np.array(identities, np.str_)[good],
-        "box": np.tile(np.float32(BOX), (len(good), 1)),
+        "box": np.tile(np.array(BOX, np.float32), (len(good), 1)),
     }
     return FaceTable("lfw_expressions", source, columns, FERPLUS8, problems.close())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def read(root: str | Path, split: str | None = None, strict: bool = True, *, ver
     check_split("london", split, ())
     source, found = find_images("london", root)
     problems = Problems("london", strict)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for path in found:
         file = PurePosixPath(path)
         if file.parent.name not in FOLDERS:
@@ -68,5 +69,5 @@ def read(root: str | Path, split: str | None = None, strict: bool = True, *, ver
     for row, good in zip(rows, usable):
         if good:
             width, height = image_size(source, row["path"]) or (np.nan, np.nan)
-            row["box"] = np.float32(BOX) * np.float32([width, height, width, height])
+            row["box"] = np.array(BOX, np.float32) * np.array([width, height, width, height], np.float32)
     return table_of_rows("london", source, rows, _SPACE, problems, usable=usable)

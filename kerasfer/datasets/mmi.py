@@ -299,5 +299,5 @@ def _image_path(recording: _Recording, number: int) -> str:
     if number in recording.images:
         return recording.images[number]
     like = PurePosixPath(recording.images[max(recording.images)])
-    digits = re.search(r"\d+$", like.stem)[0]
+    digits = re.findall(r"\d+$", like.stem)[0]
     return like.with_name(f"{like.stem.removesuffix(digits)}{number:0{len(digits)}}{like.suffix}").as_posix()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.datasets.generic import find_images
@@ -21,7 +22,7 @@ def checked_codes(name: str, codes: Mapping[str, str] | None) -> dict[str, Expre
     Raises:
         DatasetError: a value is not an expression of FER+'s eight.
     """
-    parsed = {}
+    parsed: dict[str, Any] = {}
     for code, label in (codes or {}).items():
         try:
             parsed[code.lower()] = FERPLUS8.expressions[FERPLUS8.index(label)]

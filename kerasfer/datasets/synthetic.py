@@ -97,7 +97,7 @@ class Options:
             raise DatasetError(f"synthetic: an expression is named twice: {', '.join(self.expressions)}")
         if self.channels not in (1, 3):
             raise DatasetError(f"synthetic: channels must be 1 or 3, got {self.channels!r}")
-        limits = {
+        limits: dict[str, tuple[float, float]] = {
             "yaw": (-MAXIMUM_YAW, MAXIMUM_YAW),
             "pitch": (-MAXIMUM_PITCH, MAXIMUM_PITCH),
             "roll": (-MAXIMUM_ROLL, MAXIMUM_ROLL),
@@ -106,11 +106,11 @@ class Options:
             "intensity": (0.0, 1.0),
             "jitter": (0.0, 0.3),
         }
-        for name, (low, high) in limits.items():
+        for name, (least, most) in limits.items():
             values = np.atleast_1d(getattr(self, name))
-            if not (values[0] >= low and values[-1] <= high and values[0] <= values[-1]):
+            if not (values[0] >= least and values[-1] <= most and values[0] <= values[-1]):
                 raise DatasetError(
-                    f"synthetic: {name} must lie in [{low:g}, {high:g}], lowest first; got {getattr(self, name)!r}"
+                    f"synthetic: {name} must lie in [{least:g}, {most:g}], lowest first; got {getattr(self, name)!r}"
                 )
 
     @property
@@ -297,7 +297,8 @@ def neutral_twin(table: FaceTable) -> FaceTable:
         DatasetError: the table is another one.
     """
     factors = [neutral(entry) for entry in _factors_of_rows(table)]
-    images = table.source.images
+    source: Any = table.source
+    images = source.images
     channels = 1 if images.ndim == 3 else 3
     space = table.label_space if Expression.NEUTRAL in table.label_space.expressions else LabelSpace.of(["neutral"])
     return _table(factors, list(table["split"]), images.shape[1], channels, space)

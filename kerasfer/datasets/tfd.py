@@ -76,8 +76,8 @@ def read(
     for row in np.flatnonzero(~known):
         problems.add(f"{origin} image {row}", f"expression {expressions[row]} or folds {parts[row].tolist()} unknown")
     wanted = known & (unlabeled | (expressions != UNKNOWN))
-    if split is not None:
-        wanted &= parts[:, fold - 1] == [code for code, part in _PARTS.items() if part == split]
+    if split is not None and fold is not None:
+        wanted &= np.isin(parts[:, fold - 1], [code for code, part in _PARTS.items() if part == split])
     rows = np.flatnonzero(wanted)
     rejected = problems.close()
     if not len(rows):

@@ -31,7 +31,8 @@ def _file_of(source: ImageSource, video: str) -> Iterator[Path]:
             file = source.root / video
         else:
             file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"video{PurePosixPath(video).suffix}"
-            file.write_bytes(source.read(video))
+            content: Any = source.read(video)
+            file.write_bytes(content)
         try:
             yield file
         except VideoError as error:
