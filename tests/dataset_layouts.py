@@ -113,6 +113,7 @@ def write_csv(root: Path) -> None:
         "box": "1 2 30.5 31",
         "pose": "10 -5 0",
         "landmarks": " ".join(map(str, pairs)),
+        "blendshapes": " ".join(["0.25"] * 52),
         "aus": " ".join(["0.5"] * 14),
         "split": "train",
         "fold": "3",

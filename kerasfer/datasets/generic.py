@@ -32,6 +32,7 @@ from kerasfer.expressions import (
 )
 from kerasfer.files import printable
 from kerasfer.folders import sorted_out
+from kerasfer.faces import BLENDSHAPES
 from kerasfer.images import IMAGE_SUFFIXES
 
 __all__ = ["class_folders", "find_images", "read_csv", "read_folder"]
@@ -54,7 +55,7 @@ _SPLIT_ALIASES = {
 _ABOUT_FOLDERS = re.compile(r"(set|sets|split|data|images?|imgs?|faces?|aligned|class|classes)?\d*$")
 """What may stand behind a part's name in a folder's, or beside it."""
 
-_VECTORS = {"box": 4, "pose": 3, "landmarks": 136, "aus": len(ACTION_UNITS)}
+_VECTORS = {"box": 4, "pose": 3, "landmarks": 136, "blendshapes": len(BLENDSHAPES), "aus": len(ACTION_UNITS)}
 
 
 def find_images(name: str, root: str | Path) -> tuple[ImageSource, list[str]]:
