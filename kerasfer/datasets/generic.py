@@ -30,9 +30,9 @@ from kerasfer.expressions import (
     known_expression,
     label_codes,
 )
+from kerasfer.faces import BLENDSHAPES
 from kerasfer.files import printable
 from kerasfer.folders import sorted_out
-from kerasfer.faces import BLENDSHAPES
 from kerasfer.images import IMAGE_SUFFIXES
 
 __all__ = ["class_folders", "find_images", "read_csv", "read_folder"]
