@@ -34,7 +34,18 @@ def test_the_list_of_commands():
         done = kerasfer(*arguments)
         assert done.returncode == 0 and not done.stderr
         assert all(re.search(rf"^  {name} +\w", done.stdout, re.M) for name in COMMANDS)
-    commands = ["recognize", "recognize-many", "train", "evaluate", "synthesize", "export", "data", "serve", "bench"]
+    commands = [
+        "recognize",
+        "recognize-many",
+        "train",
+        "evaluate",
+        "synthesize",
+        "export",
+        "data",
+        "labels",
+        "serve",
+        "bench",
+    ]
     assert list(COMMANDS) == commands
     assert kerasfer("--version").stdout == f"kerasfer {__version__}\n"
 

@@ -46,6 +46,7 @@ FLOORS = {
     "kerasfer.checkpoints": 3,
     "kerasfer.progress": 0,
     "kerasfer.data": 3,
+    "kerasfer.labeling": 3,
     "kerasfer.lite": 3,
     "kerasfer.zoo": 3,
     "kerasfer.recognition": 4,
@@ -80,6 +81,7 @@ NEVER_TENSORFLOW = (
     "kerasfer.rendering",
     "kerasfer.datasets",
     "kerasfer.detection",
+    "kerasfer.labeling",
     "kerasfer.splits",
 )
 """Modules and packages that do not import TensorFlow or Keras, not even inside a function."""

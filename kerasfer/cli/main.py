@@ -18,6 +18,7 @@ COMMANDS = {
     "synthesize": "faces with other expressions, or of new people",
     "export": "SavedModel, TFLite, ONNX and bundles for devices",
     "data": "data sets: the list, their cards, whether yours is complete",
+    "labels": "to people who correct what was recognized, and back: CSV, FiftyOne, Label Studio",
     "serve": "the page in the browser; with --api, recognition as a web service",
     "bench": "milliseconds a face and photos a second on this machine",
 }
