@@ -27,7 +27,8 @@ from common import locate, run_app  # noqa: E402
 from kerasfer import recipes  # noqa: E402
 
 if TYPE_CHECKING:
-    from kerasfer.evaluation.measurements import Bench, Figure
+    from kerasfer.evaluation.figures import Figure
+    from kerasfer.evaluation.measurements import Bench
 
 
 def train(plan: recipes.Plan, data: str, runs: Path) -> None:
@@ -62,7 +63,7 @@ def trained_models(plan: recipes.Plan, runs: Path) -> dict[Any, Any]:
 def measure(plan: recipes.Plan, data: str, runs: Path, folder: Path) -> None:
     """Writes saved_models/NAME: weights, TFLite files, figures, learning curves and card."""
     from kerasfer import zoo
-    from kerasfer.evaluation.measurements.base import write_figures
+    from kerasfer.evaluation.figures import write_figures
     from kerasfer.evaluation.measurements.exported import exported, exported_generator
     from kerasfer.evaluation.measurements.recognition import calibrated
     from kerasfer.training import read_history
@@ -105,7 +106,7 @@ def show_figures() -> None:
 
 def replace_figures(folder: Path, fresh: list[Figure]) -> None:
     """Puts figures into those of a bundled model, in the place of older ones, and into the pages that show them."""
-    from kerasfer.evaluation.measurements.base import read_figures, replaced, write_figures
+    from kerasfer.evaluation.figures import read_figures, replaced, write_figures
 
     path = folder / "metrics.json"
     write_figures(path, replaced(read_figures(path), fresh))
@@ -128,7 +129,7 @@ def judged_again(plan: recipes.Plan, data: str, runs: Path, folder: Path) -> lis
 
 def speeds_of(folder: Path) -> list[Figure]:
     """The figures of --speed that a bundled model has: they depend on the machine and the code, not on the weights."""
-    from kerasfer.evaluation.measurements.base import read_figures
+    from kerasfer.evaluation.figures import read_figures
 
     path = folder / "metrics.json"
     if not path.is_file():

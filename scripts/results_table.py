@@ -10,7 +10,9 @@ The figures come from saved_models/<name>/metrics.json and from nowhere else:
                   "value": 0.8312, "unit": "share", "command": "python apps/evaluate.py ..."}, ...]}
 
 `unit` is "share" (shown in percent), "count", "bytes" or any word, which is shown behind the number; `command` prints
-the figure. README shows the keys of `COLUMNS` by model, a model card all; one without markers gets them at its end.
+the figure. README shows the keys of `COLUMNS` by model, a model card all; one without
+markers gets them at its end. Where a card has markers for deviations, it shows which fields of the saved model's
+config.json are not the paper's.
 
 What a protocol measured is a result.json of apps/evaluate.py, put into docs/protocols/<protocol>.json by
 
@@ -43,6 +45,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from kerasfer.evaluation.figures import Figure, FiguresError, read_figures  # noqa: E402
 from kerasfer.files import write_aside  # noqa: E402
 
 COLUMNS = {
@@ -75,30 +78,8 @@ TIMES_BEGIN = "<!-- times: begin (scripts/results_table.py writes this) -->"
 TIMES_END = "<!-- times: end -->"
 PROTOCOLS_BEGIN = "<!-- protocols: begin (scripts/results_table.py writes this) -->"
 PROTOCOLS_END = "<!-- protocols: end -->"
-
-
-class FiguresError(ValueError):
-    """A metrics.json or a page with markers is not as it must be."""
-
-
-def read_figures(path: Path) -> list[dict[str, Any]]:
-    """Reads the figures of one metrics.json; `FiguresError` names the file and what is wrong with it."""
-    try:
-        figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
-        keys = [figure["key"] for figure in figures]
-        for figure in figures:
-            if not isinstance(figure["value"], (int, float)) or isinstance(figure["value"], bool):
-                raise FiguresError(f"{path}: the value of {figure['key']} is no number")
-            figure["what"], figure["unit"], figure["command"]
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, FiguresError):
-            raise
-        raise FiguresError(
-            f"{path}: not a list of figures with key, what, value, unit and command ({error})"
-        ) from error
-    if len(set(keys)) != len(keys):
-        raise FiguresError(f"{path}: a key occurs twice")
-    return figures
+DEVIATIONS_BEGIN = "<!-- deviations: begin (scripts/results_table.py writes this) -->"
+DEVIATIONS_END = "<!-- deviations: end -->"
 
 
 def shown(value: float, unit: str) -> str:
@@ -112,7 +93,7 @@ def shown(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".strip()
 
 
-def overview(models: dict[str, list[dict[str, Any]]]) -> str:
+def overview(models: dict[str, list[Figure]]) -> str:
     """README's table: one row a model that recognizes expressions; a figure that is not there is a dash."""
     lines = [f"| model | {' | '.join(COLUMNS.values())} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
     for name, figures in models.items():
@@ -124,7 +105,7 @@ def overview(models: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
-def files(models: dict[str, list[dict[str, Any]]]) -> str:
+def files(models: dict[str, list[Figure]]) -> str:
     """README's table of TFLite files: one row a model and format that was measured."""
     lines = [
         f"| model | format | {' | '.join(FILE_COLUMNS.values())} |",
@@ -221,7 +202,7 @@ def running_times(measured: list[dict[str, Any]]) -> str:
     return "\n".join(lines) if len(lines) > 2 else "None has been measured yet."
 
 
-def details(figures: list[dict[str, Any]]) -> str:
+def details(figures: list[Figure]) -> str:
     """A model card's table: one row a figure, with the command that prints it."""
     lines = ["| figure | measured | printed by |", "| --- | ---: | --- |"]
     for figure in figures:
@@ -296,12 +277,27 @@ def between(text: str, begin: str, end: str, content: str, path: Path) -> str:
     return f"{text[: text.index(begin)]}{begin}\n{content}\n{text[text.index(end) :]}"
 
 
-def card(path: Path, figures: list[dict[str, Any]], results: list[dict[str, Any]]) -> str:
+def deviations_of(folder: Path) -> str:
+    """What the config of a saved model has other than the paper; `FiguresError` names a file that says none."""
+    from kerasfer.models import model_class
+    from kerasfer.models.config import deviations_table
+
+    path = folder / "config.json"
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return deviations_table(model_class(saved["model"]).Config.from_dict(saved["config"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FiguresError(f"{path}: does not describe a model whose deviations could be shown ({error})") from error
+
+
+def card(path: Path, figures: list[Figure], results: list[dict[str, Any]]) -> str:
     """A model card as it should read; it gets the markers that it needs and has not."""
     text = path.read_text(encoding="utf-8")
     if BEGIN not in text and END not in text:
         text = f"{text.rstrip()}\n\n## Measured\n\n{BEGIN}\n{END}\n"
     text = between(text, BEGIN, END, details(figures), path)
+    if DEVIATIONS_BEGIN in text or DEVIATIONS_END in text:
+        text = between(text, DEVIATIONS_BEGIN, DEVIATIONS_END, deviations_of(path.parent), path)
     if PROTOCOLS_BEGIN not in text and PROTOCOLS_END not in text:
         if not results:
             return text
@@ -311,7 +307,7 @@ def card(path: Path, figures: list[dict[str, Any]], results: list[dict[str, Any]
 
 def readme(
     path: Path,
-    models: dict[str, list[dict[str, Any]]],
+    models: dict[str, list[Figure]],
     results: list[dict[str, Any]],
     speeds: list[dict[str, Any]],
     times: list[dict[str, Any]],

@@ -179,7 +179,7 @@ def test_the_public_modules_are_typed():
     tomllib = pytest.importorskip("tomllib")
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
     assert all((ROOT / file).exists() for file in settings["files"])
-    assert {"kerasfer/detection", "kerasfer/lite", "kerasfer/recognition", "kerasfer/zoo.py"} <= set(settings["files"])
+    assert {"kerasfer/detection", "kerasfer/lite", "kerasfer/recognition", "kerasfer/zoo"} <= set(settings["files"])
     assert settings["check_untyped_defs"] and (ROOT / "kerasfer" / "py.typed").is_file()
 
 

@@ -13,8 +13,8 @@ from toy_model import Toy, ToyConfig
 from kerasfer import datasets, recipes, trainer
 from kerasfer.data import Augmentation, NamedSets
 from kerasfer.datasets.base import DatasetError
+from kerasfer.evaluation.figures import FiguresError, read_figures, replaced, write_figures
 from kerasfer.evaluation.measurements import Recognition
-from kerasfer.evaluation.measurements.base import FiguresError, read_figures, replaced, write_figures
 from kerasfer.models import MODELS, model_class
 from kerasfer.recipes import Mean, Plan, PlanError, Run, Teachers
 from kerasfer.weights import bundled

@@ -20,6 +20,7 @@ import kerasfer
 from kerasfer import weights, zoo
 from kerasfer.models import MODELS
 from kerasfer.models.base import ConfigError
+from kerasfer.zoo import saving
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -329,7 +330,7 @@ def test_a_failed_save_leaves_the_model_before(model, saved, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(zoo, "_write_json", full)
+    monkeypatch.setattr(saving, "_write_json", full)
     with pytest.raises(zoo.ZooError, match="toy: cannot be written .No space left on device."):
         zoo.save(model, saved)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before

@@ -8,7 +8,7 @@ import json
 import math
 import reprlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ __all__ = [
     "is_path",
     "ours",
 ]
+
+ConfigType = TypeVar("ConfigType", bound="ModelConfig")
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 SCHEDULES = ("constant", "cosine", "steps")
@@ -201,7 +203,7 @@ class ModelConfig:
     def tiny(cls) -> ModelConfig:
         """The smallest size that still has every part, for tests."""
 
-    def replace(self, **overrides: Any) -> ModelConfig:
+    def replace(self: ConfigType, **overrides: Any) -> ConfigType:
         """A copy with fields changed; other expressions begin without a training prior.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kerasfer.evaluation.measurements.base import Bench, Figure, Measurement, read_figures, write_figures
+from kerasfer.evaluation.measurements.base import Bench, Measurement
 from kerasfer.evaluation.measurements.carried import CarriedOver
 from kerasfer.evaluation.measurements.codes import Codes
 from kerasfer.evaluation.measurements.expressions import NewExpressions
@@ -17,7 +17,6 @@ __all__ = [
     "CarriedOver",
     "Codes",
     "ExpressionMachine",
-    "Figure",
     "GeneratedFaces",
     "Geometry",
     "Measurement",
@@ -26,6 +25,4 @@ __all__ = [
     "Transfer",
     "TurnedHeads",
     "UnitsByMovements",
-    "read_figures",
-    "write_figures",
 ]

@@ -10,7 +10,8 @@ from kerasfer.datasets.base import FaceTable
 from kerasfer.detection import align_table
 from kerasfer.evaluation.calibration import calibrate, expected_calibration_error
 from kerasfer.evaluation.classification import predict, true_classes
-from kerasfer.evaluation.measurements.base import Bench, Figure, Measurement
+from kerasfer.evaluation.figures import Figure
+from kerasfer.evaluation.measurements.base import Bench, Measurement
 from kerasfer.evaluation.transfer import SETS, TransferReport, transfer
 
 __all__ = ["CarriedOver"]

@@ -11,7 +11,8 @@ import numpy as np
 from kerasfer import datasets
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.evaluation.disentanglement import disentanglement
-from kerasfer.evaluation.measurements.base import Bench, Figure, Measurement
+from kerasfer.evaluation.figures import Figure
+from kerasfer.evaluation.measurements.base import Bench, Measurement
 
 __all__ = ["Codes"]
 

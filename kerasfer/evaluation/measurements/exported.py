@@ -7,7 +7,8 @@ from pathlib import Path
 from kerasfer import lite
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.evaluation.classification import Report, true_classes
-from kerasfer.evaluation.measurements.base import Bench, Figure
+from kerasfer.evaluation.figures import Figure
+from kerasfer.evaluation.measurements.base import Bench
 
 __all__ = ["exported", "exported_generator"]
 

@@ -12,8 +12,9 @@ from kerasfer import plots
 from kerasfer.datasets.base import FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.evaluation.classification import true_classes
+from kerasfer.evaluation.figures import Figure
 from kerasfer.evaluation.generated_faces import class_gap, expression_twins, identity_kept, twin_scores
-from kerasfer.evaluation.measurements.base import Bench, Figure, Measurement
+from kerasfer.evaluation.measurements.base import Bench, Measurement
 from kerasfer.evaluation.measurements.judges import JUDGES, judge_of
 from kerasfer.evaluation.synthesis import evaluate_synthesis
 

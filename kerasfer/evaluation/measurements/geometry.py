@@ -12,8 +12,9 @@ from kerasfer import datasets
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.detection import align_table
 from kerasfer.evaluation.classification import evaluate
+from kerasfer.evaluation.figures import Figure
 from kerasfer.evaluation.geometry import landmark_report
-from kerasfer.evaluation.measurements.base import Bench, Figure, Measurement
+from kerasfer.evaluation.measurements.base import Bench, Measurement
 
 __all__ = ["Geometry"]
 

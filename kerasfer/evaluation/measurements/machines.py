@@ -14,7 +14,8 @@ from kerasfer.datasets.reading import prepare_faces
 from kerasfer.detection import align_table
 from kerasfer.evaluation.classification import Report
 from kerasfer.evaluation.collapse import collapse
-from kerasfer.evaluation.measurements.base import Bench, Figure, Measurement
+from kerasfer.evaluation.figures import Figure
+from kerasfer.evaluation.measurements.base import Bench, Measurement
 from kerasfer.evaluation.measurements.judges import JUDGES, judge_of
 from kerasfer.evaluation.synthesis import evaluate_synthesis
 from kerasfer.expressions import ACTION_UNITS

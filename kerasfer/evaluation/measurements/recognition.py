@@ -14,7 +14,8 @@ import numpy as np
 from kerasfer import splits
 from kerasfer.evaluation.calibration import calibrate, expected_calibration_error
 from kerasfer.evaluation.classification import evaluate, predict, true_classes
-from kerasfer.evaluation.measurements.base import Bench, Figure, Made, Measurement
+from kerasfer.evaluation.figures import Figure
+from kerasfer.evaluation.measurements.base import Bench, Made, Measurement
 
 __all__ = ["Recognition", "TurnedHeads", "calibrated"]
 

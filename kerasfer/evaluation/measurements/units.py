@@ -11,7 +11,8 @@ from kerasfer import datasets, units
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.detection import align_table, estimate_blendshapes
 from kerasfer.evaluation.classification import predict
-from kerasfer.evaluation.measurements.base import Bench, Figure, Measurement
+from kerasfer.evaluation.figures import Figure
+from kerasfer.evaluation.measurements.base import Bench, Measurement
 from kerasfer.evaluation.transfer import RENDERED
 from kerasfer.expressions import ACTION_UNITS, EXPRESSION_ACTION_UNITS, Expression
 
