@@ -116,7 +116,7 @@ def test_load_with_classes(tmp_path):
         kerasfer.load(folder, expressions=("sad", "sad"))
     with pytest.raises(ConfigError, match="two classes or more, got sad"):
         kerasfer.load(folder, expressions=("sad",))
-    with pytest.raises(ZooError, match="dlib_resnet: recognises no expressions"):
+    with pytest.raises(ZooError, match="dlib_resnet: recognizes no expressions"):
         kerasfer.load("dlib_resnet", expressions=OWN)
 
 

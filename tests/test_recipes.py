@@ -34,7 +34,7 @@ def toy(monkeypatch):
 
 
 def test_every_bundled_model_that_is_trained_has_a_recipe():
-    assert recipes.names() == sorted(name for name in bundled() if name in MODELS)
+    assert set(recipes.names()) >= {name for name in bundled() if name in MODELS} and "tdgan" in recipes.names()
     with pytest.raises(PlanError, match="no recipe for 'dlib_resnet'; there is one for: dcganfer, edge"):
         recipes.plan("dlib_resnet")
 
@@ -58,7 +58,7 @@ def test_a_recipe_can_be_followed(name):
     assert done == starts | measured, "a training is of no use"
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", sorted({*recipes.names()} & {*bundled()}))
 def test_the_bundled_config_is_the_recipes(name):
     """But for what training, measuring and saving change: the temperature, what a machine has found, the precision."""
     plan = recipes.plan(name)
@@ -73,7 +73,7 @@ def test_the_bundled_config_is_the_recipes(name):
         assert not (ROOT / "saved_models" / name / file).exists()
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", sorted({*recipes.names()} & {*bundled()}))
 def test_a_docstring_says_what_the_figures_say(name):
     recipes.plan(name)
     text = __import__(f"kerasfer.recipes.{name}", fromlist=["PLAN"]).__doc__

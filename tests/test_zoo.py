@@ -138,8 +138,8 @@ def test_the_card_lists_what_is_not_the_papers(tmp_path):
     folder = zoo.save(Toy(ToyConfig.small()), tmp_path / "toy", metrics={"accuracy": 0.5})
     card = (folder / "README.md").read_text()
     assert "## Deviations from the paper" in card
-    assert "- units: 3 (paper: 4)" in card
-    assert "image_size:" not in card
+    assert "| `units` | 3 | 4 |  |" in card
+    assert "image_size" not in card
     assert "- accuracy: 0.5" in card
 
 

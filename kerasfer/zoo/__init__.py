@@ -3,8 +3,8 @@
 A saved model is a folder:
 
     config.json               format, model, config, labels, image format, and each weight file with its checksum
-    recognizer.safetensors    weights of the networks that recognise
-    generator.safetensors     ... and of those that synthesise, and so on, one file a group of `weight_groups()`
+    recognizer.safetensors    weights of the networks that recognize
+    generator.safetensors     ... and of those that synthesize, and so on, one file a group of `weight_groups()`
     README.md                 the model card
     metrics.json history.csv  what was measured, and the course of the training
 

@@ -42,7 +42,7 @@ def load(
     Weight groups other than "recognizer" may be absent; what needs them, such as `synthesize`, then raises.
 
     With `expressions` other than its own the model gets a new head for these classes (`with_new_head`), untrained, and
-    is the recogniser alone, with the settings of `ModelConfig.fine_tuning`: train it before you ask it.
+    is the recognizer alone, with the settings of `ModelConfig.fine_tuning`: train it before you ask it.
 
     Args:
         source: a name of `list_models(trained=True)`; or the path of a folder of `save`, of a training run (its newest
@@ -56,7 +56,7 @@ def load(
             up to four times sooner. `config` is then that of the variant without them. Of a training run all is loaded.
 
     Returns:
-        The model; of "dlib_resnet" an `IdentityNetwork`, which tells people apart and recognises no expressions.
+        The model; of "dlib_resnet" an `IdentityNetwork`, which tells people apart and recognizes no expressions.
 
     Raises:
         ZooError: there is no such model, or a file of it is missing, damaged or of another model.
@@ -86,12 +86,12 @@ def load(
 
 
 def _load_for(source: str | os.PathLike[str], expressions: Sequence[str], precision: str | None) -> FERModel:
-    """The recogniser of a trained model with these classes, whether it has learnt them or not."""
+    """The recognizer of a trained model with these classes, whether it has learned them or not."""
     from kerasfer.models.base import FERModel
 
     model = load(source, precision=precision, recognizer_only=True)
     if not isinstance(model, FERModel):
-        raise ZooError(f"{source}: recognises no expressions, so it has no head for classes; take one that does")
+        raise ZooError(f"{source}: recognizes no expressions, so it has no head for classes; take one that does")
     if model.config.with_classes(expressions).expressions == model.config.expressions:
         return model
     return with_new_head(model, expressions, model.config.recognizing().fine_tuning())

@@ -165,13 +165,13 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 def _card(model: FERModel, description: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str:
     """A model card from what is known: the config, the files, the metrics."""
     image = description["image"]
-    colour = "grey" if image["channels"] == 1 else "RGB"
+    color = "gray" if image["channels"] == 1 else "RGB"
     lines = [
         f"# {description['model']}",
         "",
         f"Written by kerasfer {description['kerasfer']}; load it with `kerasfer.load(...)`.",
         "",
-        f"- Input: aligned faces, {image['size']} x {image['size']}, {colour}, pixel range {image['pixel_range']}",
+        f"- Input: aligned faces, {image['size']} x {image['size']}, {color}, pixel range {image['pixel_range']}",
         f"- Output: probabilities of {', '.join(description['labels'])}",
     ]
     for entry in description["files"].values():
