@@ -25,6 +25,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,18 @@ def processes_below(parent: int) -> dict[int, str]:
     return found
 
 
+def patiently(start: Callable[[], Any]) -> Any:
+    """Starts a node. Ray gives up after half a minute, which a busy machine may take."""
+    for _ in range(9):
+        try:
+            return start()
+        except Exception as error:
+            if "timed out" not in str(error):
+                raise
+            print("a node took too long to start", flush=True)
+    return start()
+
+
 class Nodes:
     """A cluster on this machine: a head without processors, and nodes with one each.
 
@@ -150,13 +163,14 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         store = {"object_store_memory": 100_000_000}
-        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **store})
+        head = {"num_cpus": 0, **store}
+        self._cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
         self._store = store
         self.nodes = [self._add() for _ in range(count)]
         self.address = self._cluster.address
 
     def _add(self) -> Any:
-        return self._cluster.add_node(num_cpus=1, **self._store)
+        return patiently(lambda: self._cluster.add_node(num_cpus=1, **self._store))
 
     def raylet_of(self, node: Any) -> int:
         """Process number of a node's raylet."""

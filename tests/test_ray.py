@@ -606,11 +606,22 @@ def test_videos_that_cannot_be_read(clip, tmp_path):
 # -- a cluster ---------------------------------------------------------------------------------------------------------
 
 
-def command(*arguments, **environment) -> subprocess.CompletedProcess:
-    """`kerasfer recognize-many` in a process of its own."""
-    program = [sys.executable, str(ROOT / "apps" / "recognize_many.py"), *map(str, arguments)]
-    kept = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run(program, env=kept, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def cluster():
+    """Ray on this machine, one worker."""
+    ray = pytest.importorskip("ray", reason="pip install 'kerasfer[ray]'")
+    pytest.importorskip("ray.data", reason="pip install 'kerasfer[ray]'")
+    before = dict(os.environ)
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_worker_niceness": "0"}
+    os.environ |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    told = {"include_dashboard": False, "object_store_memory": 100_000_000, "log_to_driver": False}
+    try:
+        ray.init(address="local", num_cpus=1, logging_level="ERROR", **told)
+        yield ray
+        ray.shutdown()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def test_without_ray_one_line_says_what_to_install(photos, tmp_path):
@@ -622,24 +633,52 @@ def test_without_ray_one_line_says_what_to_install(photos, tmp_path):
     assert result.stderr == "error: Ray Data is not installed (no ray here): pip install 'kerasfer[ray]'\n"
 
 
-def test_the_command_from_photos_to_report_and_again(photos, tmp_path):
-    pytest.importorskip("ray.data", reason="pip install 'kerasfer[ray]'")
-    options = ("--output", tmp_path / "out", "--model", "edge", "--lite", "--detector", "quick", "--shard-size", 3)
-    result = command(photos, *options, "--workers", 1)
-    assert result.returncode == 1, result.stderr
-    assert result.stdout.splitlines()[0] == f"{tmp_path}/out: 7 photos, 4 faces, 8 rows"
-    assert "    1  the file is empty" in result.stdout and "1 file left out: 1 .txt" in result.stdout
-    assert "3 of 3 shards, 7 photos, 4 faces, " in result.stderr
-    rows = rows_in(tmp_path / "out")
-    assert rows == plain_rows(photos, tmp_path)
-    (tmp_path / "out" / "shard-00001.parquet").rename(tmp_path / "kept.parquet")
-    again = command(photos, *options, "--workers", 1)
-    assert again.stdout.splitlines()[0] == result.stdout.splitlines()[0] and "2 of them by earlier runs" in again.stdout
-    assert (tmp_path / "out" / "shard-00001.parquet").read_bytes() == (tmp_path / "kept.parquet").read_bytes()
-    other = command(photos, *options[:-1], 4)
-    assert other.returncode == 2 and not other.stdout
-    assert other.stderr == (
-        f"error: {tmp_path}/out: was begun with shard size 3, not 4; "
-        "give the same again, or another folder for the results\n"
-    )
+def test_the_command_from_photos_to_report_and_again(cluster, photos, tmp_path, capsys):
+    command = importlib.import_module("kerasfer.cli.recognize_many")
+    plain = plain_rows(photos, tmp_path)
+    capsys.readouterr()
+    options = [str(photos), "--output", str(tmp_path / "out"), "--model", "edge", "--lite", "--detector", "quick"]
+    assert command.main([*options, "--shard-size", "3"]) == 1
+    first = capsys.readouterr()
+    assert first.out.splitlines()[0] == f"{tmp_path}/out: 7 photos, 4 faces, 8 rows"
+    assert "    1  the file is empty" in first.out and "1 file left out: 1 .txt" in first.out
+    assert "3 of 3 shards, 7 photos, 4 faces, " in first.err and first.err.endswith("/s, 0:00 left\n")
+    assert rows_in(tmp_path / "out") == plain
     assert json.loads((tmp_path / "out" / "_plan" / "plan.json").read_text())["left_out"] == {".txt": 1}
+    # Again, after one shard was lost.
+    (tmp_path / "out" / "shard-00001.parquet").rename(tmp_path / "kept.parquet")
+    assert command.main([*options, "--shard-size", "3"]) == 1
+    again = capsys.readouterr().out
+    assert again.splitlines()[0] == first.out.splitlines()[0] and "2 of them by earlier runs" in again
+    assert (tmp_path / "out" / "shard-00001.parquet").read_bytes() == (tmp_path / "kept.parquet").read_bytes()
+    with pytest.raises(BulkError, match="out: was begun with shard size 3, not 4; give the same again, or another"):
+        command.main([*options, "--shard-size", "4"])
+    # What a worker cannot do ends the run with its reason.
+    (tmp_path / "out" / "shard-00002.parquet").unlink()
+    (tmp_path / "out" / "_plan" / "entries-00000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(BulkError, match="entries-00000.parquet: cannot be read"):
+        command.main([*options, "--shard-size", "3"])
+
+
+def test_a_stage_of_a_dataset_of_ones_own(cluster, photos, tmp_path):
+    import ray.data
+
+    from kerasfer.ray import recognize
+
+    plain = plain_rows(photos, tmp_path)
+    paths = list(dict.fromkeys(row["path"] for row in plain))
+    contents = [{"path": path, "bytes": Path(path).read_bytes()} for path in paths]
+    how = {"model": MODEL, "detector": "quick", "workers": 1}
+    found = recognize(ray.data.from_items(contents, override_num_blocks=1), **how).take_all()
+    assert found == plain
+
+
+@pytest.mark.slow
+def test_rows_are_the_same_after_kills_of_drivers_workers_and_nodes(tmp_path):
+    pytest.importorskip("ray.data", reason="pip install 'kerasfer[ray]'")
+    program = [sys.executable, str(ROOT / "scripts" / "ray_kills.py"), "--folder", str(tmp_path), "--photos", "400"]
+    program += ["--kills", "3", "--gap", "3", "8", "--shard-size", "20", "--json", str(tmp_path / "kills.json")]
+    result = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    told = json.loads((tmp_path / "kills.json").read_text())
+    assert sum(told["kills"].values()) == 3 and told["rows twice"] == told["photos without a row"] == 0
