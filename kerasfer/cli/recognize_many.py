@@ -32,6 +32,7 @@ from kerasfer.detection import DETECTORS
 from kerasfer.folders import Listing
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.ray import Progress, Report, recognize_many
+from kerasfer.recognition.classifier import UNIT_SOURCES
 
 QUIET = 30.0
 """Seconds between two lines of progress where nobody watches."""
@@ -62,7 +63,13 @@ def parser() -> argparse.ArgumentParser:
         help="lowest detection confidence of a face, 0 to 1 (default: 0.5)",
     )
     parser.add_argument(
-        "--action-units", action="store_true", help="also detect FACS action units (AUs); needs a model with an AU head"
+        "--action-units",
+        nargs="?",
+        choices=UNIT_SOURCES,
+        const=UNIT_SOURCES[0],
+        default=False,
+        help="also tell FACS action units (AUs): by movements of the face and what the expression implies, or by the "
+        "machines of a model that has them, as dcganfer (default: movements)",
     )
     parser.add_argument(
         "--blendshapes", action="store_true", help="also score MediaPipe's 52 blendshapes, such as jawOpen"

@@ -94,7 +94,8 @@ def key_frames(file: BinaryIO, name: str) -> tuple[list[KeyFrame], int]:
     Raises:
         VideoError: the file is empty, damaged or no video.
     """
-    with _opened(file, name, 0.0, _END) as video:
+    video = _opened(file, name, 0.0, _END)
+    with video:
         return video.told()
 
 

@@ -19,7 +19,7 @@ class Asked:
     detector: str | None = None
     batch_size: int = 32
     minimum_score: float = 0.5
-    action_units: bool = False
+    action_units: bool | str = False
     flip: bool = False
     blendshapes: bool = False
     prior: Any = None
