@@ -50,6 +50,9 @@ ROUND = 10_000
 STORE = 100_000_000
 """Bytes of memory that Ray keeps for what is passed on, on a machine of its own: numbers of shards."""
 
+STARTS = 5
+"""How often a cluster is started before it is given up."""
+
 READERS = 16
 """Threads that read what is counted in shards of earlier runs."""
 
@@ -392,12 +395,17 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         told |= {"address": "local", "num_cpus": workers or processors()}
         told |= {"include_dashboard": False, "object_store_memory": STORE}
-    try:
-        ray.init(**told)
-    except Exception as error:
-        where = address or "this machine"
-        reason = " ".join(str(error).split())
-        raise BulkError(f"{where}: no Ray cluster can be reached ({reason}); start one") from error
+    for attempt in range(STARTS):
+        try:
+            ray.init(**told)
+            break
+        except Exception as error:
+            ray.shutdown()
+            reason = " ".join(str(error).split())
+            if "timed out" in reason and attempt + 1 < STARTS:
+                continue  # Ray gives a new node half a minute, which a busy machine may take.
+            where = address or "this machine"
+            raise BulkError(f"{where}: no Ray cluster can be reached ({reason}); start one") from error
     try:
         yield
     finally:
