@@ -203,12 +203,13 @@ def main(arguments: list[str] | None = None) -> int:
         workers.ends_with_its_parent()
     if options.cluster:
         os.environ["TF_CONFIG"] = json.dumps(cluster.tf_config(options.cluster, os.environ))
-    import tensorflow as tf
-
     from kerasfer import trainer, training, zoo
     from kerasfer.models import model_class
 
     strategy = training.strategy_for(options.replicas)
+    # Behind kerasfer's modules, which say what to install where it is missing.
+    import tensorflow as tf
+
     sources = {source: trainer.trained_model(source) for source in options.start_from}
     goes_on = options.model is None
     if goes_on:
