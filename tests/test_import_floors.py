@@ -189,6 +189,14 @@ def test_the_table_of_contributors_is_the_list():
     assert set(table) - set(FLOORS) == {"kerasfer.apps"}
 
 
+def test_no_file_but_a_papers_is_longer_than_600_lines():
+    """A paper's file is read from top to bottom; any other that grows so long does more than one thing."""
+    papers = {f"kerasfer.models.{name}" for name in ("tdgan", "g2fer", "fesr", "ipdfer", "dcganfer")}
+    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
+    assert papers <= set(lines)
+    assert not {name: count for name, count in lines.items() if count > 600 and name not in papers}
+
+
 def test_private_names_of_keras_sit_in_one_file():
     """They change without notice; `kerasfer.optimizers` alone takes the risk."""
     private = re.compile(
