@@ -511,8 +511,12 @@ def test_a_full_disk_leaves_no_half_shard(photos, tmp_path, recognizer, monkeypa
     folder = Folder(str(tmp_path / "answers"))
     made = planned(folder, listed(photos), 100)
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    whole = Path.write_bytes
+
+    def full(path, content):
+        if "shard-" in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return whole(path, content)
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", full)
@@ -528,6 +532,49 @@ def test_what_killed_writers_left_is_swept(tmp_path):
     folder.write("shard-00000.parquet", b"whole")
     folder.sweep()
     assert folder.names() == {"shard-00000.parquet"}
+
+
+def test_a_photo_that_ends_the_programs_that_read_it_gets_a_row(photos, tmp_path, recognizer, monkeypatch):
+    """As a decoder's fault does it; without an end of it the shard would be begun for ever."""
+    folder = Folder(str(tmp_path / "answers"))
+    made = planned(folder, listed(photos), 100)
+    starts = []
+
+    class Death(BaseException):
+        pass
+
+    def deadly(self, given):
+        for photo in given:
+            starts.append(photo.path)
+            if photo.path.endswith("b/two.png"):
+                raise Death
+            yield shards.PhotoResult(photo.path, [])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shards.Recognizer, "results", deadly)
+        for _ in range(6):
+            with pytest.raises(Death):
+                shards.do_shard(recognizer, made, folder, 0)
+    found = shards.do_shard(recognizer, made, folder, 0)
+    plain = plain_rows(photos, tmp_path)
+    rows = rows_in(tmp_path / "answers")
+    bad = [row for row in rows if row["path"].endswith("b/two.png")]
+    assert [row["error"].partition(": ")[2] for row in bad] == [
+        "ended 2 programs that read it; look at it in one of its own"
+    ]
+    assert [row for row in rows if row not in bad] == [row for row in plain if not row["path"].endswith("b/two.png")]
+    assert found.errors["ended 2 programs that read it"] == 1 and len(rows) == found.rows == 7
+    assert not list((tmp_path / "answers" / "_plan").glob("attempts*"))
+
+
+def test_photos_done_one_by_one_give_the_same_rows(contents, photos, tmp_path, recognizer, monkeypatch):
+    monkeypatch.setattr("kerasfer.ray.guard.STARTS", 0)
+    archive = write_tar(tmp_path / "a.tar", contents.items())
+    folder = Folder(str(tmp_path / "answers"))
+    found = done(folder, planned(folder, listed(photos, archive), 100), recognizer)
+    plain = plain_rows(photos, tmp_path)
+    assert found[: len(plain)] == plain
+    assert [row["face"] for row in found[len(plain) :]] == [row["face"] for row in plain]
 
 
 # -- videos ------------------------------------------------------------------------------------------------------------

@@ -311,6 +311,16 @@ class Folder:
                     with contextlib.suppress(Exception):
                         store.rm_file(aside)
 
+    def remove(self, name: str) -> None:
+        """Removes a file, if it is there."""
+        place = f"{self.address}/{name}"
+        if not is_remote(self.address):
+            Path(place).unlink(missing_ok=True)
+            return
+        store = store_of(self.address, self._options)
+        with self._reported(), contextlib.suppress(FileNotFoundError):
+            asked_of(lambda: store.rm_file(place), place)
+
     def sweep(self) -> None:
         """Removes what writers left that were killed."""
         if is_remote(self.address):

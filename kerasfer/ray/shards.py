@@ -14,16 +14,17 @@ import json
 import os
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from kerasfer import folders, images
 from kerasfer.files import text_of_name
 from kerasfer.ray.counts import Asked, Counts, count_error
+from kerasfer.ray.guard import Guard
 from kerasfer.ray.places import MOST_CONTENT, BulkError, Folder, Refused, Unreachable, fetch, is_remote, open_binary
 from kerasfer.ray.plan import Plan, demand_columns, shard_name
-from kerasfer.ray.segments import segment_rows
+from kerasfer.ray.segments import name_of_part, segment_rows
 from kerasfer.ray.sources import PHOTO, TAR, Entry
 from kerasfer.recognition import FaceClassifier, PhotoResult, recognize_each
 from kerasfer.rows import Row, columns, face_row, photo_rows, schema
@@ -195,10 +196,11 @@ def do_shard(recognizer: Recognizer, plan: Plan, folder: Folder, shard: int) -> 
     done = counts_of(plan, folder, shard)
     if done is not None:
         return done
-    counts = Counts()
-    rows = _rows(recognizer, plan.entries(folder, shard), counts)
+    counts, guard = Counts(), Guard(folder, shard)
+    rows = _rows(recognizer, plan.entries(folder, shard), counts, guard)
     content = _parquet(rows, plan.columns, counts)
     folder.write(shard_name(shard), content)
+    guard.done()
     return counts
 
 
@@ -248,16 +250,40 @@ def text_of(value: Any) -> Any:
     return text_of_name(value) if isinstance(value, str) else value
 
 
-def _rows(recognizer: Recognizer, entries: Sequence[Entry], counts: Counts) -> Iterator[Row]:
+Results = Callable[[Sequence[Any]], Iterator[PhotoResult]]
+"""What recognises several photos, each an `Entry` or a `_Content`."""
+
+
+def _rows(recognizer: Recognizer, entries: Sequence[Entry], counts: Counts, guard: Guard) -> Iterator[Row]:
+    def one_by_one(photos: Sequence[Any]) -> Iterator[PhotoResult]:
+        for found in guard.watched(photos, _name_of, lambda photo: recognizer.results([photo])):
+            yield found if isinstance(found, PhotoResult) else PhotoResult(found[0], [], found[1])
+
+    def part(entry: Entry) -> Iterator[Row]:
+        return segment_rows(recognizer.asked, recognizer.options, entry, counts)
+
+    results: Results = one_by_one if guard.is_careful else recognizer.results
     for kind, group in itertools.groupby(entries, lambda entry: entry.kind):
         if kind == PHOTO:
-            yield from _photo_rows(recognizer.results(list(group)), counts)
+            yield from _photo_rows(results(list(group)), counts)
         elif kind == TAR:
             for entry in group:
-                yield from _archive_rows(recognizer, entry, counts)
-        else:
+                yield from _archive_rows(results, recognizer.options, entry, counts)
+        elif not guard.is_careful:
             for entry in group:
-                yield from segment_rows(recognizer.asked, recognizer.options, entry, counts)
+                yield from part(entry)
+        else:
+            for found in guard.watched(group, name_of_part, part):
+                if isinstance(found, dict):
+                    yield found
+                else:
+                    name, error = found
+                    count_error(counts, name, error)
+                    yield from photo_rows(name, error, [])
+
+
+def _name_of(photo: Any) -> str:
+    return photo.path if isinstance(photo, Entry) else photo.name
 
 
 def _photo_rows(results: Iterable[PhotoResult], counts: Counts) -> Iterator[Row]:
@@ -269,14 +295,14 @@ def _photo_rows(results: Iterable[PhotoResult], counts: Counts) -> Iterator[Row]
         yield from photo_rows(result.path, result.error, [face_row(face) for face in result.predictions])
 
 
-def _archive_rows(recognizer: Recognizer, entry: Entry, counts: Counts) -> Iterator[Row]:
+def _archive_rows(results: Results, options: Mapping[str, Any], entry: Entry, counts: Counts) -> Iterator[Row]:
     """The rows of a tar archive, read from its beginning to its end; photos are called tar://NAME::ARCHIVE."""
     count, held, names = 0, 0, set()
     error: str | None = None
     waiting: list[Any] = []
     left_out: collections.Counter[str] = collections.Counter()
     try:
-        with open_binary(entry.path, recognizer.options) as file, tarfile.open(fileobj=file, mode="r|*") as archive:
+        with open_binary(entry.path, options) as file, tarfile.open(fileobj=file, mode="r|*") as archive:
             for member in archive:
                 if not member.isfile():
                     continue
@@ -287,7 +313,7 @@ def _archive_rows(recognizer: Recognizer, entry: Entry, counts: Counts) -> Itera
                 address = f"tar://{member.name}::{entry.path}"
                 if member.name in names:
                     wrong = f"{address}: has the name of an earlier file of the archive; give it another"
-                    found = recognizer.results(waiting) if waiting else ()
+                    found = results(waiting) if waiting else ()
                     yield from _photo_rows([*found, PhotoResult(address, [], wrong)], counts)
                     waiting, held = [], 0
                     continue
@@ -297,7 +323,7 @@ def _archive_rows(recognizer: Recognizer, entry: Entry, counts: Counts) -> Itera
                 waiting.append(_Content(address, content))
                 count, held = count + 1, held + len(content)
                 if len(waiting) >= TOGETHER or held > MOST_HELD:
-                    yield from _photo_rows(recognizer.results(waiting), counts)
+                    yield from _photo_rows(results(waiting), counts)
                     waiting, held = [], 0
     except FileNotFoundError:
         error = f"{entry.path}: no such file; check the path"
@@ -307,7 +333,7 @@ def _archive_rows(recognizer: Recognizer, entry: Entry, counts: Counts) -> Itera
             raise Unreachable(told) from reason
         error = f"{entry.path}: the archive is damaged or cut off after {count} photos ({reason}); get it again"
     if waiting:
-        yield from _photo_rows(recognizer.results(waiting), counts)
+        yield from _photo_rows(results(waiting), counts)
     for kind, number in left_out.items():
         counts.left_out[kind] = counts.left_out.get(kind, 0) + number
     if error is not None:
