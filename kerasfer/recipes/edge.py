@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 
 from kerasfer.data import Augmentation, NamedSets
-from kerasfer.evaluation.measurements import Codes, Recognition
+from kerasfer.evaluation.measurements import Recognition
 from kerasfer.models.edge import EdgeConfig
 from kerasfer.recipes.planning import Plan, Run, Teachers
 
@@ -33,7 +33,7 @@ edge = edge_small.then("edge", sets=SHARP, epochs=8, seed=1)
 PLAN = Plan(
     (edge_start, edge_small, edge),
     edge,
-    (Recognition({edge: "Edge", edge_small: "Edge before its last eight epochs"}), Codes("Edge")),
+    (Recognition({edge: "Edge", edge_small: "Edge before its last eight epochs"}),),
     storage={"recognizer": "float16"},
     left_out=("model.tflite",),
 )
