@@ -9,13 +9,14 @@ from kerasfer.datasets.reading import prepare_faces
 from kerasfer.evaluation.classification import Report, true_classes
 from kerasfer.evaluation.figures import Figure
 from kerasfer.evaluation.measurements.base import Bench
+from kerasfer.export.parity import GeneratorParity, Parity
 
 __all__ = ["exported", "exported_generator"]
 
 
 def exported(bench: Bench, folder: Path) -> list[Figure]:
     """Writes the bundled model's TFLite files; their parity on real faces, and what int8 recognises."""
-    from kerasfer.export import export
+    from kerasfer.export.exporter import export
 
     model, name = bench.model, bench.name
     command = f"python apps/export.py --model {name} --output DIR --data DIR"
@@ -23,6 +24,7 @@ def exported(bench: Bench, folder: Path) -> list[Figure]:
     print(written.table(), flush=True)
     figures = []
     for entry in written.parity:
+        assert isinstance(entry, Parity)
         tested = f"TFLite {entry.format} beside Keras, {entry.faces} FERPlus valid faces"
         difference = f"{tested}; largest difference"
         figures += [
@@ -42,7 +44,7 @@ def exported(bench: Bench, folder: Path) -> list[Figure]:
 
 def exported_generator(bench: Bench, folder: Path) -> list[Figure]:
     """Writes the generator's TFLite files; their parity. Kept are float16, dynamic and, if it is near enough, int8."""
-    from kerasfer.export import export_generator
+    from kerasfer.export.exporter import export_generator
 
     command = f"python apps/export.py --model {bench.name} --part generator --output DIR --data DIR"
     formats = ("float32", "float16", "dynamic", "int8")
@@ -50,6 +52,7 @@ def exported_generator(bench: Bench, folder: Path) -> list[Figure]:
     print(written.table(), flush=True)
     figures = []
     for entry in written.parity:
+        assert isinstance(entry, GeneratorParity)
         what = f"generator, TFLite {entry.format} beside Keras, {entry.faces} FERPlus valid faces"
         figures += [
             bench.figure(f"generator_{entry.format}_psnr", f"{what}; PSNR", entry.psnr, "dB", command),

@@ -27,7 +27,7 @@ def judge_of(name: str, model: Any) -> FeatureNetwork:
         name: one of `JUDGES`.
         model: the model whose faces it gets, float32 (n, h, w, c) in that model's range.
     """
-    judge = zoo.load(name)
+    judge: Any = zoo.load(name)
 
     def prepared(faces: np.ndarray) -> np.ndarray:
         pictures = [face[..., 0] if face.shape[-1] == 1 else face for face in model.image_spec.unscale(faces)]
