@@ -158,6 +158,28 @@ def test_a_part_is_read_alone(table, folder):
         datasets.load("shards", folder, split="test")
 
 
+def test_some_columns_are_read_alone(table, folder):
+    found = datasets.load("shards", folder, columns=("identity",), split="train")
+    assert list(found.columns) == ["path", "expression", "identity", "split"]
+    assert found["identity"].tolist() == table.where(split="train")["identity"].tolist()
+    with pytest.raises(DatasetError, match="columns must be one of path, expression, identity, box, split, not 'age'"):
+        datasets.load("shards", folder, columns=("age",))
+
+
+def test_a_recipe_whose_images_are_kept_nowhere_has_the_same_batches(table):
+    from kerasfer.data import Recipe
+    from kerasfer.models.edge import Edge
+
+    config = Edge.Config.tiny().replace(expressions=("happiness", "sadness", "anger"), batch_size=4)
+    batches = []
+    for memory in (True, None):
+        prepared = Recipe(train=table, valid=0, split="all", memory=memory).prepare(Edge, config)
+        made = prepared.batches(ImageSpec(config.image_size, config.channels), LabelSpace.of(config.expressions), 4)
+        assert (made._faces[0].pixels is None) == (memory is None)
+        batches.append([batch["image"].numpy() for batch in made.epoch(1)])
+    np.testing.assert_array_equal(*batches)
+
+
 def test_training_on_shards_has_the_losses_of_training_on_the_zip(table, folder):
     from tiny_training import Steady, least, state_arrays
 

@@ -158,6 +158,13 @@ def parser() -> argparse.ArgumentParser:
         help="train on this share of the training faces only, stratified by class",
     )
     data.add_argument("--align-faces", action="store_true", help="align the faces of --faces by their landmarks first")
+    data.add_argument(
+        "--decode",
+        default="once",
+        choices=("once", "drawn"),
+        help="once: decoded images stay in memory; drawn: they are decoded anew whenever they are drawn, for sets of "
+        "hundreds of thousands (default: once)",
+    )
     run = parser.add_argument_group("run")
     run.add_argument("--output", metavar="DIR", help="the run's folder (default: runs/MODEL)")
     run.add_argument("--until", type=int, metavar="EPOCH", help="stop after this epoch, earlier than the config says")
@@ -238,6 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
         teacher_share=options.teacher_share,
         say=say,
     )
+    recipe = dataclasses.replace(recipe, memory=True if options.decode == "once" else None)
     if "expressions" not in named:
         recipe.demand_classes(config.expressions)
     try:

@@ -57,7 +57,8 @@ class Recipe:
         teacher_share: of the votes, in [0, 1].
         seed: of the order, of all that is drawn, and of what is held out.
         cache: folder for what is located; None: the run's folder, but for landmarks, which the runs beside it share.
-        memory: whether decoded images are kept in memory; else in memory-mapped files in `cache`.
+        memory: whether decoded images are kept in memory; else in memory-mapped files in `cache`; None: nowhere, they
+            are decoded anew whenever they are drawn, for sets that have no room and so that a training starts at once.
         said: a line that tells which faces these are; None: what `kerasfer.splits` says of them.
 
     Raises:
@@ -78,7 +79,7 @@ class Recipe:
     teacher_share: float = 0.5
     seed: int = 0
     cache: str | os.PathLike[str] | None = None
-    memory: bool = True
+    memory: bool | None = True
     said: str | None = None
 
     def __post_init__(self) -> None:
@@ -96,7 +97,7 @@ class Recipe:
             raise DatasetError(f"labels must be majority or votes, not {self.labels!r}")
         if self.teachers and self.labels != "votes":
             raise DatasetError('teachers speak by votes: give labels="votes", too')
-        if not self.memory and self.cache is None:
+        if self.memory is False and self.cache is None:
             raise DatasetError("memory=False keeps decoded images in the folder cache: name one")
 
     @property
@@ -225,6 +226,7 @@ class Prepared:
             DatasetError: too few images, or images that do not decode; the message names them.
         """
         recipe = self.recipe
+        kept = "memory" if recipe.memory else Path(os.fspath(recipe.cache or ".")) / "images"
         return self.kind(
             self.table,
             spec,
@@ -234,7 +236,7 @@ class Prepared:
             seed=recipe.seed,
             augmentation=recipe.augment,
             labels=recipe.labels,
-            cache="memory" if recipe.memory else Path(os.fspath(recipe.cache or ".")) / "images",
+            cache=None if recipe.memory is None else kept,
         )
 
     def facts(self, batches: Batches) -> dict[str, Any]:

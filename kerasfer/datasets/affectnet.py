@@ -146,7 +146,9 @@ def _rows_of_list(source: ImageSource, path: str, split: str, problems: Problems
         except ValueError as error:
             problems.add(f"{origin} line {number}", str(error))
     parent = _image_folder(source, PurePosixPath(path).parent, [row["path"] for row in rows])
-    return [{**row, "path": parent + row["path"]} for row in rows]
+    for row in rows:
+        row["path"] = parent + row["path"]
+    return rows
 
 
 def _image_folder(source: ImageSource, folder: PurePosixPath, files: list[str]) -> str:

@@ -210,6 +210,8 @@ class FaceTable:
         rows = np.asarray(rows)
         if rows.size == 0:
             rows = rows.astype(np.int64)
+        if rows.dtype == bool and rows.shape == (len(self),) and rows.all():
+            return self  # Nothing can change in a table; a copy of a large one takes its memory again.
         return self.replace(columns={name: values[rows] for name, values in self.columns.items()})
 
     def where(self, **equal: Any) -> FaceTable:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from typing import TextIO
 
 from kerasfer.datasets.sources import DatasetError, ImageSource
+
+_PIECE = 1 << 20
 
 
 def csv_lines(source: ImageSource, path: str, delimiter: str = ",") -> CSVLines:
@@ -57,7 +60,10 @@ def text_of(source: ImageSource, path: str) -> TextIO:
     """
     content = bytes(source.read(path))
     try:
-        content.decode("utf-8-sig")
+        # Piece by piece: as one text, a list of 300,000 faces would take as much memory again.
+        decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        for start in range(0, len(content) + 1, _PIECE):
+            decoder.decode(content[start : start + _PIECE], final=start + _PIECE > len(content))
     except UnicodeDecodeError as error:
         raise DatasetError(f"{source.describe(path)}: not a UTF-8 text file ({error})") from error
     return io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
