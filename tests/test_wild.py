@@ -14,6 +14,7 @@ from kerasfer.faces import BLENDSHAPES, MIRRORED_BLENDSHAPES, ImageSpec
 from kerasfer.models.base import ConfigError
 from kerasfer.models.ipdfer import IPDFER, IPDFERConfig
 from kerasfer.models.wild import Wild, WildConfig
+from kerasfer.priors import adjusted, prior_weights
 
 CONFIG = WildConfig.tiny().replace(seed=3)
 SHARES = (0.3, 0.3, 0.1, 0.1, 0.1, 0.04, 0.04, 0.02)
@@ -88,6 +89,41 @@ def test_it_starts_as_an_ipdfer_sees():
     np.testing.assert_allclose(model.recognizer()(faces), other.recognizer()(faces), atol=1e-5)
     with pytest.raises(ConfigError):
         model_of(body_blocks=12).start_from(other)
+
+
+def test_blending_goes_back_to_the_start():
+    """At a share of 1 the answers are the other's, balanced; at 0 nothing changes; halfway the weights are means."""
+    other = IPDFER(
+        IPDFERConfig.tiny().replace(
+            variant="baseline",
+            identity="dlib_resnet",
+            expression_networks=("identity", "fine"),
+            encoder_size=71,
+            encoder_blocks=11,
+            encoder_norm=True,
+            fine_width=4,
+            temperature=2.0,
+            training_prior=SHARES,
+        )
+    )
+    read = other.networks["expression_classifier"].get_layer("fc")
+    read.kernel.assign(np.random.default_rng(5).normal(0, 3, read.kernel.shape))
+    model = model_of(body_blocks=11, expert_share=0.0, training_prior=SHARES)
+    before = [weight.numpy() for weight in model.networks["head"].weights]
+    model.blend(other, 0.0)
+    np.testing.assert_array_equal(model.networks["head"].weights[0], before[0])
+    half = model_of(body_blocks=11, expert_share=0.0, training_prior=SHARES)
+    half.blend(other, 0.5)
+    model.blend(other, 1.0)
+    ends = zip(half.networks["head"].weights, before, model.networks["head"].weights, strict=True)
+    for middle, first, last in ends:
+        np.testing.assert_allclose(middle, (first + last) / 2, atol=1e-6)
+    faces = batch_of(model.config)["image"]
+    expected = adjusted(np.asarray(other.recognizer()(faces)), prior_weights("balanced", FERPLUS8.labels, SHARES))
+    np.testing.assert_allclose(model.recognizer()(faces), expected, atol=1e-5)
+    for share, of in ((1.5, other), (0.5, IPDFER(IPDFERConfig.tiny().replace(expressions=("a", "b"))))):
+        with pytest.raises(ConfigError):
+            model.blend(of, share)
 
 
 def test_the_expert_is_fitted_before_the_first_step():

@@ -20,7 +20,7 @@ MODELS: dict[str, tuple[str, str]] = {
 }
 """Name -> module and class. Modules are imported only when they are used."""
 
-DEFAULT_RECOGNIZER = "ipdfer"
+DEFAULT_RECOGNIZER = "wild"
 """The bundled model that recognises where none is named."""
 
 

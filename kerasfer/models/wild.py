@@ -28,8 +28,9 @@ from kerasfer.backbones.dlib_resnet import build_dlib_resnet, calibrate_normaliz
 from kerasfer.backbones.resnet import build_small_resnet
 from kerasfer.faces import BLENDSHAPES
 from kerasfer.losses import cross_entropy_from_logits, hits
-from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_layers
+from kerasfer.models.base import ConfigError, FERModel, ModelConfig, OptimizerPlan, copy_layers
 from kerasfer.models.recognizer import Recognizer
+from kerasfer.priors import training_shares
 
 __all__ = ["Wild", "WildConfig"]
 
@@ -209,6 +210,32 @@ class Wild(FERModel):
         head = self.networks["head"].get_layer("head")
         head.kernel.assign(np.concatenate(kernels))
         head.bias.assign(read.bias.numpy() + sum(biases) / 2 @ read.kernel.numpy())
+
+    def blend(self, other: FERModel, share: float) -> None:
+        """Goes back a part of the way to the model that the training started from.
+
+        The mean of the weights keeps more of what the first model knew, and carries over better, than either end
+        (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). The other's answers are brought to what
+        the head's presume before: its temperature and its training's frequencies.
+
+        Args:
+            other: an IPD-FER, or its baseline, of the same classes.
+            share: of the other, in [0, 1].
+
+        Raises:
+            ConfigError: the share lies outside, or the other has other classes, layers or shapes.
+        """
+        if not 0 <= share <= 1 or other.label_space != self.label_space:
+            raise ConfigError(f"the share, {share}, lies in [0, 1], and both models have the same classes")
+        start = type(self)(self.config)
+        start.start_from(other)
+        head = start.networks["head"].get_layer("head")
+        frequent = np.log(training_shares(other.label_space.labels, other.training_prior))
+        head.kernel.assign(head.kernel / other.config.temperature)
+        head.bias.assign(head.bias / other.config.temperature - self.config.adjustment * frequent)
+        for name in ("body", "fine", "head"):
+            for mine, theirs in zip(self.networks[name].weights, start.networks[name].weights, strict=True):
+                mine.assign((1 - share) * mine + share * theirs)
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         batch = self.as_batch(batch)

@@ -145,5 +145,5 @@ PLAN = Plan(
     ),
     storage={"recognizer": "float16", "generator": "int8"},
     generator=True,
-    left_out=("model.tflite", "generator_float16.tflite"),
+    left_out=("model.tflite", "model_float16.tflite", "generator_float16.tflite"),
 )

@@ -172,5 +172,5 @@ PLAN = Plan(
     ),
     storage={"recognizer": "float16", "generator": "float16", "training": "float16"},
     generator=True,
-    left_out=("model.tflite", "generator_float16.tflite", "generator_dynamic.tflite"),
+    left_out=("model.tflite", "model_float16.tflite", "generator_float16.tflite", "generator_dynamic.tflite"),
 )

@@ -150,5 +150,5 @@ PLAN = Plan(
         TurnedHeads(MEANS),
     ),
     storage={"recognizer": "float16", "generator": "int8"},
-    left_out=("model.tflite",),
+    left_out=("model.tflite", "model_float16.tflite"),
 )

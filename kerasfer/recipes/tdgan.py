@@ -117,5 +117,5 @@ PLAN = Plan(
         Codes("TDGAN", {"CNN-Base": cnn_base_longer}),
     ),
     storage={"recognizer": "float16", "generator": "float16"},
-    left_out=("model.tflite",),
+    left_out=("model.tflite", "model_float16.tflite"),
 )

@@ -3,19 +3,20 @@
     python scripts/build_zoo.py --model wild --data DIR
 
 Hardware: two shared cores of an AMD EPYC without AMX, float32.
-Hours: 0.6 for the training, 0.5 before it for scores of movements, aligned photos and teachers' answers.
+Hours: 0.5 for the training, 0.5 before it for scores of movements, aligned photos and teachers' answers.
 Paper: none; the zoo's own, free to use whatever helps.
-Ours: FER+ valid, 8 classes, and what carries over: saved_models/wild/README.md.
+Ours: FER+ valid, 8 classes: 85.9 %, mean recall 79.3 %; what carries over: saved_models/wild/README.md.
 
-What was chosen, and on what: the expert's share and how much of the frequencies is taken out of the answers, on FER+
-valid, on the people of LFW left aside and on the CK+ crops of subjects with odd numbers. London, CK+'s other subjects
-and rendered faces were not looked at for it.
+The expert's share, how much of the frequencies is taken out of the answers, and that the saved weights lie halfway
+between where the training ended and where it started (of shares 0, 0.5 and 1) were chosen by FER+ valid, by the people
+of LFW left aside and by the CK+ crops of subjects with odd numbers. London's figures stood beside; nothing was chosen
+by them, by CK+'s other subjects or by rendered faces.
 """
 
 from __future__ import annotations
 
 from kerasfer.data import Augmentation, NamedSets
-from kerasfer.evaluation.measurements import CarriedOver, Recognition, UnitsByMovements
+from kerasfer.evaluation.measurements import Blended, CarriedOver, Recognition, Robustness, UnitsByMovements
 from kerasfer.models.wild import WildConfig
 from kerasfer.recipes.planning import Plan, Run, Teachers
 
@@ -23,7 +24,7 @@ LEFT_ASIDE = 0.1
 
 wild = Run(
     "wild",
-    WildConfig.small().replace(answered=0.5, expert_share=0.2),
+    WildConfig.small().replace(answered=0.6, expert_share=0.2),
     NamedSets(
         "ferplus",
         faces=("lfw",),
@@ -39,7 +40,13 @@ wild = Run(
 PLAN = Plan(
     (wild,),
     wild,
-    (CarriedOver("lfw", LEFT_ASIDE), Recognition({wild: "Wild"}), UnitsByMovements()),
+    (
+        Blended("ipdfer", 0.5),
+        CarriedOver("lfw", LEFT_ASIDE),
+        Recognition({wild: "Wild"}),
+        Robustness(),
+        UnitsByMovements(),
+    ),
     storage={"recognizer": "float16"},
     left_out=("model.tflite",),
 )

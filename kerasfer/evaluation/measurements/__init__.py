@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kerasfer.evaluation.measurements.base import Bench, Measurement
-from kerasfer.evaluation.measurements.carried import CarriedOver
+from kerasfer.evaluation.measurements.carried import Blended, CarriedOver, Robustness
 from kerasfer.evaluation.measurements.codes import Codes
 from kerasfer.evaluation.measurements.expressions import NewExpressions
 from kerasfer.evaluation.measurements.geometry import Geometry
@@ -14,6 +14,7 @@ from kerasfer.evaluation.measurements.units import UnitsByMovements
 __all__ = [
     "ActionUnits",
     "Bench",
+    "Blended",
     "CarriedOver",
     "Codes",
     "ExpressionMachine",
@@ -22,6 +23,7 @@ __all__ = [
     "Measurement",
     "NewExpressions",
     "Recognition",
+    "Robustness",
     "Transfer",
     "TurnedHeads",
     "UnitsByMovements",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from kerasfer import zoo
 from kerasfer.data.sets import divided
 from kerasfer.datasets.base import FaceTable
 from kerasfer.detection import align_table
@@ -12,9 +13,27 @@ from kerasfer.evaluation.calibration import calibrate, expected_calibration_erro
 from kerasfer.evaluation.classification import predict, true_classes
 from kerasfer.evaluation.figures import Figure
 from kerasfer.evaluation.measurements.base import Bench, Measurement
+from kerasfer.evaluation.robustness import robustness
 from kerasfer.evaluation.transfer import SETS, TransferReport, transfer
 
-__all__ = ["CarriedOver"]
+__all__ = ["Blended", "CarriedOver", "Robustness"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Blended(Measurement):
+    """The bundled model goes back a part of the way to where its training started (`Wild.blend`).
+
+    Attributes:
+        start: name of that model.
+        share: of it, in [0, 1].
+    """
+
+    start: str
+    share: float
+
+    def fit(self, bench: Bench) -> list[Figure]:
+        bench.model.blend(zoo.load(self.start, recognizer_only=True), self.share)
+        return [bench.figure("blended_share", f"share of {self.start}'s weights in the model's", self.share, "share")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +77,8 @@ class CarriedOver(Measurement):
         return figures
 
     def _transfer(self, bench: Bench, model: Any) -> TransferReport:
-        """On the sets that were not trained on; those of the training's people are measured on who was left aside."""
-        sets = [entry for entry in SETS if self.people not in (entry.dataset, entry.name) and "lfw" not in entry.name]
+        """On the sets that were not trained on; FER+ and who was left aside of the training's people are apart."""
+        sets = [entry for entry in SETS if not entry.dataset.startswith((self.people, "ferplus"))]
         found = bench.locate("ferplus")
         folder = None if found is None else found.parent
         return transfer(model, folder, sets, cache=bench.runs / "aligned", model_name=bench.name)
@@ -85,3 +104,24 @@ class CarriedOver(Measurement):
         spec = bench.model.image_spec
         table = divided(bench.load(self.people, strict=False), self.hold_out).test
         return align_table(table, spec.size, spec.channels, cache=bench.runs / "aligned")
+
+
+class Robustness(Measurement):
+    """Accuracy and confidence on FERPlus valid made worse in known ways."""
+
+    def measure(self, bench: Bench) -> list[Figure]:
+        report = robustness(bench.model, bench.valid, model_name=bench.name)
+        command = (
+            f"python apps/evaluate.py --model {bench.name} --dataset ferplus --split valid --data DIR --robustness"
+        )
+        what = f"FERPlus valid, {report.faces} faces"
+        figures = [
+            bench.figure(
+                f"robustness_{number}_accuracy", f"{what}, {result.name}; accuracy", result.accuracy, "share", command
+            )
+            for number, result in enumerate(report.results)
+        ]
+        told = f"{what}, all of these conditions; confidence, right against wrong answers, area under the ROC curve"
+        figures.append(bench.figure("confidence_area", told, report.confidence_auroc, "", command))
+        told = "noise and patches without a face; mean confidence"
+        return [*figures, bench.figure("no_face_confidence", told, report.no_face_confidence, "share", command)]
