@@ -39,6 +39,7 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "ipdfer baseline": ("ipdfer", {"variant": "baseline"}),
     "tdgan": ("tdgan", {}),
     "tdgan cnn_base": ("tdgan", {"variant": "cnn_base"}),
+    "wild": ("wild", {"training_prior": (0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05)}),
 }
 """Training -> model and fields of its config that differ from `tiny()`: each model, each kind of batch that it eats."""
 
@@ -47,10 +48,13 @@ TOLERANCE = {"relative": 1e-3, "absolute": 1e-5}
 
 
 def faces(size: int, channels: int) -> Any:
-    """Rendered faces, a little larger than the model takes them, of four people with six each."""
+    """Rendered faces, a little larger than the model takes them, of four people with six each; movements are drawn."""
+    import numpy as np
+
     from kerasfer import datasets
 
-    return datasets.load("synthetic", count=24, identities=4, size=size * 9 // 8, channels=channels, seed=7)
+    table = datasets.load("synthetic", count=24, identities=4, size=size * 9 // 8, channels=channels, seed=7)
+    return table.with_columns(blendshapes=np.random.default_rng(7).random((24, 52)))
 
 
 def batches_of(kind: str, spec: Any, space: Any, augmentation: Any) -> Any:
