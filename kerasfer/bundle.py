@@ -22,7 +22,7 @@ from kerasfer.detection import graphs
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE
 from kerasfer.detection.graphs import Graph
 from kerasfer.faces import PIXEL_RANGES
-from kerasfer.files import write_aside
+from kerasfer.files import atomic_write
 
 __all__ = ["MODULES", "NETWORKS", "BundleError", "write_bundle"]
 
@@ -103,7 +103,7 @@ def write_bundle(model: str | os.PathLike[str], folder: str | os.PathLike[str]) 
     written = []
     for name, content in contents.items():
         path = Path(folder) / name
-        write_aside(path, content, BundleError)
+        atomic_write(path, content, BundleError)
         written.append(path)
     return written
 

@@ -1,4 +1,4 @@
-"""The state of a training in files: all that it needs to go on, complete or not there at all."""
+"""The state of a training in files: all that it needs to resume, complete or not there at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer.files import folder_written_aside, written_aside
+from kerasfer.files import atomic_file, atomic_folder
 from kerasfer.models.base import FERModel
 from kerasfer.weights import ZooError, read_state, write_state
 
@@ -17,7 +17,7 @@ __all__ = ["Checkpoints", "NonFiniteLossError", "Place", "TrainingError", "chang
 
 
 class TrainingError(ValueError):
-    """A training cannot start or go on; the message says why and what to do."""
+    """A training cannot start or resume; the message says why and what to do."""
 
 
 class NonFiniteLossError(TrainingError):
@@ -39,7 +39,7 @@ def save_state(model: FERModel, path: Path) -> None:
         NonFiniteLossError: a variable is NaN or infinite; nothing is written.
         TrainingError: the file cannot be written; what was there before stays.
     """
-    with written_aside(path, TrainingError) as aside:
+    with atomic_file(path, TrainingError) as aside:
         _write_state(_arrays(model), model, aside)
 
 
@@ -126,7 +126,7 @@ class Checkpoints:
         if not self.writes:
             return
         target = self.folder / f"{place.epoch:05d}-{place.step:07d}"
-        with folder_written_aside(target, TrainingError) as aside:
+        with atomic_folder(target, TrainingError) as aside:
             _write_state(arrays, model, aside / "state.safetensors")
         for _, path in self.places()[: -self.keep]:
             shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What travels between the floors: boxes, landmarks, head pose, detected faces, predictions and the image format.
+"""What modules pass to one another: boxes, landmarks, head pose, detected faces, predictions and the image format.
 
 Numpy only, so that `kerasfer.lite` can use it.
 """
@@ -47,7 +47,7 @@ class ImageSpec:
 
     Attributes:
         size: height and width in pixels.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (gray) or 3 (RGB).
         pixel_range: a key of `PIXEL_RANGES`.
     """
 
@@ -195,7 +195,7 @@ class Landmarks:
 
     @property
     def eye_centers(self) -> np.ndarray:
-        """Centres of the right and the left eye, float32 (2, 2)."""
+        """Centers of the right and the left eye, float32 (2, 2)."""
         return np.stack([self.group("right_eye").mean(0), self.group("left_eye").mean(0)])
 
     @property
@@ -211,7 +211,7 @@ class HeadPose:
     Attributes:
         yaw: positive when the person looks to the right side of the picture.
         pitch: positive when the person looks up.
-        roll: positive when the head leans towards the right side of the picture.
+        roll: positive when the head leans toward the right side of the picture.
     """
 
     yaw: float
@@ -284,7 +284,7 @@ class DetectedFace:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a recogniser says of one face.
+    """What a recognizer says of one face.
 
     Attributes:
         box: where the face is, in pixels of the upright image.
@@ -296,7 +296,7 @@ class Prediction:
         action_units: number of a FACS action unit -> probability that it is present; None if none were asked for.
         blendshapes: name of a movement (`BLENDSHAPES`) -> score in [0, 1]; None if none were asked for, or the network
             that scores them sees no face.
-        valence: how pleasant what the face shows is, in [-1, 1]; None of a model that has not learnt it.
+        valence: how pleasant what the face shows is, in [-1, 1]; None of a model that has not learned it.
         arousal: how excited it is, in [-1, 1]; None likewise.
     """
 

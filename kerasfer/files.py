@@ -20,16 +20,16 @@ from pathlib import Path
 
 __all__ = [
     "aside_of",
-    "entries_written_aside",
-    "folder_written_aside",
+    "atomic_entries",
+    "atomic_file",
+    "atomic_folder",
+    "atomic_write",
     "is_stream",
     "name_of_text",
     "printable",
     "put_in_place",
     "text_of_name",
     "unwritable",
-    "write_aside",
-    "written_aside",
 ]
 
 _REMEDIES = {
@@ -52,7 +52,7 @@ _STEM, _ENDING = 40, 16
 """Characters of a file's name and ending that the name of the one written aside keeps, so as not to be too long."""
 
 
-def write_aside(path: str | os.PathLike[str], content: bytes, error: type[ValueError] = ValueError) -> None:
+def atomic_write(path: str | os.PathLike[str], content: bytes, error: type[ValueError] = ValueError) -> None:
     """Writes a file beside its place and renames it, so that no half-written file is ever seen.
 
     Args:
@@ -63,12 +63,12 @@ def write_aside(path: str | os.PathLike[str], content: bytes, error: type[ValueE
     Raises:
         ValueError: of the class given; the message names the file and the remedy. What was there before stays.
     """
-    with written_aside(path, error) as aside:
+    with atomic_file(path, error) as aside:
         aside.write_bytes(content)
 
 
 @contextlib.contextmanager
-def written_aside(path: str | os.PathLike[str], error: type[ValueError] = ValueError) -> Iterator[Path]:
+def atomic_file(path: str | os.PathLike[str], error: type[ValueError] = ValueError) -> Iterator[Path]:
     """A place beside a file's own to write it to, bit by bit; the file is renamed if all goes well.
 
     Args:
@@ -122,7 +122,7 @@ def put_in_place(aside: Path, path: str | os.PathLike[str], error: type[ValueErr
 
 
 @contextlib.contextmanager
-def folder_written_aside(path: str | os.PathLike[str], error: type[ValueError] = ValueError) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike[str], error: type[ValueError] = ValueError) -> Iterator[Path]:
     """A new folder beside a folder's own place, which takes that place, as a whole, if all goes well.
 
     Args:
@@ -157,7 +157,7 @@ def folder_written_aside(path: str | os.PathLike[str], error: type[ValueError] =
 
 
 @contextlib.contextmanager
-def entries_written_aside(path: str | os.PathLike[str], error: type[ValueError] = ValueError) -> Iterator[Path]:
+def atomic_entries(path: str | os.PathLike[str], error: type[ValueError] = ValueError) -> Iterator[Path]:
     """A new folder inside a folder, whose entries take their places in it, one by one, if all goes well.
 
     Args:

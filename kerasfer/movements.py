@@ -125,7 +125,7 @@ def fit_expert(
 ) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     """Learns to tell expressions by movements: logits of the scores to logits of the expressions, by one hidden layer.
 
-    Every expression is learnt from as many faces: those of the training set (at most half of an expression's votes on
+    Every expression is learned from as many faces: those of the training set (at most half of an expression's votes on
     others), mirrored half of the time, and, of the expressions in `POSED`, prototypes.
 
     Args:

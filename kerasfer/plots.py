@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kerasfer import images
-from kerasfer.files import write_aside
+from kerasfer.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -423,7 +423,7 @@ def save(picture: Figure | np.ndarray, path: str | os.PathLike[str]) -> None:
         raise PlotError(f"{path}: cannot tell the chart's format; let the name end in {', '.join(ENDINGS)}")
     buffer = io.BytesIO()
     picture.savefig(buffer, format=ending[1:])
-    write_aside(path, buffer.getvalue(), PlotError)
+    atomic_write(path, buffer.getvalue(), PlotError)
 
 
 def write_gif(
@@ -453,4 +453,4 @@ def write_gif(
         milliseconds += milliseconds[-2:0:-1]
     buffer = io.BytesIO()
     pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
-    write_aside(path, buffer.getvalue(), PlotError)
+    atomic_write(path, buffer.getvalue(), PlotError)

@@ -16,7 +16,7 @@ import numpy as np
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.evaluation.classification import Recognizes, predict
 from kerasfer.expressions import FERPLUS8
-from kerasfer.files import written_aside
+from kerasfer.files import atomic_file
 
 __all__ = ["answers", "taught"]
 
@@ -92,7 +92,7 @@ def taught(
     else:
         said = answers(teachers, table, progress)
         if path is not None:
-            with written_aside(path, DatasetError) as aside, aside.open("wb") as file:
+            with atomic_file(path, DatasetError) as aside, aside.open("wb") as file:
                 np.save(file, said)
     votes = np.nan_to_num(table["votes"])
     total = votes.sum(1, keepdims=True)

@@ -98,7 +98,7 @@ class Tracker:
             return None
         if self._closer is None:
             return self._find(frame.image, self._minimum_score)
-        reduced = images.to_grey(images.resize(frame.image, REDUCED))
+        reduced = images.to_gray(images.resize(frame.image, REDUCED))
         since = np.inf if self._closest is None else frame.time - self._closest
         close = bool(since >= CLOSE_EVERY or since >= CLOSE_APART and self._is_cut(reduced))
         self._reduced = reduced

@@ -1,4 +1,4 @@
-"""`kerasfer.train`: the one way from a recipe to a trained model, which commands, protocols and notebooks go."""
+"""`kerasfer.train`: from a recipe to a trained model; the commands, protocols and notebooks all call it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def train(
     verbose: int = 1,
     say: Say = print,
 ) -> Run:
-    """Trains a model of the zoo, or one's own, on a recipe; goes on where the run in the folder stopped.
+    """Trains a model of the zoo, or one's own, on a recipe; resumes the run in the folder, if there is one.
 
         table = kerasfer.datasets.load("folder", "my_faces")
         recipe = kerasfer.data.Recipe(train=table, valid=0.1)
@@ -74,7 +74,7 @@ def train(
         run.history, run.model, run.evaluate(test)
 
     What the model's batches need (head poses, landmarks, the faces of named people) is located first, once. Called
-    again with the same arguments, a training goes on at the step where it stopped: after Ctrl-C, a crash, or at the end
+    again with the same arguments, a training resumes at the step where it stopped: after Ctrl-C, a crash, or at the end
     of its time. `kerasfer.load(folder)` gives the trained model; so does `run.model`.
 
     Args:
@@ -109,7 +109,7 @@ def train(
         ConfigError: a config that cannot be.
         TrainingError: the folder holds another run, or a batch cannot be shared by the replicas.
         NonFiniteLossError: a loss is NaN or infinite.
-        Interrupted: Ctrl-C or SIGTERM; the state is saved, and the same call goes on.
+        Interrupted: Ctrl-C or SIGTERM; the state is saved, and the same call resumes it.
     """
     strategy = strategy or training.strategy_for(replicas)
     sources = _sources(start_from)
@@ -121,17 +121,17 @@ def train(
     quiet = say if verbose or say is not print else _silent
     facts: dict[str, Any] = {}
     watchers: list[Callable[[training.EpochEnd], dict[str, float] | None]] = []
-    said, learnt = "", None
+    said, learned = "", None
     prepared = None
     if isinstance(recipe, Batches):
         batches = recipe
     else:
         if isinstance(model, str) and not expressions:
-            recipe.demand_classes(config.expressions)
+            recipe.require_classes(config.expressions)
         if made is None and recipe.size:
             config = config.replace(image_size=recipe.size)
         prepared = _taught(recipe, folder, verbose == 1, quiet).prepare(Model, config, folder, quiet)
-        said, learnt = prepared.said, prepared.train
+        said, learned = prepared.said, prepared.train
         facts = _of_recipe(recipe)
         if made is None and not config.training_prior:
             config = config.replace(training_prior=prepared.prior(config.expressions))
@@ -141,7 +141,7 @@ def train(
     if prepared is not None:
         batches = prepared.batches(made.image_spec, made.label_space, config.batch_size)
         facts = _merged(prepared.facts(batches), facts)
-        if not prepared.kind.labelled:
+        if not prepared.kind.labeled:
             watchers.append(_collapse_check(prepared.train, made))
         elif prepared.valid is not None:
             watchers.append(training.Validation(prepared.valid))
@@ -157,7 +157,7 @@ def train(
             made.learn_from([zoo.load(name, precision=config.precision, recognizer_only=True) for name in teachers])
     if training.is_chief(strategy):
         training.write_run(folder, name, made, **_merged(facts, notes or {}))
-        _tell(made, learnt, said, batches, folder, quiet)
+        _tell(made, learned, said, batches, folder, quiet)
     stopped = ""
     try:
         history = training.fit(
@@ -182,12 +182,12 @@ def trained_model(source: Any) -> FERModel:
     """A trained model to start from, or that of a name or a folder.
 
     Raises:
-        ValueError: it recognises no expressions.
+        ValueError: it recognizes no expressions.
         ZooError: there is none.
     """
     model = source if isinstance(source, FERModel) else zoo.load(source)
     if not isinstance(model, FERModel):
-        raise ValueError(f"--start-from {source}: recognises no expressions; name a model that does")
+        raise ValueError(f"--start-from {source}: recognizes no expressions; name a model that does")
     return model
 
 
@@ -217,13 +217,13 @@ def first_config(
     own = next((model for model in sources if type(model) is Model), None)
     if own is None or size is not None:
         return wanted
-    learnt = own.config.recognizing()
+    learned = own.config.recognizing()
     given = {"expressions": expressions} if expressions else {}
-    new_head = learnt.replace(**given).expressions != learnt.expressions
+    new_head = learned.replace(**given).expressions != learned.expressions
     if not (new_head or goes_on):
         return wanted
-    start = learnt.fine_tuning().replace(precision=wanted.precision)
-    start = start.with_classes(learnt.replace(**given).expressions) if new_head else start.replace(freeze_epochs=0)
+    start = learned.fine_tuning().replace(precision=wanted.precision)
+    start = start.with_classes(learned.replace(**given).expressions) if new_head else start.replace(freeze_epochs=0)
     if epochs is not None:
         start = start.replace(epochs=epochs, freeze_epochs=min(start.freeze_epochs, epochs // 5))
     return start
@@ -279,7 +279,7 @@ def _sources(start_from: Any) -> list[tuple[str, FERModel]]:
 
 
 def _finish(model: FERModel) -> None:
-    """Leaves a model with its averaged weights, as it will be loaded; a training that goes on reads its own."""
+    """Leaves a model with its averaged weights, as it will be loaded; a training that resumes reads its own."""
     variables = [variable for network in model.networks.values() for variable in network.trainable_variables]
     with model.averaged_weights():
         averaged = [variable.numpy() for variable in variables]

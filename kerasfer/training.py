@@ -1,7 +1,7 @@
 """The one training loop: any model, any number of replicas, resumable at any step.
 
 `fit` runs `model.train_step` under a `tf.distribute` strategy, writes checkpoints that hold everything a run needs to
-go on (weights, optimizer slots, random states, the place in the epoch), reports every loss term, stops at the first
+resume (weights, optimizer slots, random states, the place in the epoch), reports every loss term, stops at the first
 that is not finite and saves when it is interrupted.
 
 Several processes, on one machine or on several, train together under `tf.distribute.MultiWorkerMirroredStrategy`: each
@@ -43,7 +43,7 @@ from kerasfer.checkpoints import (
 from kerasfer.data.kinds import Batches
 from kerasfer.datasets.base import FaceTable
 from kerasfer.evaluation.classification import evaluate
-from kerasfer.files import write_aside, written_aside
+from kerasfer.files import atomic_file, atomic_write
 from kerasfer.models.base import FERModel
 from kerasfer.progress import Progress
 from kerasfer.weights import ZooError, check_seal, read_json, seal
@@ -172,7 +172,7 @@ class _Workers:
         """For each wish, whether any worker has it."""
         return tuple(value > 0 for value in self._mean(wishes)) if self._many else wishes
 
-    def demand_same(self, place: Place, folder: Path) -> None:
+    def require_same(self, place: Place, folder: Path) -> None:
         """`TrainingError` if the workers would start at different places."""
         if self._many and not np.array_equal(self._mean(dataclasses.astuple(place)), dataclasses.astuple(place)):
             raise TrainingError(f"{folder}: the workers see different checkpoints; give all of them one shared folder")
@@ -231,12 +231,12 @@ def fit(
     verbose: int = 1,
     stop_after: float | None = None,
 ) -> list[dict[str, float]]:
-    """Trains a model, or goes on where the run in `folder` stopped.
+    """Trains a model, or resumes the run in `folder`.
 
     Args:
         model: made under the strategy's scope; compiled here.
         batches: of the model's `batch_kind`.
-        folder: of the run: checkpoints/, history.csv, logs/ for TensorBoard. A run in it goes on.
+        folder: of the run: checkpoints/, history.csv, logs/ for TensorBoard. A run in it is resumed.
         epochs: stop after so many passes over the batches; by default as many as the config says. The learning rate's
             schedule is that of the config either way.
         strategy: by default that of the scope this is called in.
@@ -276,7 +276,7 @@ def fit(
     model.adapt(batches.columns)
     place = checkpoints.restore(model)
     workers = _Workers(strategy)
-    workers.demand_same(place, checkpoints.folder)
+    workers.require_same(place, checkpoints.folder)
     history = read_history(folder / "history.csv")[: place.epoch]
     steps = _StepFunctions.of(model, strategy)
     model.stop_training = False
@@ -340,7 +340,7 @@ def _notify(callbacks: Sequence[keras.callbacks.Callback], event: str, *argument
 
 
 def _means(model: FERModel) -> dict[str, float]:
-    """The running means of the loss terms, as a run that goes on finds them."""
+    """The running means of the loss terms, as a run that resumes finds them."""
     return {name: float(tracker.result()) for name, tracker in model.trackers.items()}
 
 
@@ -439,7 +439,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:
     """Writes the file anew, aside first: Keras' `CSVLogger` adds lines, and so repeats an epoch that was cut off."""
     names = list(dict.fromkeys(name for row in history for name in row))
-    with written_aside(path, TrainingError) as aside, aside.open("w", newline="") as file:
+    with atomic_file(path, TrainingError) as aside, aside.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(history)
@@ -488,6 +488,6 @@ def write_run(folder: Path, name: str, model: FERModel, **facts: Any) -> None:
         if changed:
             raise TrainingError(
                 f"{path}: holds a run with another {', '.join(changed)}; give another output folder, or the same "
-                "settings to go on"
+                "settings to resume it"
             )
-    write_aside(path, (json.dumps(seal(content), indent=2) + "\n").encode(), TrainingError)
+    atomic_write(path, (json.dumps(seal(content), indent=2) + "\n").encode(), TrainingError)

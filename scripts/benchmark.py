@@ -386,9 +386,9 @@ def main(arguments: list[str] | None = None) -> int:
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
     if options.json:
-        from kerasfer.files import write_aside
+        from kerasfer.files import atomic_write
 
-        write_aside(options.json, (json.dumps({"processor": processor(), "rows": rows}, indent=2) + "\n").encode())
+        atomic_write(options.json, (json.dumps({"processor": processor(), "rows": rows}, indent=2) + "\n").encode())
     return 0
 
 

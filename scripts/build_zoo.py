@@ -7,7 +7,7 @@
     python scripts/build_zoo.py --model fesr --data DIR --judge             # FID and KID, after a judge changed
 
 DIR holds ferplus and lfw_expressions, as folders or zips. What is trained and what is measured stands in
-kerasfer/recipes/<name>.py. Run again, a training that was stopped goes on.
+kerasfer/recipes/<name>.py. Run again, a training that was stopped resumes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def train(plan: recipes.Plan, data: str, runs: Path) -> None:
         command += ["--runs", str(runs), "--train", run.name]
         print("$", shlex.join(command), flush=True)
         if subprocess.run(command, check=False).returncode:
-            raise ValueError(f"{runs / run.name}: the training stopped; run this again to go on")
+            raise ValueError(f"{runs / run.name}: the training stopped; run this again to resume")
 
 
 def bench_of(plan: recipes.Plan, models: dict[Any, Any], data: str, runs: Path) -> Bench:
@@ -89,7 +89,7 @@ def measure(plan: recipes.Plan, data: str, runs: Path, folder: Path) -> None:
     for measurement in plan.measurements:
         figures += measurement.measure(bench)
     weights = bench.model.recognizer().count_params()
-    figures.append(bench.figure("recognizer_weights", "weights of the recogniser", weights, "count"))
+    figures.append(bench.figure("recognizer_weights", "weights of the recognizer", weights, "count"))
     figures += exported(bench, folder)
     if plan.generator:
         figures += exported_generator(bench, folder)

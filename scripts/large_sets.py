@@ -137,7 +137,7 @@ def measure(folder: Path, name: str, what: str) -> dict[str, Any]:
         from kerasfer.expressions import FERPLUS8
         from kerasfer.faces import ImageSpec
 
-        kind = KINDS["images" if name == "affectnet" else "unlabelled"]
+        kind = KINDS["images" if name == "affectnet" else "unlabeled"]
         batches = kind(table, ImageSpec(96, 3), FERPLUS8, 64, seed=1, cache=None)
         step = batches.steps_per_epoch // 2 if what.startswith("resume") else 0
         taken = iter(batches.epoch(3 if step else 0, step))

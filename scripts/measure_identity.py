@@ -51,19 +51,19 @@ def aligned_faces(table: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
         if not faces:
             lost = round(UNFOUND_TOP * len(image))
             lifted = np.concatenate([image[lost:], np.repeat(image[-1:], lost, axis=0)])
-            identity[number] = images.to_grey(images.resize(lifted, 150))
-            ferplus[number] = images.to_grey(images.resize(image, FERPLUS_SIZE))
+            identity[number] = images.to_gray(images.resize(lifted, 150))
+            ferplus[number] = images.to_gray(images.resize(image, FERPLUS_SIZE))
             continue
         face = min(faces, key=lambda face: np.hypot(*(np.array(face.box.center) - middle)))
-        identity[number] = images.to_grey(align_identity(image, face.landmarks))
-        ferplus[number] = images.to_grey(align(image, face, FERPLUS_SIZE))
+        identity[number] = images.to_gray(align_identity(image, face.landmarks))
+        ferplus[number] = images.to_gray(align(image, face, FERPLUS_SIZE))
         found[number] = True
     return {"rows": rows, "identity": identity, "ferplus": ferplus, "found": found}
 
 
 def cached_faces(table: Any, rows: np.ndarray, cache: Path) -> dict[str, np.ndarray]:
     """`aligned_faces`, read from the cache if it holds those rows."""
-    from kerasfer.files import write_aside
+    from kerasfer.files import atomic_write
 
     try:
         with np.load(cache, allow_pickle=False) as stored:
@@ -75,7 +75,7 @@ def cached_faces(table: Any, rows: np.ndarray, cache: Path) -> dict[str, np.ndar
     arrays = aligned_faces(table, rows)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    write_aside(cache, buffer.getvalue())
+    atomic_write(cache, buffer.getvalue())
     return arrays
 
 
@@ -164,14 +164,14 @@ def main(arguments: list[str] | None = None) -> int:
 
     from kerasfer import datasets
     from kerasfer.evaluation.verification import draw_pairs
-    from kerasfer.files import write_aside
+    from kerasfer.files import atomic_write
 
     table = datasets.load("lfw_expressions", locate("lfw_expressions", options.data))
     pairs = draw_pairs(table, options.pairs, options.pairs, options.seed)
     figures = figures_of(cached_faces(table, pairs.rows, Path(options.cache)), pairs)
     if options.save:
         path = ROOT / "saved_models" / "dlib_resnet" / "metrics.json"
-        write_aside(path, (json.dumps({"figures": figures}, indent=2) + "\n").encode())
+        atomic_write(path, (json.dumps({"figures": figures}, indent=2) + "\n").encode())
         subprocess.run([sys.executable, str(ROOT / "scripts" / "results_table.py")], check=True)
     return 0
 

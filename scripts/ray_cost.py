@@ -285,7 +285,7 @@ def worked_ms(function: Callable[[], Any], runs: int) -> float:
 
 
 def decoder_rows(model: str, runs: int) -> list[dict[str, Any]]:
-    """Reading a 12-megapixel JPEG whole and at a quarter, by three libraries, and recognising with either."""
+    """Reading a 12-megapixel JPEG whole and at a quarter, by three libraries, and recognizing with either."""
     import cv2
     from PIL import Image
 
@@ -347,7 +347,7 @@ def decoder_rows(model: str, runs: int) -> list[dict[str, Any]]:
     stages = {
         "detect in the whole": lambda: detect(full, "quick"),
         "detect in the quarter": lambda: detect(quarter, "quick"),
-        "align and recognise, cut from the whole": lambda: classifier(
+        "align and recognize, cut from the whole": lambda: classifier(
             whole_faces, [classifier.aligned(full, face) for face in whole_faces]
         ),
     }
@@ -397,7 +397,7 @@ def stage_rows(model: str, runs: int) -> list[dict[str, Any]]:
             "detect": lambda: detect(photo, "quick", landmarks=False, pose=False),
             "detect with landmarks": lambda: detect(photo, "quick"),
             "align": lambda: [align(photo, face, 64) for face in faces],
-            "recognise": lambda: classifier(faces, aligned),
+            "recognize": lambda: classifier(faces, aligned),
         }
 
         def ten(function: Callable[[], Any]) -> Callable[[], None]:
@@ -413,7 +413,7 @@ def cost_rows(model: str, photos: int) -> list[dict[str, Any]]:
     """All that `benchmark.py ray` measures.
 
     Args:
-        model: whose TFLite file recognises.
+        model: whose TFLite file recognizes.
         photos: of each measurement of speed.
     """
     rows = [*stage_rows(model, 10), *decoder_rows(model, 7), *plan_rows(1_000_000)]

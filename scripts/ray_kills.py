@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kills what recognises photos on a Ray cluster, at random, and compares the rows with those of an undisturbed run.
+"""Kills what recognizes photos on a Ray cluster, at random, and compares the rows with those of an undisturbed run.
 
     python scripts/ray_kills.py --photos 20000 --kills 20 --folder runs/ray_kills --json docs/scale/kills.json
 
@@ -189,7 +189,7 @@ class Nodes:
         self.nodes.append(self._add())
 
     def kill_worker(self, chance: random.Random) -> bool:
-        """Kills a worker that recognises photos; False if there is none at the moment."""
+        """Kills a worker that recognizes photos; False if there is none at the moment."""
         found = []
         for node in self.nodes:
             below = processes_below(self.raylet_of(node))
@@ -325,9 +325,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         from benchmark import processor
 
-        from kerasfer.files import write_aside
+        from kerasfer.files import atomic_write
 
-        write_aside(options.json, (json.dumps({"processor": processor(), **figures}, indent=2) + "\n").encode())
+        atomic_write(options.json, (json.dumps({"processor": processor(), **figures}, indent=2) + "\n").encode())
     wrong = ("shards that differ", "rows twice", "photos without a row", "left behind")
     return 1 if any(found[name] for name in wrong) or found["rows"] % found["rows undisturbed"] else 0
 

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from results_table import FiguresError, between  # noqa: E402
 
-from kerasfer.files import write_aside  # noqa: E402
+from kerasfer.files import atomic_write  # noqa: E402
 
 COUNTS = (10**6, 10**8, 10**10)
 MACHINE = 32
@@ -102,13 +102,13 @@ def speed(figures: Figures) -> str:
 def stages(figures: Figures) -> str:
     """Where the time of a photo goes."""
     whole = figures.ms("stage: read") + figures.ms("stage: decode") + figures.ms("stage: detect with landmarks")
-    whole += figures.ms("stage: align") + figures.ms("stage: recognise")
+    whole += figures.ms("stage: align") + figures.ms("stage: recognize")
     names = {
         "read": "read from the disk's cache",
         "decode": "decode",
         "detect with landmarks": "find the face, its landmarks and pose",
         "align": "align",
-        "recognise": "recognise",
+        "recognize": "recognize",
     }
     rows = []
     for name, shown in names.items():
@@ -131,7 +131,7 @@ def decoders(figures: Figures) -> str:
     rows.append(("`kerasfer.images.read`", own, "–", "–"))
     found = figures.of("faces found in the quarter beside those of the whole")
     text = table("a JPEG of 4000 x 3000 pixels | whole, ms | at 1/4, ms | times as quick", rows)
-    answer = figures.ms("align and recognise, cut from the whole")
+    answer = figures.ms("align and recognize, cut from the whole")
     large, small = figures.ms("detect in the whole"), figures.ms("detect in the quarter")
     quickest = min(
         (row for row in figures.rows if row["what"].endswith(", 1/4") and "processor ms" in row),
@@ -139,9 +139,9 @@ def decoders(figures: Figures) -> str:
     )
     reduced, name = quickest["processor ms"], quickest["what"].partition(",")[0]
     ways = [
-        ("whole photo: read, detect, recognise (as it is)", round(own + large + answer, 1)),
+        ("whole photo: read, detect, recognize (as it is)", round(own + large + answer, 1)),
         (
-            f"{name} at 1/4, detect; then the whole photo, recognise the faces cut from it",
+            f"{name} at 1/4, detect; then the whole photo, recognize the faces cut from it",
             round(reduced + small + own + answer, 1),
         ),
         (f"{name} at 1/4, detect; no face, so no more", round(reduced + small, 1)),
@@ -177,7 +177,7 @@ def costs(figures: Figures) -> str:
     small_own = bulk["with Ray's own ms"] - bulk["processor ms/photo"]
     large_decode = figures.ms("kerasfer.images.read")
     large_find = figures.ms("detect in the whole")
-    large = large_decode + large_find + figures.ms("align and recognise, cut from the whole") + small_own
+    large = large_decode + large_find + figures.ms("align and recognize, cut from the whole") + small_own
     kinds = (
         (
             "384 x 384",
@@ -264,7 +264,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         text = page(root)
         stale = path.read_text(encoding="utf-8") != text
         if stale and not options.check:
-            write_aside(path, text.encode(), FiguresError)
+            atomic_write(path, text.encode(), FiguresError)
     except (FiguresError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -26,7 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from kerasfer.files import write_aside  # noqa: E402
+from kerasfer.files import atomic_write  # noqa: E402
 
 FORMULA = (
     "float32(offset + scale * sin(step * i * i + phase)), i = 0, 1, ... in C order of shape, in float64 before the cast"
@@ -286,7 +286,7 @@ def main() -> int:
             "cases": compute(),
         }
         path = folder / f"{name}.json"
-        write_aside(path, (json.dumps(content, indent=1) + "\n").encode())
+        atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())
         print(f"{path.name}: {len(content['cases'])} cases")
     return 0
 

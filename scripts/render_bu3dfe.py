@@ -5,7 +5,7 @@
     python scripts/render_bu3dfe.py ROOT OUT --people 5 --workers 1
 
 ROOT is the folder or zip with F0001/F0001_AN04WH_F3D.wrl and its texture beside it. Views are written to
-OUT/F0001/F0001_AN04WH_y-30_p+15.png; those that are there already are kept, so a run that was stopped goes on. Then
+OUT/F0001/F0001_AN04WH_y-30_p+15.png; those that are there already are kept, so a run that was stopped resumes. Then
 `kerasfer.datasets.load("bu3dfe", OUT)` reads them.
 
 Rays are cast by Embree (`pip install '.[render]'`): it needs neither a display nor a graphics driver.

@@ -46,12 +46,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from kerasfer.evaluation.figures import Figure, FiguresError, read_figures  # noqa: E402
-from kerasfer.files import write_aside  # noqa: E402
+from kerasfer.files import atomic_write  # noqa: E402
 
 COLUMNS = {
     "ferplus_valid_accuracy": "FERPlus valid, 8 classes: accuracy",
     "ferplus_valid_balanced": "mean recall of the classes",
-    "recognizer_weights": "weights of the recogniser",
+    "recognizer_weights": "weights of the recognizer",
     "int8_ferplus_valid_accuracy": "TFLite int8: accuracy",
     "tflite_int8_bytes": "size",
     "lite_int8_milliseconds": "one face, one thread",
@@ -266,7 +266,7 @@ def add_result(path: Path, root: Path) -> Path:
     """Puts a result where the pages are made from; returns the file."""
     result = read_result(path)
     target = root / "docs" / "protocols" / f"{result['protocol'].replace('/', '-')}.json"
-    write_aside(target, (json.dumps(result, indent=1) + "\n").encode(), FiguresError)
+    atomic_write(target, (json.dumps(result, indent=1) + "\n").encode(), FiguresError)
     return target
 
 
@@ -356,7 +356,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         for path, text in stale.items():
             print(f"{path.relative_to(root)}: {'out of date' if options.check else 'written'}")
             if not options.check:
-                write_aside(path, text.encode(), FiguresError)
+                atomic_write(path, text.encode(), FiguresError)
     except (FiguresError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -24,11 +24,11 @@ PARTS = {"parity.json": "model*.tflite", "generator_parity.json": "generator*.tf
 
 def seal_folder(folder: Path) -> None:
     """Writes the digests of one model's folder."""
-    from kerasfer.files import write_aside
+    from kerasfer.files import atomic_write
     from kerasfer.weights import read_json, read_weights, seal
 
     def write(name: str, content: dict) -> None:
-        write_aside(folder / name, (json.dumps(content, indent=2) + "\n").encode())
+        atomic_write(folder / name, (json.dumps(content, indent=2) + "\n").encode())
 
     description = read_json(folder / "config.json")
     for entry in description.get("files", {}).values():

@@ -5,7 +5,7 @@
     python scripts/torture.py --seed 2 --minutes 5 --only photos zips
 
 Each campaign makes one attempt after the other, all of them from the seed and the attempt's number, until the time is
-over; the campaigns take turns. Run again with the same folder, they go on where they were. What counts as a failure: an
+over; the campaigns take turns. Run again with the same folder, they resume. What counts as a failure: an
 answer that is wrong without a message, an error of more than one line, a crash, a hang, more than a gigabyte of memory,
 and work that is lost.
 
@@ -353,10 +353,10 @@ def full_disk(chance: random.Random, folder: Path) -> None:
             if before.read_bytes() != b"good":
                 raise Failure(f"{name}: the earlier one is gone") from error
             return
-        _demand_complete(place / name)
+        _require_complete(place / name)
 
 
-def _demand_complete(path: Path) -> None:
+def _require_complete(path: Path) -> None:
     from kerasfer import images, zoo
     from kerasfer.video import open_video
     from kerasfer.weights import read_state
@@ -475,7 +475,7 @@ def program(arguments: list[Any], after: float | None = None, number: int = sign
     return Ended(process.returncode, time.monotonic() - began, errors.decode(errors="replace"))
 
 
-def demand_done(ended: Ended, most: int = 0) -> Ended:
+def require_done(ended: Ended, most: int = 0) -> Ended:
     """Raises `Failure` if a program that nobody stopped did not end well, with an exit code of so much at most."""
     if not 0 <= ended.code <= most:
         raise Failure(f"exit code {ended.code}: {' '.join(ended.errors.split())[-300:]}")
@@ -507,11 +507,11 @@ def training(chance: random.Random, folder: Path) -> int:
         return [ROOT / "apps" / "train.py", "--model", model, *options, *changes]
 
     whole = folder.parent / f"whole_{model}"
-    seconds = once(whole, lambda place: demand_done(program(command(place))).seconds)
+    seconds = once(whole, lambda place: require_done(program(command(place))).seconds)
     kills = 0
     while kills < 4 and program(command(folder), chance.uniform(0.2, 1.1) * seconds).code == -signal.SIGKILL:
         kills += 1
-    demand_done(program(command(folder)))
+    require_done(program(command(folder)))
     ends = [sorted((place / "run" / "checkpoints").glob("[0-9]*/state.safetensors"))[-1] for place in (whole, folder)]
     (expected, _), (found, _) = map(read_state, ends)
     wrong = [name for name in expected if name not in found or not np.array_equal(expected[name], found[name])]
@@ -529,7 +529,7 @@ def exporting(chance: random.Random, folder: Path) -> int:
         return [ROOT / "apps" / "export.py", "--model", _saved(folder) / "saved", *options]
 
     whole = folder.parent / "whole_export"
-    seconds = once(whole, lambda place: demand_done(program(command(place)), 1).seconds)
+    seconds = once(whole, lambda place: require_done(program(command(place)), 1).seconds)
     shutil.copytree(whole / "out", folder / "out")
     kills = int(program(command(folder), chance.uniform(0.3, 1.05) * seconds).code == -signal.SIGKILL)
     for path in (folder / "out").glob("*.tflite"):
@@ -557,7 +557,7 @@ def _recognize(source: Path, place: Path, *more: Any) -> list[Any]:
     return [*app, "--csv", place / "a.csv", "--jsonl", place / "a.jsonl", *more]
 
 
-def _demand_rows(path: Path, lines: Path) -> None:
+def _require_rows(path: Path, lines: Path) -> None:
     """Raises `Failure` if a table that was cut off has a line that is not whole."""
     if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
         raise Failure(f"the last line of {path.name} is not whole")
@@ -576,12 +576,12 @@ def photo_folder(chance: random.Random, folder: Path) -> int:
 
     source = _photos(folder, 40)
     whole = folder.parent / "whole_photos"
-    seconds = once(whole, lambda place: demand_done(program(_recognize(source, place))).seconds)
+    seconds = once(whole, lambda place: require_done(program(_recognize(source, place))).seconds)
     kills = int(program(_recognize(source, folder), chance.uniform(0.1, 1.05) * seconds).code == -signal.SIGKILL)
-    _demand_rows(folder / "a.csv", folder / "a.jsonl")
+    _require_rows(folder / "a.csv", folder / "a.jsonl")
     for path in (folder / "marked").glob("[!.]*"):
         images.read(path)
-    demand_done(program(_recognize(source, folder)))
+    require_done(program(_recognize(source, folder)))
     if (folder / "a.csv").read_bytes() != (whole / "a.csv").read_bytes():
         raise Failure("run again after a kill, the table is another")
     return kills
@@ -591,14 +591,14 @@ def stopped_folder(chance: random.Random, folder: Path) -> int:
     """recognize.py on a folder, stopped by SIGTERM or Ctrl-C, leaves every table with what was done"""
     source = _photos(folder, 40)
     whole = folder.parent / "whole_photos"
-    seconds = once(whole, lambda place: demand_done(program(_recognize(source, place))).seconds)
+    seconds = once(whole, lambda place: require_done(program(_recognize(source, place))).seconds)
     number = chance.choice((signal.SIGTERM, signal.SIGINT))
     ended = program(_recognize(source, folder, "--json", folder / "a.json"), chance.uniform(0.3, 1) * seconds, number)
     if ended.code not in (0, 128 + number, -number) or ended.code == -number and (folder / "a.csv").exists():
         raise Failure(f"exit code {ended.code} after signal {number}: {' '.join(ended.errors.split())[-300:]}")
     if not (folder / "a.csv").exists():
         return 1
-    _demand_rows(folder / "a.csv", folder / "a.jsonl")
+    _require_rows(folder / "a.csv", folder / "a.jsonl")
     with (folder / "a.csv").open(newline="") as file:
         paths = list(dict.fromkeys(row["path"] for row in csv.DictReader(file)))
     lines = [json.loads(line)["path"] for line in (folder / "a.jsonl").read_text().splitlines()]
@@ -625,12 +625,12 @@ def video(chance: random.Random, folder: Path) -> int:
     """recognize.py on a video, killed at random and run again, ends with the same table as one that was not"""
     clip = _clip(folder)
     whole = folder.parent / "whole_video"
-    seconds = once(whole, lambda place: demand_done(program(_recognize(clip, place))).seconds)
+    seconds = once(whole, lambda place: require_done(program(_recognize(clip, place))).seconds)
     kills = 0
     while kills < 3 and program(_recognize(clip, folder), chance.uniform(0.1, 1) * seconds).code == -signal.SIGKILL:
         kills += 1
-        _demand_rows(folder / "a.csv", folder / "a.jsonl")
-    demand_done(program(_recognize(clip, folder)))
+        _require_rows(folder / "a.csv", folder / "a.jsonl")
+    require_done(program(_recognize(clip, folder)))
     for name in ("a.csv", "a.jsonl"):
         if (folder / name).read_bytes() != (whole / name).read_bytes():
             raise Failure(f"after {kills} kills {name} is another")
@@ -809,9 +809,9 @@ def page(state: dict[str, Any]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    from kerasfer.files import write_aside
+    from kerasfer.files import atomic_write
 
-    write_aside(path, text.encode())
+    atomic_write(path, text.encode())
 
 
 def parser() -> argparse.ArgumentParser:

@@ -124,8 +124,8 @@ def write_ck_enhanced(root: Path) -> None:
         names = [f"{sequence}_{1594210 + frame:08}" for frame in range(len(lines))]
         for frame, name in enumerate(names):
             images.write(root / sequence.replace("_", "/") / f"{name}.png", picture(10 * number + frame))
-        labelled = [f"{name} {line}" for name, line in zip(names, lines)]
-        write_lines(root / f"labels/{sequence}.txt", [CK_ENHANCED_HEADER, *labelled])
+        labeled = [f"{name} {line}" for name, line in zip(names, lines)]
+        write_lines(root / f"labels/{sequence}.txt", [CK_ENHANCED_HEADER, *labeled])
     images.write(root / "S012/001/S012_001_00000001.png", picture(99))
     write_lines(root / "readme.txt", ["Labels of every frame."])
     (root / "labels/._S010_002.txt").write_bytes(b"\xff\0")

@@ -310,7 +310,7 @@ def test_train_tdgan_with_nothing_downloaded(tmp_path):
     process.send_signal(signal.SIGINT)
     output, error = process.communicate(timeout=300)
     assert process.returncode == 130, error
-    assert "saved in" in error and "the same command goes on" in error
+    assert "saved in" in error and "the same command resumes it" in error
     assert "dual_image_consistency" in output and "valid_accuracy" in output
     assert max(map(len, output.splitlines())) <= 200
     assert images.read(samples).shape == (3 * 32, 4 * 32, 3)

@@ -146,7 +146,7 @@ def test_rows_without_target_are_left_out() -> None:
     made = kinds.Images(table, SPEC, BASIC7, 1, augmentation=NO_AUGMENTATION)
     rows = sum(drawn(made.epoch(0)), [])
     assert sorted(rows) == [row for row in range(16) if row % 8 != 7]
-    with pytest.raises(DatasetError, match="0 labelled images, fewer than one batch of 4"):
+    with pytest.raises(DatasetError, match="0 labeled images, fewer than one batch of 4"):
         kinds.Images(numbered(16, expression=[-1] * 16), SPEC, BASIC7, 4)
 
 

@@ -101,7 +101,7 @@ def test_where_there_is_no_face():
 
 
 def test_gray_pictures_and_own_detectors():
-    gray = images.to_grey(ASTRONAUT)
+    gray = images.to_gray(ASTRONAUT)
     (scores,) = blendshapes(gray, detector=find_detector("quick"))
     assert scores["mouthSmileLeft"] > 0.4
 

@@ -103,7 +103,7 @@ def test_a_table_of_own_classes():
     assert table.class_names().tolist() == ["sad", "other", "", "happy", "other"]
     assert table.counts() == {"happy": 1, "sad": 1, "other": 2}
     assert table.encoded().tolist() == [1, 2, -1, 0, 2]
-    assert len(table.labelled()) == 4 and len(table.select([0, 1]).where(expression="other")) == 1
+    assert len(table.labeled()) == 4 and len(table.select([0, 1]).where(expression="other")) == 1
     assert len(table.where(expression="happiness")) == 1
     with pytest.raises(DatasetError, match="own: no class 'joy'; classes are neutral"):
         table.where(expression="joy")

@@ -74,7 +74,7 @@ def test_doors_are_thin(name):
 def test_a_model_of_identities_gets_one_line(name, tmp_path):
     done = kerasfer(name, "--model", "dlib_resnet", cwd=tmp_path)
     assert done.returncode == 2 and not done.stdout and list(tmp_path.iterdir()) == []
-    assert re.fullmatch(r"error: dlib_resnet: recognises no expressions, .*; name another\n", done.stderr)
+    assert re.fullmatch(r"error: dlib_resnet: recognizes no expressions, .*; name another\n", done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_the_fields_words_are_in_the_help(name, words):
 
 
 def test_an_unknown_command_gets_one_line():
-    done = kerasfer("recognise")
+    done = kerasfer("recognition")
     assert done.returncode == 2 and not done.stdout
-    assert re.fullmatch(r"error: there is no command 'recognise'; there are: recognize, .*bench\n", done.stderr)
+    assert re.fullmatch(r"error: there is no command 'recognition'; there are: recognize, .*bench\n", done.stderr)
 
 
 def test_recognize_prints_and_writes_nothing(tmp_path):

@@ -12,7 +12,7 @@ from tiny_training import make_batches, noise_table
 
 from kerasfer import datasets, export, lite, training, zoo
 from kerasfer.data import NO_AUGMENTATION
-from kerasfer.data.kinds import Unlabelled
+from kerasfer.data.kinds import Unlabeled
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable
 from kerasfer.evaluation.collapse import CollapseError, collapse
 from kerasfer.expressions import ACTION_UNITS, FERPLUS8
@@ -107,7 +107,7 @@ def test_a_step_by_hand():
     """The terms from the first weights; D's statistics are those of the real faces."""
     model = DCGANFER(CONFIG.replace(learning_rate=0.0))
     model.compile()
-    batch = next(iter(make_batches("unlabelled", CONFIG).epoch(0)))
+    batch = next(iter(make_batches("unlabeled", CONFIG).epoch(0)))
     twin = DCGANFER(CONFIG)
     z = 2 * model.uniform((4, 6), 0) - 1
     real = 1 / (1 + np.exp(-np.asarray(twin.logits(batch["image"], training=True), np.float64)))
@@ -127,7 +127,7 @@ def test_a_step_by_hand():
 def test_the_printed_loss_of_the_generator():
     model = DCGANFER(CONFIG.replace(generator_loss="minimax"))
     model.compile()
-    batch = next(iter(make_batches("unlabelled", CONFIG).epoch(0)))
+    batch = next(iter(make_batches("unlabeled", CONFIG).epoch(0)))
     assert float(model.train_step(batch)["generator"]) < 0
 
 
@@ -147,7 +147,7 @@ def test_the_average_is_of_the_generator_alone():
 
 
 def test_augmentation_of_what_the_discriminator_sees():
-    """Every image by itself: light, contrast, place and a grey square; nothing without the option."""
+    """Every image by itself: light, contrast, place and a gray square; nothing without the option."""
     image = np.linspace(-0.8, 0.9, 32 * 32, dtype=np.float32).reshape(1, 32, 32, 1)
     images = tf.constant(np.repeat(image, 400, 0))
     assert DCGANFER(CONFIG).augmented(images, 1) is images
@@ -157,8 +157,8 @@ def test_augmentation_of_what_the_discriminator_sees():
     assert not np.array_equal(seen, model.augmented(images, 2).numpy())
     assert len({part.tobytes() for part in seen}) == 400
     # The square covers 16 x 16 pixels where it lies inside, a quarter of that in a corner; shifts add 4 lines at most.
-    grey = (seen == 0).sum((1, 2, 3))
-    assert 64 <= grey.min() and grey.max() <= 256 + 2 * 4 * 32 and 150 < np.median(grey) < 400
+    gray = (seen == 0).sum((1, 2, 3))
+    assert 64 <= gray.min() and gray.max() <= 256 + 2 * 4 * 32 and 150 < np.median(gray) < 400
     kept = [part[part != 0] for part in seen]
     # Contrast is 0.5 to 1.5 of what it was, light moves by 0.5 at most.
     slopes = [(part.max() - part.min()) / (image.max() - image.min()) for part in kept]
@@ -184,9 +184,9 @@ def test_generated_faces_depend_on_the_seed_alone():
         model.generate(0)
 
 
-def test_a_training_reports_diversity_and_draws_neighbours(tmp_path):
+def test_a_training_reports_diversity_and_draws_neighbors(tmp_path):
     model = DCGANFER(CONFIG)
-    made = make_batches("unlabelled", CONFIG)
+    made = make_batches("unlabeled", CONFIG)
     real = faces(12)[0]
     history = training.fit(
         model, made, tmp_path, on_epoch_end=[training.CollapseCheck(real, count=16)], verbose=0, epochs=1
@@ -200,18 +200,18 @@ def test_a_training_reports_diversity_and_draws_neighbours(tmp_path):
 # -- batches without labels --------------------------------------------------------------------------------------------
 
 
-def test_unlabelled_batches_mix_several_sets():
+def test_unlabeled_batches_mix_several_sets():
     dark = FaceTable("dark", ArraySource(np.full((5, 36, 36), 10, np.uint8)), {"path": list("01234")}, FERPLUS8)
     light = noise_table(6).with_columns(expression=np.full(6, -1))
     spec = DCGANFER(CONFIG).image_spec
-    table, _ = Unlabelled.together(dark, [light])
-    both = Unlabelled(table, spec, FERPLUS8, 2, seed=1, augmentation=NO_AUGMENTATION)
+    table, _ = Unlabeled.together(dark, [light])
+    both = Unlabeled(table, spec, FERPLUS8, 2, seed=1, augmentation=NO_AUGMENTATION)
     assert both.steps_per_epoch == 5 and set(both.element_spec) == {"image"}
     images = np.concatenate([batch["image"].numpy() for batch in both.epoch(0)])
     plain = sum(np.ptp(image) < 1e-6 for image in images)
     assert len(images) == 10 and plain in (4, 5)
     with pytest.raises(DatasetError, match=r"dark: 5 images, fewer than one batch of 6"):
-        Unlabelled(dark, spec, FERPLUS8, 6)
+        Unlabeled(dark, spec, FERPLUS8, 6)
 
 
 # -- the machines in the model -----------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def test_before_it_is_fitted_every_expression_is_as_likely():
     images, _ = faces(3)
     model = DCGANFER(CONFIG)
     np.testing.assert_allclose(model.recognizer()(images), 1 / 8, atol=1e-6)
-    with pytest.raises(SVMError, match="no action unit was learnt: fit_units first"):
+    with pytest.raises(SVMError, match="no action unit was learned: fit_units first"):
         model.detect_units(images)
 
 
@@ -236,7 +236,7 @@ def test_the_fitted_recognizer(fitted):
 
 def test_units(fitted):
     images, classes = faces(40, seed=6)
-    assert fitted.learnt_units == (1, 12)
+    assert fitted.learned_units == (1, 12)
     found = fitted.detect_units(images)
     assert (
         found.shape == (40, 14) and np.isnan(found[:, 13]).all() and ((found[:, 0] > 0.5) == (classes < 4)).mean() > 0.8
@@ -244,7 +244,7 @@ def test_units(fitted):
     np.testing.assert_array_equal(fitted.detect_units(images, [12])[:, 0], found[:, 7])
     np.testing.assert_allclose(fitted.unit_detector()(images)[:, 7], found[:, 7], atol=1e-5)
     with pytest.raises(
-        SVMError, match="AU 4, 27 was not learnt, as no face that it was fitted on showed it; learnt are 1, 12"
+        SVMError, match="AU 4, 27 was not learned, as no face that it was fitted on showed it; learned are 1, 12"
     ):
         fitted.detect_units(images, [1, 4, 27])
 
@@ -258,13 +258,13 @@ def test_components_landmarks_and_tables():
     assert machine.scaling.projection.shape[1] == 32 and model.config.support_vectors == 24
     np.testing.assert_allclose(model.decide(table), machine.decide(model.features(table)), atol=1e-4)
     model.fit_units(table)
-    assert model.learnt_units == ACTION_UNITS
+    assert model.learned_units == ACTION_UNITS
     with pytest.raises(SVMError, match="the machine takes features of 128 numbers, this model's have 224"):
         DCGANFER(CONFIG.replace(feature_layers=2)).set_classifier(machine)
     with pytest.raises(SVMError, match="8 classes and 32 components, this model 8 and 0"):
         DCGANFER(CONFIG).set_classifier(machine)
     model.forget_classifier()
-    assert model.config.support_vectors == 0 and model.learnt_units == ()
+    assert model.config.support_vectors == 0 and model.learned_units == ()
 
 
 def test_fewer_faces_than_folds():
@@ -279,7 +279,7 @@ def test_saved_and_loaded(fitted, tmp_path):
     images, _ = faces(6, seed=2)
     zoo.save(fitted, tmp_path / "model")
     loaded = zoo.load(tmp_path / "model")
-    assert loaded.config.support_vectors == fitted.config.support_vectors and loaded.learnt_units == (1, 12)
+    assert loaded.config.support_vectors == fitted.config.support_vectors and loaded.learned_units == (1, 12)
     np.testing.assert_allclose(loaded.recognizer()(images), fitted.recognizer()(images), atol=1e-6)
     np.testing.assert_array_equal(loaded.detect_units(images), fitted.detect_units(images))
     files = json.loads((tmp_path / "model" / "config.json").read_text())["files"]
@@ -333,18 +333,18 @@ def test_units_of_tables():
 
 
 def test_collapse_by_hand():
-    """Faces of one grey value each: distances are differences of the values."""
-    grey = lambda *values: np.array(values, np.float32)[:, None, None, None] * np.ones((1, 16, 16, 1))  # noqa: E731
-    found = collapse(grey(0, 0, 2.5, 2.5), grey(0, 1, 2, 4))
+    """Faces of one gray value each: distances are differences of the values."""
+    gray = lambda *values: np.array(values, np.float32)[:, None, None, None] * np.ones((1, 16, 16, 1))  # noqa: E731
+    found = collapse(gray(0, 0, 2.5, 2.5), gray(0, 1, 2, 4))
     assert found.diversity == pytest.approx((10 / 6) / (13 / 6), rel=1e-4)
     assert found.novelty == pytest.approx(0.25, abs=1e-3) and found.repeats == 1.0
     assert found.nearest.tolist() == [0, 0, 2, 2]
-    same = collapse(grey(1, 1, 1), grey(0, 1, 2, 4))
+    same = collapse(gray(1, 1, 1), gray(0, 1, 2, 4))
     assert same.diversity == 0 and same.novelty == 0
     with pytest.raises(CollapseError, match="two or more faces of one shape"):
-        collapse(grey(1), grey(1, 2))
+        collapse(gray(1), gray(1, 2))
     with pytest.raises(CollapseError, match="most of the real faces are the same"):
-        collapse(grey(1, 2), grey(1, 1, 1))
+        collapse(gray(1, 2), gray(1, 1, 1))
 
 
 # -- the app -----------------------------------------------------------------------------------------------------------
@@ -376,6 +376,6 @@ def test_the_app_trains_on_two_sets_without_labels(tmp_path, monkeypatch, capsys
     assert main([*arguments, "--output", str(tmp_path), "--data", str(tmp_path)]) == 0
     assert "10 steps an epoch" in capsys.readouterr().out
     run = json.loads((tmp_path / "config.json").read_text())
-    assert run["unlabelled"] == faces_of
+    assert run["unlabeled"] == faces_of
     header = (tmp_path / "history.csv").read_text().splitlines()[0]
     assert "diversity" in header and "novelty" in header and "valid_accuracy" not in header

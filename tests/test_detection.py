@@ -221,7 +221,7 @@ def test_fifty_megapixels_find_the_same(astronaut):
 
 
 def test_gray_and_landmarks_off(astronaut):
-    (face,) = detect(images.to_grey(ASTRONAUT), landmarks=False, pose=False)
+    (face,) = detect(images.to_gray(ASTRONAUT), landmarks=False, pose=False)
     assert face.landmarks is None and face.pose is None
     (face,) = detect(ASTRONAUT, landmarks=False)
     assert face.landmarks is None and face.pose == astronaut.pose
@@ -369,10 +369,10 @@ def test_box_alone_aligns_much_like_landmarks(astronaut):
 
 
 def test_gray_images_align(astronaut):
-    gray = images.to_grey(ASTRONAUT)
+    gray = images.to_gray(ASTRONAUT)
     aligned = align(gray, astronaut, 48)
     assert aligned.shape == (48, 48)
-    assert np.abs(aligned.astype(int) - images.to_grey(align(ASTRONAUT, astronaut, 48))).max() <= 2
+    assert np.abs(aligned.astype(int) - images.to_gray(align(ASTRONAUT, astronaut, 48))).max() <= 2
 
 
 class Bytes(ArraySource):
@@ -396,7 +396,7 @@ def test_align_table(table, tmp_path):
     assert np.isfinite(aligned["pose"]).all(1).tolist() == [True, False, True]
     assert aligned.read(0).shape == (48, 48)
     assert np.abs(aligned.read(0).astype(int) - aligned.read(2)).mean() < 6, "the same face in two frames"
-    whole = images.resize(images.to_grey(BACKDROP[:256, :256]), 48)
+    whole = images.resize(images.to_gray(BACKDROP[:256, :256]), 48)
     np.testing.assert_allclose(aligned.read(1).astype(int), whole, atol=1)
     eyes = Landmarks(aligned["landmarks"][0]).eye_centers
     np.testing.assert_allclose(eyes, FERPLUS_TEMPLATE.points[:2] * 48, atol=1)

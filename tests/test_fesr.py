@@ -531,7 +531,7 @@ def test_teachers_and_their_share_go_together(names, share):
 @pytest.mark.parametrize("name", ["edge", "dlib_resnet"])
 def test_teachers_that_cannot_be(name):
     model = FESR(CONFIG.replace(variant="fesr_sl", synthetic_teachers=(name,), synthetic_teacher_share=0.5))
-    with pytest.raises(ConfigError, match=f"the synthetic teacher {name} recognises n"):
+    with pytest.raises(ConfigError, match=f"the synthetic teacher {name} recognizes n"):
         model.learn_from([zoo.load(name)])
 
 

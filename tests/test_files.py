@@ -19,7 +19,7 @@ class Broken(ValueError):
 
 def test_a_file_appears_when_it_is_complete(tmp_path):
     path = tmp_path / "new" / "a.csv"
-    with files.written_aside(path) as aside:
+    with files.atomic_file(path) as aside:
         assert aside.suffix == ".csv" and aside.parent == path.parent
         aside.write_text("half")
         assert not path.exists()
@@ -33,7 +33,7 @@ def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
     )
     replace = os.replace
     monkeypatch.setattr(files.os, "replace", lambda old, new: (order.append("renamed"), replace(old, new)))
-    files.write_aside(tmp_path / "a", b"1")
+    files.atomic_write(tmp_path / "a", b"1")
     assert len(order) == 3 and ".tmp" in order[0] and order[1:] == ["renamed", tmp_path.name]
 
 
@@ -52,7 +52,7 @@ def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
 def test_an_error_names_the_file_and_the_remedy(tmp_path, reason, message):
     path = tmp_path / "a.bin"
     path.write_bytes(b"good")
-    with pytest.raises(Broken, match=message) as raised, files.written_aside(path, Broken) as aside:
+    with pytest.raises(Broken, match=message) as raised, files.atomic_file(path, Broken) as aside:
         aside.write_bytes(b"bad")
         raise reason
     assert str(raised.value).startswith(f"{path}: ") and "\n" not in str(raised.value)
@@ -60,11 +60,11 @@ def test_an_error_names_the_file_and_the_remedy(tmp_path, reason, message):
 
 
 def test_other_errors_stay_what_they_are(tmp_path):
-    with pytest.raises(KeyError), files.written_aside(tmp_path / "a"):
+    with pytest.raises(KeyError), files.atomic_file(tmp_path / "a"):
         raise KeyError("x")
-    with pytest.raises(FileNotFoundError, match="photo.png"), files.written_aside(tmp_path / "a", Broken):
+    with pytest.raises(FileNotFoundError, match="photo.png"), files.atomic_file(tmp_path / "a", Broken):
         (tmp_path / "photo.png").read_bytes()
-    with pytest.raises(KeyboardInterrupt), files.written_aside(tmp_path / "a") as aside:
+    with pytest.raises(KeyboardInterrupt), files.atomic_file(tmp_path / "a") as aside:
         aside.write_bytes(b"half")
         raise KeyboardInterrupt
     assert os.listdir(tmp_path) == []
@@ -76,7 +76,7 @@ def test_the_systems_own_limit(tmp_path):
     program = (
         "import resource, sys; from kerasfer import files\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try: files.write_aside(sys.argv[1], bytes(5000))\n"
+        "try: files.atomic_write(sys.argv[1], bytes(5000))\n"
         "except ValueError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
@@ -89,29 +89,29 @@ def test_links_streams_modes_and_long_names(tmp_path):
     real.write_bytes(b"old")
     real.chmod(0o640)
     link.symlink_to(real)
-    files.write_aside(link, b"new")
+    files.atomic_write(link, b"new")
     assert link.is_symlink() and real.read_bytes() == b"new" and real.stat().st_mode & 0o777 == 0o640
     name = "ü" * 127
-    files.write_aside(tmp_path / name, b"x")
+    files.atomic_write(tmp_path / name, b"x")
     assert (tmp_path / name).read_bytes() == b"x"
-    files.write_aside(os.devnull, b"x")
+    files.atomic_write(os.devnull, b"x")
     assert Path(os.devnull).is_char_device()
-    program = "from kerasfer import files; files.write_aside('/dev/stdout', b'rows')"
+    program = "from kerasfer import files; files.atomic_write('/dev/stdout', b'rows')"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"rows"
 
 
 def test_a_folder_takes_its_place_as_a_whole(tmp_path):
     place = tmp_path / "model"
-    with files.folder_written_aside(place) as aside:
+    with files.atomic_folder(place) as aside:
         (aside / "a").write_text("1")
     with (
         pytest.raises(Broken, match="model: cannot be written .*make room"),
-        files.folder_written_aside(place, Broken) as aside,
+        files.atomic_folder(place, Broken) as aside,
     ):
         (aside / "b").write_text("2")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert os.listdir(place) == ["a"] and os.listdir(tmp_path) == ["model"]
-    with files.folder_written_aside(place) as aside:
+    with files.atomic_folder(place) as aside:
         (aside / "b").write_text("2")
     assert os.listdir(place) == ["b"] and os.listdir(tmp_path) == ["model"]
 
@@ -120,12 +120,12 @@ def test_entries_take_their_places_one_by_one(tmp_path):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "part").mkdir()
     (tmp_path / "part" / "old").write_text("")
-    with files.entries_written_aside(tmp_path) as aside:
+    with files.atomic_entries(tmp_path) as aside:
         (aside / "a").write_text("1")
         (aside / "part").mkdir()
         (aside / "part" / "new").write_text("")
     assert sorted(os.listdir(tmp_path)) == ["a", "mine", "part"] and os.listdir(tmp_path / "part") == ["new"]
-    with pytest.raises(Broken), files.entries_written_aside(tmp_path / "new", Broken) as aside:
+    with pytest.raises(Broken), files.atomic_entries(tmp_path / "new", Broken) as aside:
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not (tmp_path / "new").exists()
 

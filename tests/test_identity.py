@@ -688,7 +688,7 @@ def test_photos_that_cannot_be_compared(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="unknown detector 'x'"):
         verify(ASTRONAUT, ASTRONAUT, detector="x")
     monkeypatch.setattr(zoo, "load", lambda model: object())
-    with pytest.raises(VerificationError, match="tdgan: recognises expressions, not people"):
+    with pytest.raises(VerificationError, match="tdgan: recognizes expressions, not people"):
         verify(ASTRONAUT, ASTRONAUT, model="tdgan")
 
 

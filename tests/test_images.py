@@ -115,7 +115,7 @@ def test_every_ending_has_its_decoder(suffix, tmp_path):
         smooth = np.full_like(smooth, 255)
     elif suffix == ".pgm":
         Image.fromarray(smooth).convert("L").save(path)
-        smooth = as_rgb(images.to_grey(smooth))
+        smooth = as_rgb(images.to_gray(smooth))
     elif suffix == ".mpo":
         Image.fromarray(smooth).save(path, "MPO", save_all=True, append_images=[Image.fromarray(smooth[::-1])])
         assert Image.open(path).format == "MPO"
@@ -220,7 +220,7 @@ def test_large_photos_may_come_smaller(mode, monkeypatch, tmp_path):
     monkeypatch.setattr(images.decoding, "_STRIP", 700)
     image = Image.fromarray(picture)
     if mode in ("I;16", "F"):
-        image = Image.fromarray(images.to_grey(picture).astype(np.uint16 if mode == "I;16" else np.float32))
+        image = Image.fromarray(images.to_gray(picture).astype(np.uint16 if mode == "I;16" else np.float32))
     image = image if image.mode == mode else image.convert(mode)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -392,8 +392,8 @@ def test_floats_whose_range_can_be_told():
 
 def test_gray_is_bt601_luma():
     colors = np.array([[(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (9, 9, 9)]], np.uint8)
-    assert images.to_grey(colors).tolist() == [[76, 150, 29, 255, 9]]
-    np.testing.assert_array_equal(images.to_grey(as_rgb(GRAY)), GRAY)
+    assert images.to_gray(colors).tolist() == [[76, 150, 29, 255, 9]]
+    np.testing.assert_array_equal(images.to_gray(as_rgb(GRAY)), GRAY)
 
 
 def test_resize_is_area_mean_down_and_bilinear_up():

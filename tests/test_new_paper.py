@@ -209,7 +209,7 @@ def test_a_model_that_draws_nothing_has_no_controls():
     with pytest.raises(ValueError, match="a Toy is not controlled by photos, but by nothing"):
         synthesis.ByPhoto(toy)
     with pytest.raises(ValueError, match="Toy recognizes, and generates nothing; take another"):
-        toy.demand_generator()
+        toy.require_generator()
 
 
 def test_the_readme_calls_methods_that_there_are():
@@ -362,9 +362,9 @@ class Contrast(Measurement):
     """How far apart the flattest face and the one with the most contrast are."""
 
     def measure(self, bench):
-        grey = np.full((1, *bench.model.image_spec.shape), 0.5, np.float32)
-        flat, full = (bench.model.synthesize(grey, level) for level in (0.0, 1.0))
-        return [bench.figure("contrast", "a grey face, from flat to full", float(abs(full - flat).mean()))]
+        gray = np.full((1, *bench.model.image_spec.shape), 0.5, np.float32)
+        flat, full = (bench.model.synthesize(gray, level) for level in (0.0, 1.0))
+        return [bench.figure("contrast", "a gray face, from flat to full", float(abs(full - flat).mean()))]
 
 
 first = Run("first", SixthConfig.tiny().replace(learning_rate=1e-3), NamedSets("synthetic", images=16, hold_out=0.25))

@@ -159,11 +159,11 @@ def test_the_wheel_holds_the_code_the_cards_and_the_models(wheel):
     templates = (path for path in (ROOT / "kerasfer/templates").rglob("*") if path.is_file())
     expected |= {path.relative_to(ROOT).as_posix() for path in templates}
     expected |= {"kerasfer/astronaut.jpg", "kerasfer/py.typed"}
-    recognising = ("recognizer.safetensors", "units.safetensors", "network.safetensors", "model_int8.tflite")
+    recognizing = ("recognizer.safetensors", "units.safetensors", "network.safetensors", "model_int8.tflite")
     models = [
         path
         for path in (ROOT / "saved_models").rglob("*")
-        if path.name in recognising or path.suffix in (".md", ".json", ".csv")
+        if path.name in recognizing or path.suffix in (".md", ".json", ".csv")
     ]
     expected |= {f"kerasfer/{path.relative_to(ROOT).as_posix()}" for path in models}
     assert not expected - names

@@ -109,7 +109,7 @@ def test_few_interpreters_stay_open(monkeypatch):
 @pytest.mark.parametrize("channels", [(), (1,), (3,)])
 def test_images_are_resized_alike_without_opencv(size, channels, monkeypatch):
     image = ASTRONAUT[:200, 100:400]
-    image = image if channels == (3,) else images.to_grey(image).reshape(200, 300, *channels)
+    image = image if channels == (3,) else images.to_gray(image).reshape(200, 300, *channels)
     expected = images.resize(image, size)
     monkeypatch.setattr(images.sampling, "_opencv", lambda: None)
     resized = images.resize(image, size)
@@ -135,7 +135,7 @@ def test_means_are_exact_without_opencv(monkeypatch):
     ],
 )
 def test_images_are_warped_alike_without_opencv(matrix, monkeypatch):
-    for image in (ASTRONAUT, images.to_grey(ASTRONAUT)):
+    for image in (ASTRONAUT, images.to_gray(ASTRONAUT)):
         expected = images.warp(image, matrix, (96, 128))
         with monkeypatch.context() as patch:
             patch.setattr(images.sampling, "_opencv", lambda: None)

@@ -78,7 +78,7 @@ def test_files_are_written_and_replaced(tmp_path):
     code = """
 from kerasfer import files
 for content in (b"first", b"second"):
-    files.write_aside("deep/er/file.json", content)
+    files.atomic_write("deep/er/file.json", content)
 print(open("deep/er/file.json").read(), os.listdir("deep/er"))
 """
     assert windows(code, cwd=tmp_path) == "second ['file.json']\n"

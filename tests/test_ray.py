@@ -48,7 +48,7 @@ def contents() -> dict[str, bytes]:
         "b/empty.png": b"",
         "b/two.png": images.encode(np.concatenate([face, face[:, ::-1]], 1), ".png"),
         "c[1].jpg": images.encode(face[:, ::-1], ".jpg"),
-        "grey.png": images.encode(np.full((64, 64, 3), 90, np.uint8), ".png"),
+        "gray.png": images.encode(np.full((64, 64, 3), 90, np.uint8), ".png"),
         "text.jpg": b"no image at all",
     }
 
@@ -107,7 +107,7 @@ def test_rows_are_those_of_recognize_to_the_bit(photos, tmp_path, recognizer, ca
     assert made.shards == 3 and made.counts == {"photos": 7, "segments": 0, "archives": 0}
     assert found == plain_rows(photos, tmp_path)
     assert [row["face"] for row in found if row["path"].endswith("two.png")] == [1, 2]
-    assert [row["face"] for row in found if row["path"].endswith("grey.png")] == [0]
+    assert [row["face"] for row in found if row["path"].endswith("gray.png")] == [0]
     types = pyarrow.parquet.read_schema(tmp_path / "plain.parquet")
     assert pyarrow.parquet.read_schema(tmp_path / "answers" / "shard-00000.parquet").equals(types)
 
@@ -166,7 +166,7 @@ def test_kinds_of_errors(error, kind):
 def test_folders_patterns_and_single_files(photos):
     left_out = collections.Counter()
     found = [entry.path for entry in listed(photos, left_out=left_out)]
-    names = ["a.jpg", "b/cut.jpg", "b/empty.png", "b/two.png", "c[1].jpg", "grey.png", "text.jpg"]
+    names = ["a.jpg", "b/cut.jpg", "b/empty.png", "b/two.png", "c[1].jpg", "gray.png", "text.jpg"]
     assert found == [f"{photos}/{name}" for name in names] and left_out == {".txt": 1}
     assert [entry.path for entry in listed(f"{photos}/b/*.png")] == [f"{photos}/b/{n}.png" for n in ("empty", "two")]
     assert [entry.path for entry in listed(photos / "c[1].jpg")] == [f"{photos}/c[1].jpg"]
@@ -246,7 +246,7 @@ def test_archives_give_the_rows_of_their_photos(contents, photos, tmp_path, reco
     members = [*contents.items(), ("0.cls", b"3"), ("clip.mp4", b"x")]
     archive = write_tar(tmp_path / name, members, mode)
     folder = Folder(str(tmp_path / "answers"))
-    made = planned(folder, listed(archive, photos / "grey.png"))
+    made = planned(folder, listed(archive, photos / "gray.png"))
     assert made.shards == 2
     found = done(folder, made, recognizer)[:-1]
     plain = plain_rows(photos, tmp_path)

@@ -447,8 +447,8 @@ def test_unknown_split_and_option_are_refused(tree: tuple[Layout, Path]) -> None
         loaded(layout, root, split="dev")
     assert_one_line(error, layout.reader, "'dev'")
     with pytest.raises(DatasetError) as error:
-        loaded(layout, root, colour="red")
-    assert_one_line(error, layout.reader, "colour", "verify")
+        loaded(layout, root, color="red")
+    assert_one_line(error, layout.reader, "color", "verify")
     if not layout.splits:
         with pytest.raises(DatasetError, match="no official split"):
             loaded(layout, root, split="train")
@@ -567,14 +567,14 @@ def test_verify_finds_what_the_quick_check_cannot(name: str, tmp_path: Path) -> 
 def test_card(name: str) -> None:
     card = datasets.card(name)
     assert card.startswith("# ")
-    for section in ("Source", "Licence", "Layout", "Labels"):
+    for section in ("Source", "License", "Layout", "Labels"):
         assert f"## {section}" in card, section
 
 
 def test_options_of_synthetic_are_its_own() -> None:
     assert len(datasets.load("synthetic", count=4, identities=2, size=16)) == 4
-    with pytest.raises(DatasetError, match="colour"):
-        datasets.load("synthetic", colour="red")
+    with pytest.raises(DatasetError, match="color"):
+        datasets.load("synthetic", color="red")
 
 
 def test_unknown_name() -> None:

@@ -61,7 +61,7 @@ class BrightnessModel:
 class UnitModel(BrightnessModel):
     """Also sees AU 12 in bright faces and AU 1 in dark ones, and has learned no other unit."""
 
-    learnt_units = (1, 12)
+    learned_units = (1, 12)
 
     def unit_detector(self):
         def answer(faces):

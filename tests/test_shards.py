@@ -110,9 +110,9 @@ def test_every_column_and_classes_of_ones_own(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_grey_arrays_give_the_same_pixels(tmp_path, channels):
+def test_gray_arrays_give_the_same_pixels(tmp_path, channels):
     pixels = np.arange(3 * 16 * 16, dtype=np.uint16).reshape(3, 16, 16).astype(np.uint8)
-    table = FaceTable("grey", ArraySource(pixels), {"path": ["0", "1", "2"]}, FERPLUS8)
+    table = FaceTable("gray", ArraySource(pixels), {"path": ["0", "1", "2"]}, FERPLUS8)
     shards.write(table, tmp_path)
     spec = ImageSpec(16, channels)
     np.testing.assert_array_equal(prepare_faces(shards.read(tmp_path), spec), prepare_faces(table, spec))

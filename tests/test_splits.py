@@ -397,7 +397,7 @@ def test_the_part_to_train_on_beside_another_set() -> None:
 
 
 def test_what_is_held_out_by_default_is_what_earlier_runs_held_out() -> None:
-    """A run that goes on must find its faces: a tenth with the seed 0, of a share with the next, by the same draws."""
+    """A run that resumes must find its faces: a tenth with the seed 0, of a share with the next, by the same draws."""
     faces = table([row % 3 for row in range(90)])
     parts = splits.training_parts(faces, share=0.5)
     whole = splits.holdout(faces, 0.1, seed=0)

@@ -24,11 +24,11 @@ QUICK = SVMSettings(trials=0, folds=3)
 
 
 def blobs(classes: int = 4, rows: int = 120, width: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features around a centre for each class, some of them far from unit scale, and class numbers."""
+    """Features around a center for each class, some of them far from unit scale, and class numbers."""
     generator = np.random.default_rng(seed)
     numbers = np.arange(rows) % classes
-    centres = generator.normal(0, 1.5, (classes, width))
-    features = centres[numbers] + generator.normal(0, 1, (rows, width))
+    centers = generator.normal(0, 1.5, (classes, width))
+    features = centers[numbers] + generator.normal(0, 1, (rows, width))
     features = features * np.geomspace(0.1, 50, width) + 7
     features[:, 3] = 2.5
     return features.astype(np.float32), numbers
@@ -136,7 +136,7 @@ def test_units_are_those_of_scikit_learn():
     units[::5, 7] = np.nan
     units[:, 9] = 1.0
     machines = fit_unit_svms(features, units, SVMSettings(folds=3, unit_c=2.0))
-    assert [unit for unit, known in zip(ACTION_UNITS, machines.learnt) if known] == [1, 12]
+    assert [unit for unit, known in zip(ACTION_UNITS, machines.learned) if known] == [1, 12]
     scaled = fit_scaling(features)(features)
     known = np.isfinite(units[:, 7])
     for column, rows, y in ((0, slice(None), numbers == 1), (7, known, numbers[known] >= 2)):

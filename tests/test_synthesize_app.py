@@ -81,7 +81,7 @@ def test_photos_are_detected_and_aligned(app, saved, drawn, tmp_path):
     assert names == ["astronaut"] and faces.shape == (1, 32, 32, 1)
     assert app.main([*arguments, "--aligned"]) == 0
     (whole, *_), _ = drawn["transfer_grid"]
-    np.testing.assert_array_equal(whole[0, :, :, 0], images.resize(images.to_grey(skimage.data.astronaut()), 32))
+    np.testing.assert_array_equal(whole[0, :, :, 0], images.resize(images.to_gray(skimage.data.astronaut()), 32))
     assert np.abs(whole.astype(int) - faces).mean() > 20
 
 

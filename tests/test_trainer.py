@@ -31,13 +31,13 @@ class Toy(toy_model.Toy):
 
         needs = ("pose",)
 
-        def surveyed(self):
+        def adapt_columns(self):
             return {"yaw": self._streams[0].table["pose"][:, 0]}
 
     batch_kind_of = classmethod(FERModel.batch_kind_of.__func__)
 
     def adapt(self, columns):
-        self.surveyed = columns.get("yaw")
+        self.adapt_columns = columns.get("yaw")
 
 
 @pytest.fixture
@@ -148,9 +148,9 @@ def test_classes_that_a_model_does_not_have_are_told_or_refused():
     assert "12 more are left out, which the model has no class for: surprise (2), sadness (2)" in prepared.said
     assert prepared.said.endswith("balanced, the 16 are drawn 16 times")
     assert prepared.prior(config.expressions) == (0.5, 0.5)
-    Recipe(faces, 0).demand_classes(config.expressions)
+    Recipe(faces, 0).require_classes(config.expressions)
     with pytest.raises(DatasetError, match=r"folder: surprise \(2\).*expressions=neutral,happiness.*kerasfer.train"):
-        Recipe(faces.replace(name="folder"), 0).demand_classes(config.expressions)
+        Recipe(faces.replace(name="folder"), 0).require_classes(config.expressions)
 
 
 def test_images_on_disk_are_the_same(tmp_path):
@@ -174,7 +174,7 @@ def test_a_name_a_recipe_and_a_folder_make_a_run(toy, tmp_path, capsys):
     run = kerasfer.train("toy", recipe, tmp_path / "run", epochs=3, verbose=0)
     assert run.model.config.epochs == 3 and run.model.config.image_size == 6 and run.stopped == ""
     assert [row["epoch"] for row in run.history] == [1, 2, 3] and "valid_accuracy" in run.history[0]
-    assert set(run.model.surveyed) == {10.0}
+    assert set(run.model.adapt_columns) == {10.0}
     said = json.loads((tmp_path / "run" / "config.json").read_text())
     assert said["model"] == "toy" and said["dataset"]["hold_out"] == 0.25
     parts = recipe.divided()

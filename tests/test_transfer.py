@@ -161,7 +161,7 @@ def test_sets_that_are_there_on_their_own_classes_and_on_the_models(data: Path) 
     assert photos.own.recall["neutral"].value == 0 and photos.own.recall["happiness"].value == 1
     assert photos.own.accuracy.value == 0.5
     text = str(report)
-    assert "no face found in 1 photos, counted as not recognised" in text and "not measured: lfw (not there)" in text
+    assert "no face found in 1 photos, counted as not recognized" in text and "not measured: lfw (not there)" in text
     content = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert [entry["own"]["mean_recall"][0] for entry in content["sets"]] == [1, 0.5]
 

@@ -1,4 +1,4 @@
-"""Videos: people keep their numbers, answers are smoothed, what was stopped goes on, what is damaged says so."""
+"""Videos: people keep their numbers, answers are smoothed, what was stopped resumes, what is damaged says so."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class UnitModel:
 
     image_spec = ImageSpec(48)
     label_space = FERPLUS8
-    learnt_units = (1, 12)
+    learned_units = (1, 12)
 
     def recognizer(self):
         return lambda faces: np.eye(8)[[3] * len(faces)]
@@ -440,7 +440,7 @@ def test_app_blendshapes_of_videos(app, clip, tmp_path, monkeypatch, capsys):
         patch.setattr(app.Tables, "add", stop)
         app.main([*asked, "--csv", "parts.csv"])
     assert app.main([*asked, "--csv", "parts.csv", "--jsonl", "parts.jsonl"]) == 0
-    assert "going on after 10 frames" in capsys.readouterr().out
+    assert "resuming after 10 frames" in capsys.readouterr().out
     rows = list(csv.DictReader(Path("parts.csv").open()))
     assert len(rows) == 46 and list(rows[0])[-52:] == list(BLENDSHAPES)
     entries = [json.loads(line) for line in Path("parts.jsonl").read_text().splitlines()]
@@ -476,7 +476,7 @@ def test_app_goes_on_after_a_kill(app, clip, tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert app.main(arguments("parts")) == 0
     printed = capsys.readouterr().out
-    assert "going on after 10 frames" in printed and "23 frames" in printed
+    assert "resuming after 10 frames" in printed and "23 frames" in printed
     assert Path("parts.csv").read_text() == Path("whole.csv").read_text()
     with open_video("whole/v.mp4") as whole, open_video("parts/v.mp4") as parts:
         for one, other in zip(whole, parts, strict=True):
@@ -570,7 +570,7 @@ def test_app_several_videos_go_on_after_a_kill(app, clip, tmp_path, monkeypatch,
     assert len(Path("parts.csv").read_text().splitlines()) == 1 + 2 * (23 + 14)
     capsys.readouterr()
     assert app.main(arguments("parts")) == 0
-    assert "going on after 10 frames" in capsys.readouterr().out
+    assert "resuming after 10 frames" in capsys.readouterr().out
     assert Path("parts.csv").read_text() == Path("whole.csv").read_text()
     for name in ("clip_expressions.mp4", "other_expressions.mp4"):
         assert Path("parts", name).read_bytes() == Path("whole", name).read_bytes()

@@ -209,7 +209,7 @@ def files_of_faces():
         "small.png": images.encode(on_ground(small, 700, 900, 60, 500)),
         "smaller.png": images.encode(on_ground(images.resize(ASTRONAUT, 260), 1400, 1000, 900, 500)),
         "astronaut.jpg": images.encode(ASTRONAUT, ".jpg"),
-        "gray.png": images.encode(images.to_grey(ASTRONAUT)),
+        "gray.png": images.encode(images.to_gray(ASTRONAUT)),
         "wide.png": images.encode(on_ground(ASTRONAUT[:300], 300, 1100, 0, 70)),
         "two.png": images.encode(np.hstack([ASTRONAUT[:400, :400], rendered(4, "anger", 400)])),
         "beside.png": images.encode(beside()),

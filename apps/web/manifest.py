@@ -30,7 +30,7 @@ from kerasfer.detection import blazeface, mesh  # noqa: E402
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE  # noqa: E402
 from kerasfer.detection.graphs import Graph  # noqa: E402
 from kerasfer.faces import LANDMARK_GROUPS  # noqa: E402
-from kerasfer.files import write_aside  # noqa: E402
+from kerasfer.files import atomic_write  # noqa: E402
 from kerasfer.interpreter import open_interpreter  # noqa: E402
 from kerasfer.models import DEFAULT_RECOGNIZER  # noqa: E402
 from kerasfer.priors import PriorError, prior_weights  # noqa: E402
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
         "samples": _samples(folder / "samples"),
     }
     _copy_runtime(folder / "litert")
-    write_aside(networks / "manifest.json", json.dumps(manifest, indent=1).encode())
+    atomic_write(networks / "manifest.json", json.dumps(manifest, indent=1).encode())
     print(f"{len(recognizers)} recognizers ({', '.join(names)}), {len(generators)} generators ({', '.join(drivers)})")
     return 0
 
@@ -222,7 +222,7 @@ def _exported(name: str, model: Path, folder: Path) -> Path:
 
     print(f"exporting the generator of {name} ...", flush=True)
     export.export_generator(zoo.load(name), folder, ["float16"])
-    write_aside(note, json.dumps(weights_now).encode())
+    atomic_write(note, json.dumps(weights_now).encode())
     return file
 
 
@@ -254,7 +254,7 @@ def _copy_runtime(folder: Path) -> None:
 
 
 def _copied(file: Path, folder: Path) -> str:
-    write_aside(folder / file.name, file.read_bytes())
+    atomic_write(folder / file.name, file.read_bytes())
     return file.name
 
 

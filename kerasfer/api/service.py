@@ -139,7 +139,7 @@ def _name_of(path: Path) -> str:
     return path.parent.name if path.suffix == ".tflite" and path.name in lite.RECOGNIZERS else path.stem
 
 
-def _demand_few_pixels(content: bytes, most: int) -> None:
+def _require_few_pixels(content: bytes, most: int) -> None:
     """Refuses a picture of too many pixels before it is decoded; what is wrong with it otherwise, decoding tells."""
     from PIL import Image
 
@@ -163,7 +163,7 @@ def looker(
     """What reads a picture's content: its width and height, and its faces."""
 
     def look(content: bytes) -> tuple[tuple[int, int], list[Prediction]]:
-        _demand_few_pixels(content, most)
+        _require_few_pixels(content, most)
         image: np.ndarray = images.decode(content, "the picture")
         faces = detect(image, detector, minimum_score=minimum_score)
         return (image.shape[1], image.shape[0]), pipeline.classify(image, faces)

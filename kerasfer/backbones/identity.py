@@ -16,7 +16,7 @@ from kerasfer.backbones.dlib_resnet import SIZE, THRESHOLD, WEIGHTS, build_dlib_
 from kerasfer.backbones.face_input import FaceInput
 from kerasfer.backbones.resnet import build_resnet18, fill_resnet18, read_resnet18, resnet18_settings
 from kerasfer.faces import ImageSpec
-from kerasfer.files import write_aside
+from kerasfer.files import atomic_write
 from kerasfer.version import __version__
 from kerasfer.weights import ZooError, pack, seal
 
@@ -108,8 +108,8 @@ def save_dlib_weights(weights: Mapping[str, np.ndarray], folder: str | os.PathLi
             }
         },
     }
-    write_aside(folder / WEIGHTS, content, ZooError)
-    write_aside(folder / "config.json", (json.dumps(seal(description), indent=2) + "\n").encode(), ZooError)
+    atomic_write(folder / WEIGHTS, content, ZooError)
+    atomic_write(folder / "config.json", (json.dumps(seal(description), indent=2) + "\n").encode(), ZooError)
     return folder
 
 

@@ -147,6 +147,6 @@ def main(arguments: list[str] | None = None) -> int:
     if not whole:
         print("Keras is left out: TensorFlow is not installed")
     if options.json:
-        files.write_aside(options.json, (json.dumps({**machine, "rows": rows}, indent=1) + "\n").encode())
+        files.atomic_write(options.json, (json.dumps({**machine, "rows": rows}, indent=1) + "\n").encode())
         print(f"written: {options.json}")
     return 0

@@ -118,7 +118,7 @@ def say(text: str, file: TextIO | None = None) -> None:
 
 
 def load_recognizer(source: str) -> FERModel:
-    """A trained model that recognises expressions, as `kerasfer.load` finds it.
+    """A trained model that recognizes expressions, as `kerasfer.load` finds it.
 
     Raises:
         ValueError: it cannot be loaded, or is one that tells people apart.
@@ -128,7 +128,7 @@ def load_recognizer(source: str) -> FERModel:
 
     model = zoo.load(source)
     if not isinstance(model, FERModel):
-        raise ValueError(f"{source}: recognises no expressions, it tells people apart (kerasfer.verify); name another")
+        raise ValueError(f"{source}: recognizes no expressions, it tells people apart (kerasfer.verify); name another")
     return model
 
 

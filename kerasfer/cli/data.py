@@ -1,4 +1,4 @@
-"""Tells what data sets there are, how to get them, and whether one on the disk is complete; writes one as shards.
+"""Lists the data sets, tells how to get one and whether the one on the disk is complete; writes one as shards.
 
     kerasfer data list
     kerasfer data card ferplus
@@ -7,12 +7,12 @@
     kerasfer data shard ferplus ferplus.zip --output shards/ferplus
 
 `check` prints what was found and what is missing, counts by expression, split and person beside the papers' and the
-owners' counts, and draws some faces of each expression. Exit code 0: all is there; 1: something is missing, damaged or
-of another number; 2: nothing can be read.
+owners' counts, and draws some faces of each expression. Exit code 0: all is there; 1: something is missing or damaged,
+or a count differs; 2: nothing can be read.
 
 `shard` writes the faces and all that is known of them to Parquet files of some thousand rows each, for workers on many
 machines (`kerasfer train --dataset shards --data DIR`) and for sets of hundreds of thousands of faces. A training has
-the same losses on them as on the files they were made of. Stopped, the same command goes on.
+the same losses on them as on the files they were made of. If it is stopped, the same command resumes.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from typing import Any
 from kerasfer import datasets
 from kerasfer.cli.common import add_labels_of, locate, own_options, say
 from kerasfer.datasets import shards
-from kerasfer.files import write_aside
+from kerasfer.files import atomic_write
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="name every data set")
-    card = actions.add_parser("card", help="print a data set's page: source, licence, layout, labels, counts")
+    actions.add_parser("list", help="list the data sets")
+    card = actions.add_parser("card", help="print a data set's page: source, license, layout, labels, counts")
     card.add_argument("name", metavar="NAME", help="of the data set")
     check = actions.add_parser("check", help="read a data set and count it")
     check.add_argument("name", metavar="NAME", help="of the data set")
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         images.write(options.sheet, contact_sheet(report.table))
         say(f"some faces of each expression: {options.sheet}")
     if options.json:
-        write_aside(options.json, (json.dumps(report.to_json(), indent=2) + "\n").encode())
+        atomic_write(options.json, (json.dumps(report.to_json(), indent=2) + "\n").encode())
     return 0 if report.complete else 1
 
 

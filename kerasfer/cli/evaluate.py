@@ -35,7 +35,7 @@ from typing import Any
 
 from kerasfer import datasets
 from kerasfer.cli.common import add_labels_of, load_recognizer, locate, own_options, prior, say
-from kerasfer.files import write_aside
+from kerasfer.files import atomic_write
 from kerasfer.models import DEFAULT_RECOGNIZER
 
 
@@ -190,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"less {options.against}: {compared}")
         content["against"] = {"model": options.against, **compared.to_json()}
     if options.output:
-        write_aside(options.output, as_json(content))
+        atomic_write(options.output, as_json(content))
     return 0
 
 
@@ -207,7 +207,7 @@ def _robustness(options: argparse.Namespace, model: Any, name: str, table: Any) 
     )
     print(report)
     if options.output:
-        write_aside(options.output, as_json(report.to_json()))
+        atomic_write(options.output, as_json(report.to_json()))
     return 0
 
 
@@ -257,7 +257,7 @@ def _transfer(options: argparse.Namespace) -> int:
     )
     print(report)
     if options.output:
-        write_aside(options.output, as_json(report.to_json()))
+        atomic_write(options.output, as_json(report.to_json()))
     return 0
 
 
@@ -321,7 +321,7 @@ def _probe(options: argparse.Namespace) -> int:
     if options.output:
         figures = [dataclasses.asdict(probe) for probe in probes]
         content = {"model": name, "dataset": "synthetic", "n": len(table), "probes": figures}
-        write_aside(options.output, as_json(content))
+        atomic_write(options.output, as_json(content))
     return 0
 
 
@@ -355,7 +355,7 @@ def _list_protocols() -> int:
 
 
 def _run_protocol(options: argparse.Namespace) -> int:
-    """Runs a paper's table, or goes on with it."""
+    """Runs a paper's table, or resumes it."""
     from kerasfer.protocols import protocol
 
     chosen = protocol(options.protocol)
@@ -389,7 +389,7 @@ def _run_protocol(options: argparse.Namespace) -> int:
     try:
         outcome = experiment.run()
     except training.Interrupted as stopped:
-        say(f"{stopped}; the same command goes on", sys.stderr)
+        say(f"{stopped}; the same command resumes it", sys.stderr)
         return 130
     print(outcome.text())
     say(f"written: {experiment.folder / 'result.json'}, result.csv and figures")

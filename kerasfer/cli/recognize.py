@@ -1,4 +1,4 @@
-"""Recognises the expression of every face in photos, in videos or before a camera.
+"""Recognizes the expression of every face in photos, in videos or from a camera.
 
     kerasfer recognize photo.jpg
     kerasfer recognize holiday/ --output marked/ --csv expressions.csv
@@ -9,16 +9,16 @@
 
 Prints each face's bounding box, expression and class probabilities. Faces that are cut out already (crops) go to
 `kerasfer.recognize_faces` instead. Nothing is written but what is asked for: marked pictures and
-videos (--output), tables (--csv, --json, --jsonl, --parquet). Folders are searched for photos and videos with all below
-them, linked folders too; what is neither is counted. The content of a file, not its name, tells what it is. With
-several videos, or photos beside them, one table holds all.
+videos (--output), tables (--csv, --json, --jsonl, --parquet). Folders are searched with all their
+subfolders, linked ones too; files that are neither photos nor videos are counted. A file's format is told by its
+content, not its name. Several videos, or photos beside them, go into one table.
 
 In a video, people keep their number over time. The detector looks at every fifth frame (--every), more closely at the
 start, at cuts and every three seconds, and the face mesh follows the faces in between. A face that the detector finds
-is the person whose box it overlaps most, by 0.3 or more, if seen within the last second; else it is somebody new.
+is the person whose box it overlaps most, by 0.3 or more, if seen within the last second; otherwise it is a new person.
 Probabilities are averaged over time, with weights that fall by half in 0.3 s (--smoothing, 0 for none); blendshapes are
-those of each frame, and double the time. If the model has a TFLite file, that is run. A video that was stopped goes on
-where it was with the same command.
+those of each frame, and double the time. If the model has a TFLite file, that is used. The same command resumes a
+video that was stopped.
 
 Exit code 0: all done; 1: some of several photos or videos could not be read, or a video ended early (the rest is done);
 2: nothing could be done.
@@ -41,7 +41,7 @@ from typing import Any
 
 from kerasfer import folders, images, lite
 from kerasfer.cli.common import prior, say, undisturbed
-from kerasfer.cli.tables import Journal, Tables, add_options, demand_writable
+from kerasfer.cli.tables import Journal, Tables, add_options, require_writable
 from kerasfer.detection import DETECTORS
 from kerasfer.faces import BLENDSHAPES
 from kerasfer.files import printable
@@ -141,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     options = parser().parse_args(arguments)
-    demand_writable(options)
+    require_writable(options)
     options.model = _answering(options.model)
     photos, videos = _sources(options)
     if not videos:
@@ -262,7 +262,7 @@ def _complain(bad: Sequence[str], count: int, what: str) -> int:
 def _all_photos(
     options: argparse.Namespace, photos: Sequence[str], classifier: FaceClassifier, journal: Journal, tables: Tables
 ) -> list[str]:
-    """Recognises photos one after the other; gives the errors of those that could not be read."""
+    """Recognizes photos one after the other; gives the errors of those that could not be read."""
     targets = _targets(photos, options.output)
     asked = {"minimum_score": options.minimum_score, "blendshapes": options.blendshapes}
     found = recognize_each(photos, classifier, options.detector or "mediapipe", **asked)
@@ -336,7 +336,7 @@ def _one_video(
     tables: Tables,
     path: str | None = None,
 ) -> str | None:
-    """Recognises a video, beginning with what the journal holds of an earlier run.
+    """Recognizes a video, beginning with what the journal holds of an earlier run.
 
     Args:
         options: of the command line.
@@ -354,7 +354,7 @@ def _one_video(
     journal.keep(kept)
     recognizer.restore(_frames(journal))
     if kept:
-        print(f"going on after {kept} frames that are done")
+        print(f"resuming after {kept} frames that are done")
     people: dict[int, collections.Counter[str]] = {}
     began, last = time.monotonic(), 0.0
     with open_video(source, kept) as video:

@@ -1,4 +1,4 @@
-"""Recognises photos by the million on Ray: one machine or many, into a folder of Parquet files.
+"""Recognizes photos by the million on Ray: one machine or many, into a folder of Parquet files.
 
     kerasfer recognize-many photos/ --output answers/
     kerasfer recognize-many s3://bucket/photos/ --output s3://bucket/answers/ --address auto

@@ -1,4 +1,4 @@
-"""Rows of results in files: CSV, JSON, JSON Lines, Parquet; and the journal from which a video goes on.
+"""Rows of results in files: CSV, JSON, JSON Lines, Parquet; and the journal from which a video resumes.
 
 Names of files may hold bytes that are no UTF-8. In CSV they stand as they are (read it as UTF-8 with the error handler
 "surrogateescape"); in JSON and JSON Lines as Python's surrogates ("\\udce9" is the byte E9), which `os.fsencode` turns
@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasfer.files import aside_of, is_stream, put_in_place, text_of_name, unwritable, written_aside
+from kerasfer.files import aside_of, atomic_file, is_stream, put_in_place, text_of_name, unwritable
 from kerasfer.rows import Row, columns, face_row, schema
 
-__all__ = ["Journal", "Row", "TableError", "Tables", "add_options", "columns", "demand_writable", "face_row"]
+__all__ = ["Journal", "Row", "TableError", "Tables", "add_options", "columns", "face_row", "require_writable"]
 
 FORMATS = ("csv", "json", "jsonl", "parquet")
 
@@ -36,13 +36,13 @@ class TableError(ValueError):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds an option for each kind of table."""
-    parser.add_argument("--csv", metavar="FILE", help="write one line a face as CSV")
+    parser.add_argument("--csv", metavar="FILE", help="write one line per face as CSV")
     parser.add_argument("--json", metavar="FILE", help="write everything found as one JSON list")
-    parser.add_argument("--jsonl", metavar="FILE", help="the same as JSON Lines, a line a photo or a frame")
+    parser.add_argument("--jsonl", metavar="FILE", help="the same as JSON Lines, one line per photo or frame")
     parser.add_argument("--parquet", metavar="FILE", help="write the columns of --csv as Parquet (needs pyarrow)")
 
 
-def demand_writable(options: argparse.Namespace) -> None:
+def require_writable(options: argparse.Namespace) -> None:
     """Raises `TableError` if a table is asked for whose folder or whose package is missing."""
     for path in (getattr(options, kind) for kind in FORMATS):
         if path and not Path(path).absolute().parent.is_dir():
@@ -110,7 +110,7 @@ class Tables:
                     stack.callback(file.close)
 
     def _write_json(self, entries: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
-        with written_aside(self._options.json, TableError) as aside, aside.open("wb") as file:
+        with atomic_file(self._options.json, TableError) as aside, aside.open("wb") as file:
             file.write(b"[")
             for number, entry in enumerate(entries()):
                 file.write((b"," if number else b"") + b"\n" + _json(entry))
@@ -123,7 +123,7 @@ class Tables:
         types = schema(self._names)
         left = iter(rows())
         with (
-            written_aside(self._options.parquet, TableError) as aside,
+            atomic_file(self._options.parquet, TableError) as aside,
             pyarrow.parquet.ParquetWriter(aside, types) as writer,
         ):
             while chunk := list(itertools.islice(left, CHUNK)):

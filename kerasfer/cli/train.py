@@ -1,4 +1,4 @@
-"""Trains a model of the zoo, or goes on with a training that was stopped.
+"""Trains a model of the zoo, or resumes a training that was stopped.
 
     kerasfer train --model tdgan                                   # synthetic faces, nothing to download
     kerasfer train --model tdgan --dataset ferplus --faces lfw_expressions --data DIR
@@ -9,7 +9,7 @@ The last fine-tunes a trained model with a new head for labels of your own: fold
 crops. The first epochs train the classifier only (--set freeze_epochs=N), with everything else frozen, then all layers.
 Learning rate, batch size, epochs and loss weights are fields of the config: --set help lists them.
 
-Run again with the same arguments, a training goes on where it stopped: after Ctrl-C, a crash or at the end of its time.
+Run again with the same arguments, a training resumes where it stopped: after Ctrl-C, a crash or when its time was over.
 
 The run's folder gets checkpoints/, history.csv, logs/ (for TensorBoard), samples/ (generated faces, a grid each epoch)
 and config.json. `kerasfer evaluate --model FOLDER` tests it. Exit code 0: trained, or --minutes are over; 1: a loss
@@ -134,7 +134,7 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--balanced",
         action="store_true",
-        help="class-balanced sampling, in the place of class weights: as many faces of each class, of frequent ones "
+        help="class-balanced sampling instead of class weights: as many faces of each class, of frequent ones "
         "some, rare ones again and again",
     )
     data.add_argument(
@@ -168,7 +168,7 @@ def parser() -> argparse.ArgumentParser:
     run = parser.add_argument_group("run")
     run.add_argument("--output", metavar="DIR", help="the run's folder (default: runs/MODEL)")
     run.add_argument("--until", type=int, metavar="EPOCH", help="stop after this epoch, earlier than the config says")
-    run.add_argument("--minutes", type=float, metavar="N", help="save and stop after so long; run again to go on")
+    run.add_argument("--minutes", type=float, metavar="N", help="save and stop after so long; run again to resume")
     run.add_argument("--replicas", type=int, default=1, metavar="N", help="devices to share each batch (default: 1)")
     run.add_argument("--workers", type=int, metavar="N", help="processes on this machine to share each batch")
     run.add_argument(
@@ -182,7 +182,7 @@ def parser() -> argparse.ArgumentParser:
         help="between checkpoints inside an epoch; what a killed training has to do again (default: 300)",
     )
     run.add_argument("--deterministic", action="store_true", help="reproducible bit for bit, somewhat slower")
-    run.add_argument("--quiet", action="store_true", help="a line an epoch instead of a progress bar")
+    run.add_argument("--quiet", action="store_true", help="one line per epoch instead of a progress bar")
     return parser
 
 
@@ -198,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in (options.dataset, *options.faces):
         datasets.reader(name)
     own_options(options.dataset, options.labels_of)
-    demand_processes(options)
+    require_processes(options)
     if not (options.model or options.start_from):
         raise ValueError(f"--model is missing: one of {', '.join(sorted(MODELS))}; or --start-from a trained one")
     given = sys.argv[1:] if arguments is None else arguments
@@ -247,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     recipe = dataclasses.replace(recipe, memory=True if options.decode == "once" else None)
     if "expressions" not in named:
-        recipe.demand_classes(config.expressions)
+        recipe.require_classes(config.expressions)
     try:
         run = trainer.train(
             config,
@@ -273,22 +273,22 @@ def main(arguments: list[str] | None = None) -> int:
         if not os.environ.get("TF_CONFIG"):
             raise
         say(
-            f"error: another process of the training is lost ({_first_line(error)}); the same command goes on",
+            f"error: another process of the training is lost ({_first_line(error)}); the same command resumes it",
             sys.stderr,
         )
         return workers.LOST
     except training.Interrupted as stopped:
-        say(f"{stopped}; the same command goes on", sys.stderr)
+        say(f"{stopped}; the same command resumes it", sys.stderr)
         return 130
     if run.stopped:
-        say(f"{run.stopped}; the same command goes on", sys.stderr)
+        say(f"{run.stopped}; the same command resumes it", sys.stderr)
         return 0
     if training.is_chief(strategy):
         say(f"trained: {run.folder}")
     return 0
 
 
-def demand_processes(options: argparse.Namespace) -> None:
+def require_processes(options: argparse.Namespace) -> None:
     """Raises `ValueError` if what is asked of several processes cannot be."""
     if options.workers is not None and options.workers < 1 or not options.save_every > 0:
         raise ValueError("--workers and --save-every are more than 0")

@@ -27,7 +27,7 @@ from kerasfer.cli.common import say
 __all__ = ["LOST", "Workers", "ends_with_its_parent", "is_worker", "run"]
 
 LOST = 75
-"""Exit code of a process that lost another one of its training; the same command goes on (EX_TEMPFAIL)."""
+"""Exit code of a process that lost another one of its training; the same command resumes it (EX_TEMPFAIL)."""
 
 RESTARTS = 3
 """How often workers are started again that wrote no checkpoint in between."""
@@ -241,7 +241,7 @@ def run(count: int, arguments: Sequence[str], folder: str | os.PathLike[str]) ->
             if in_vain > RESTARTS:
                 say(
                     f"error: worker {first} was lost ({how}) {in_vain} times without a new checkpoint; look for what "
-                    "ends it (memory?), or let checkpoints come sooner (--save-every); the same command goes on",
+                    "ends it (memory?), or let checkpoints come sooner (--save-every); the same command resumes it",
                     sys.stderr,
                 )
                 return 1

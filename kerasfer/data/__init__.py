@@ -1,4 +1,4 @@
-"""From a table of faces to what a model eats: augmentation, order, kinds of batch, and the recipe that says it all."""
+"""From a table of faces to a model's batches: augmentation, order, kinds of batch, and the recipe for all of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done to the images of a batch: crops, flips, shifts, turns, light and holes, drawn anew at every step."""
+"""Image augmentation: crops, flips, shifts, rotations, light and cutout, drawn anew at every step."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Augmentation:
         scale: relative change of size to each side, 0.1 for 0.9 to 1.1.
         rotation: degrees to each side.
         sharp: share of the images that are shifted by whole pixels, not scaled and not turned. The others lose a little
-            sharpness, which faces have that are recognised.
+            sharpness, which faces have that are recognized.
         brightness: change to each side, as a part of the range from black to white.
         contrast: relative change of the distance from the image's mean, to each side.
-        cutout: side of a square set to the image's mean, as a part of the image's side; its centre is anywhere.
+        cutout: side of a square set to the image's mean, as a part of the image's side; its center is anywhere.
         gamma: change of the exponent that light goes by, to each side, as a power of two: 1 for 0.5 to 2.
         shade: how much lighter one side of the image gets than the other, at most, as a part of the range.
         coarse: share of the images that are made smaller, down to a third, and large again.
@@ -72,7 +72,7 @@ class Augmentation:
     def strong(cls) -> Augmentation:
         """A stronger recipe for classifiers: flip, shift, scale, rotation, light and cutout.
 
-        It has no margin, so that faces are as large on average as when they are recognised.
+        It has no margin, so that faces are as large on average as when they are recognized.
         """
         return cls(margin=0.0, shift=0.06, scale=0.12, rotation=12.0, brightness=0.1, contrast=0.2, cutout=0.25)
 
@@ -210,7 +210,7 @@ def _means(pixels: np.ndarray) -> np.ndarray:
 
 def _transforms(mirror: np.ndarray, corners: np.ndarray, moves: np.ndarray, size: int) -> np.ndarray:
     """Where the pixels of each result come from: float64 (n, 2, 3), taking (x, y, 1) of the result to x and y of the
-    image given, with whole numbers at the centres of pixels.
+    image given, with whole numbers at the centers of pixels.
 
     Args:
         mirror: bool (n,).
@@ -235,7 +235,7 @@ def _warp(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
 
 
 def _move_landmarks(landmarks: np.ndarray, transforms: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """Takes points, float32 (n, 68, 2), through the inverse of the transforms; a pixel's centre lies at a half."""
+    """Takes points, float32 (n, 68, 2), through the inverse of the transforms; a pixel's center lies at a half."""
     inverse = np.linalg.inv(transforms[:, :, :2])
     moved = np.einsum("nij,npj->npi", inverse, landmarks - 0.5 - transforms[:, None, :, 2]) + 0.5
     moved[mirror] = moved[mirror][:, MIRRORED_LANDMARKS]

@@ -24,7 +24,7 @@ from kerasfer.datasets.base import (
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.datasets.shards import ShardSource
 from kerasfer.faces import ImageSpec
-from kerasfer.files import written_aside
+from kerasfer.files import atomic_file
 
 __all__ = ["PreparedFaces"]
 
@@ -102,8 +102,8 @@ def _on_disk(table: FaceTable, spec: ImageSpec, folder: Path) -> tuple[np.ndarra
     pixels_path, frames_path = folder / f"{stem}.pixels.npy", folder / f"{stem}.frames.npy"
     if not (pixels_path.is_file() and frames_path.is_file()):
         with (
-            written_aside(pixels_path, DatasetError) as pixels_aside,
-            written_aside(frames_path, DatasetError) as frames_aside,
+            atomic_file(pixels_path, DatasetError) as pixels_aside,
+            atomic_file(frames_path, DatasetError) as frames_aside,
         ):
             pixels = _mapped(pixels_aside, np.uint8, (len(table), *spec.shape))
             frames = _mapped(frames_aside, np.float32, (len(table), 4))

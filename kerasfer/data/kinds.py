@@ -1,9 +1,9 @@
-"""The kinds of batch that the papers' models eat, one class each: what it needs of a table, its streams, its rows.
+"""The kinds of batch that the papers' models take, one class each: what it needs of a table, its streams, its rows.
 
     batches = Images(table, spec, FERPLUS8, batch_size=32, seed=1)
     for batch in batches.epoch(3, start_step=17): ...
 
-A batch is a pure function of the seed, the epoch and the step, so a run that was killed goes on at any step with the
+A batch is a pure function of the seed, the epoch and the step, so a run that was killed resumes at any step with the
 very batches it would have had. What is drawn each step (shuffling, partners, augmentation) comes from counters and
 stateless random operations.
 
@@ -45,7 +45,7 @@ __all__ = [
     "ImagesWithPose",
     "LandmarkPairs",
     "Stream",
-    "Unlabelled",
+    "Unlabeled",
     "kind_of",
 ]
 
@@ -96,7 +96,7 @@ class Batches(abc.ABC):
         needs: columns that every row of the tables must have and that can be located where a set has none: "pose",
             "landmarks".
         further: how many sets it draws from beside the one with expressions; None for any number.
-        labelled: whether a batch holds expressions.
+        labeled: whether a batch holds expressions.
         one_flip: whether the images of an element are flipped together, all or none; else each by a draw of its own.
         steps_per_epoch: whole batches in an epoch; what is left over is dropped.
         element_spec: key -> `tf.TensorSpec`.
@@ -108,9 +108,9 @@ class Batches(abc.ABC):
     keys: ClassVar[Mapping[str, str]]
     needs: ClassVar[tuple[str, ...]] = ()
     further: ClassVar[int | None] = 0
-    labelled: ClassVar[bool] = True
+    labeled: ClassVar[bool] = True
     one_flip: ClassVar[bool] = False
-    counted: ClassVar[str] = "labelled images"
+    counted: ClassVar[str] = "labeled images"
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Batches(abc.ABC):
             if id(stream.table) not in prepared:
                 prepared[id(stream.table)] = PreparedFaces(stream.table, stored, cache)
         self._faces = [prepared[id(stream.table)] for stream in self._streams]
-        self.columns = self.surveyed()
+        self.columns = self.adapt_columns()
         self.element_spec: dict[str, tf.TensorSpec] = {}
         for stream in self._streams:
             self.element_spec[stream.image] = tf.TensorSpec((batch_size, *spec.shape), tf.float32)
@@ -175,7 +175,7 @@ class Batches(abc.ABC):
         """The rows of each stream's table that a step takes, each int64 (batch_size,)."""
         return (self.first_rows(epoch, step),)
 
-    def surveyed(self) -> dict[str, np.ndarray]:
+    def adapt_columns(self) -> dict[str, np.ndarray]:
         """What `columns` holds."""
         return {}
 
@@ -317,7 +317,7 @@ class ImagesWithMovements(Batches):
         sided = {"movements": MIRRORED_BLENDSHAPES}
         return [Stream("image", table, {"label": targets, "movements": movements}, sided=sided)]
 
-    def surveyed(self) -> dict[str, np.ndarray]:
+    def adapt_columns(self) -> dict[str, np.ndarray]:
         return dict(self._streams[0].columns)
 
     @classmethod
@@ -391,7 +391,7 @@ class ExpressionAndFace(Batches):
 class LandmarkPairs(Batches):
     """Two images with their landmarks, of one person where the set has pairs (G2-FER); both are flipped, or neither.
 
-    Every labelled image is the first of a pair once an epoch. The second is drawn from the person's other images; for
+    Every labeled image is the first of a pair once an epoch. The second is drawn from the person's other images; for
     a person with one image, or of whom the name is not known, from all other images. Landmarks are float32 (n, 68, 2)
     in pixels of the augmented images. Further sets become one table with the first, their people apart.
 
@@ -430,7 +430,7 @@ class LandmarkPairs(Batches):
         anyone[mates] = self._people.same(rows[mates], draws[0, mates])
         return rows, anyone
 
-    def surveyed(self) -> dict[str, np.ndarray]:
+    def adapt_columns(self) -> dict[str, np.ndarray]:
         faces = self._faces[0]
         landmarks = faces.every_landmark() * (self.spec.size / faces.spec.size)
         return {"landmarks": landmarks, "label": self._streams[0].columns["label"], "paired": self._paired}
@@ -467,12 +467,12 @@ class ExpressionPairs(Batches):
         return rows, self._expressions.same(rows, self.draws(epoch, step, 1)[0])
 
 
-class Unlabelled(Batches):
+class Unlabeled(Batches):
     """Images alone, of one set or of several together, all rows shuffled (DCGAN-FER); a face needs no expression."""
 
-    keys = BATCH_KINDS["unlabelled"]
+    keys = BATCH_KINDS["unlabeled"]
     further = None
-    labelled = False
+    labeled = False
     counted = "images"
 
     def streams(self, table: FaceTable, faces: FaceTable | None) -> list[Stream]:
@@ -485,7 +485,7 @@ class Unlabelled(Batches):
         return FaceTable.concatenate("+".join(part.name for part in (table, *faces)), (table, *faces)), None
 
     def facts(self, table: FaceTable, sets: Sequence[FaceTable]) -> dict[str, Any]:
-        return {"unlabelled": {part.name: len(part) for part in sets}}
+        return {"unlabeled": {part.name: len(part) for part in sets}}
 
 
 KINDS: dict[str, type[Batches]] = {
@@ -495,7 +495,7 @@ KINDS: dict[str, type[Batches]] = {
     "expression_and_face": ExpressionAndFace,
     "landmark_pairs": LandmarkPairs,
     "expression_pairs": ExpressionPairs,
-    "unlabelled": Unlabelled,
+    "unlabeled": Unlabeled,
 }
 """Name of a kind of batch, as a model asks for it -> its class."""
 

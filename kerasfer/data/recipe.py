@@ -1,4 +1,4 @@
-"""What a model learns from, said once: which faces, which are watched, how they are labelled, drawn and changed.
+"""What a model trains on: which faces, which ones validate it, how they are labeled, sampled and augmented.
 
     recipe = kerasfer.data.Recipe(train=table, valid=0.05, size=64, augment=Augmentation.strong(), seed=0)
     run = kerasfer.train("g2fer", recipe, folder="runs/g2fer")
@@ -40,9 +40,9 @@ class Recipe:
     """What a training learns from.
 
     Attributes:
-        train: the faces. Of a table that is divided (column `split`) the part train is learnt from, as
+        train: the faces. Of a table that is divided (column `split`) the part train is learned from, as
             `kerasfer.splits.training_parts` says.
-        valid: what is watched while the model learns, and never learnt from: a share of the faces to hold out, by
+        valid: what is watched while the model learns, and never learned from: a share of the faces to hold out, by
             person where names are known; a table of its own; 0 for nothing; None for the part valid, or a tenth where
             there is none.
         split: learn from this part of `train` instead, or from "all" of it.
@@ -122,7 +122,7 @@ class Recipe:
         parts = splits.training_parts(self.train, self.held_out, self.seed, split=self.split, valid=given)
         return dataclasses.replace(self, train=parts.train, valid=parts.valid, split="all", said=parts.said)
 
-    def demand_classes(self, expressions: Sequence[str]) -> None:
+    def require_classes(self, expressions: Sequence[str]) -> None:
         """Refuses faces of one's own with a class that a model does not have, where nobody named its classes.
 
         Raises:
@@ -196,7 +196,7 @@ class Prepared:
     """A recipe with all that a model's batches need.
 
     Attributes:
-        recipe: divided into what is learnt from and what is watched.
+        recipe: divided into what is learned from and what is watched.
         kind: of batch.
         train: the faces with expressions to learn from.
         valid: the faces to watch; None for none.
@@ -216,8 +216,8 @@ class Prepared:
     said: str
 
     def prior(self, expressions: Sequence[str]) -> tuple[float, ...]:
-        """Share of each expression in what is learnt, as a config's `training_prior`; () where nothing is labelled."""
-        return class_shares(self.table, LabelSpace.of(expressions), self.recipe.labels) if self.kind.labelled else ()
+        """Share of each expression in what is learned, as a config's `training_prior`; () where nothing is labeled."""
+        return class_shares(self.table, LabelSpace.of(expressions), self.recipe.labels) if self.kind.labeled else ()
 
     def batches(self, spec: ImageSpec, label_space: LabelSpace, batch_size: int) -> Batches:
         """The batches for a model's image format and classes.

@@ -1,6 +1,6 @@
-"""Which rows of a table a step takes, in which order, and what they are to be learnt as.
+"""Which rows of a table a step takes, in which order, and with which targets.
 
-The order is a pure function of the seed, the epoch and the step, so that a run which was killed goes on at any step
+The order is a pure function of the seed, the epoch and the step, so that a run that was killed resumes at any step
 with the very rows it would have had. Google's `grain` gives that, too, but with an order of its own: the first faces of
 every seed, and with them all runs and figures so far, would change.
 """

@@ -39,14 +39,14 @@ class NamedSets:
         faces: names of further sets, for models that learn from two or more.
         hold_out: share of the train part to watch, by person where identities are known; None: the valid part, or a
             tenth where there is none.
-        train_share: share of the training faces that is learnt from, stratified by class; None: all of them.
+        train_share: share of the training faces that is learned from, stratified by class; None: all of them.
         split: learn from this part, instead of train.
         images: how many faces to render, of synthetic sets.
         labels: "majority", or "votes" for the share of each vote.
         augment: what is done to each image, drawn anew at every step.
         balanced: draw as many faces of each class.
         align_faces: whether the further faces are aligned by their landmarks first.
-        faces_hold_out: share of the labelled faces of each further set to leave aside, by person where identities are
+        faces_hold_out: share of the labeled faces of each further set to leave aside, by person where identities are
             known, so that there is something of it to measure on; None: none. Faces without a label go as well.
         options: of the data set's reader.
 

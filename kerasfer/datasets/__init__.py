@@ -1,7 +1,7 @@
 """Data sets of faces as tables: `load("ferplus", "data/ferplus.zip", split="train")`.
 
 A reader is a function `read(root, split=None, strict=True, **options) -> FaceTable` in a module of its own, and every
-set has a page in `cards/` that says who owns it, where to apply for it, its licence, layout, counts and label order.
+set has a page in `cards/` that says who owns it, where to apply for it, its license, layout, counts and label order.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class FaceTable:
             if len(values) != size:
                 raise DatasetError(f"{name}: column {column!r} has {len(values)} values for {size} paths")
             if column == "votes":
-                self._demand_votes(values)
+                self._require_votes(values)
             values.setflags(write=False)
             self.columns[column] = values
 
@@ -151,7 +151,7 @@ class FaceTable:
                 raise DatasetError(f"{self.name}: column {column!r} holds texts of at most {LONGEST_TEXT} characters")
         return np.asarray(texts, np.str_).reshape(-1)
 
-    def _demand_votes(self, votes: np.ndarray) -> None:
+    def _require_votes(self, votes: np.ndarray) -> None:
         """Votes are numbers from 0 on; NaN throughout where nobody voted."""
         known = votes[~np.isnan(votes).all(axis=1)]
         if not ((known >= 0) & (known <= MOST_VOTES)).all():
@@ -240,7 +240,7 @@ class FaceTable:
         """
         return (self.label_space if space is None else space).encode(self["expression"], self.classes)
 
-    def labelled(self, space: LabelSpace | None = None) -> FaceTable:
+    def labeled(self, space: LabelSpace | None = None) -> FaceTable:
         """The rows whose expression is in the space (by default: is known)."""
         return self.select(self["expression"] != UNKNOWN if space is None else self.encoded(space) >= 0)
 

@@ -40,7 +40,7 @@ from kerasfer.datasets.base import (
 )
 from kerasfer.datasets.reading import Problems, check_choice, check_images, check_split
 from kerasfer.expressions import LabelSpace
-from kerasfer.files import name_of_text, text_of_name, write_aside, written_aside
+from kerasfer.files import atomic_file, atomic_write, name_of_text, text_of_name
 
 if TYPE_CHECKING:
     import pyarrow
@@ -166,7 +166,7 @@ def write(
 ) -> list[Path]:
     """Writes a table and its images as shards.
 
-    A shard takes its name when it is whole. What was stopped goes on, with the same arguments, behind the last whole
+    A shard takes its name when it is whole. What was stopped resumes, with the same arguments, behind the last whole
     shard.
 
     Args:
@@ -195,7 +195,7 @@ def write(
         path = folder / f"shard-{number:05d}.parquet"
         if path.name not in kept:
             some = np.arange(first, min(first + rows, len(table)))
-            with written_aside(path, DatasetError) as aside:
+            with atomic_file(path, DatasetError) as aside:
                 _write_shard(table, some, aside, fingerprint)
             if say is not None:
                 say(f"{path}: {len(some)} faces, shard {number + 1} of {count}")
@@ -212,7 +212,7 @@ def write(
         "fingerprint": fingerprint,
         "shards": [dataclasses.asdict(shard) for shard in shards],
     }
-    write_aside(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode(), DatasetError)
+    atomic_write(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode(), DatasetError)
     return [folder / shard.file for shard in shards]
 
 
@@ -280,10 +280,10 @@ def _content(table: FaceTable, row: int) -> bytes:
     if not isinstance(content, np.ndarray):
         return content
     encoded = images.encode(content)
-    grey = content.ndim == 2 or content.shape[2] == 1
-    pixels = np.repeat(content.reshape(*content.shape[:2], 1), 3, axis=2) if grey else content
+    gray = content.ndim == 2 or content.shape[2] == 1
+    pixels = np.repeat(content.reshape(*content.shape[:2], 1), 3, axis=2) if gray else content
     if not np.array_equal(images.decode(encoded), pixels):
-        raise DatasetError(f"an array of shape {content.shape} cannot be stored as PNG; make it grey or RGB")
+        raise DatasetError(f"an array of shape {content.shape} cannot be stored as PNG; make it gray or RGB")
     return encoded
 
 
@@ -412,7 +412,7 @@ def _source(root: str | Path) -> ImageSource:
         if Path(root).is_dir() and any(Path(root).glob("shard-*.parquet")):
             raise DatasetError(
                 f"{root}: its shards are not complete, as {MANIFEST} is missing, which is written last; run kerasfer "
-                "data shard again, it goes on"
+                "data shard again, it resumes"
             ) from error
         raise
 

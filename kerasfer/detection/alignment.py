@@ -1,4 +1,4 @@
-"""Alignment: every face at the place, size and angle that the recognisers were trained on."""
+"""Alignment: brings every face to the place, size and angle that the recognizers were trained on."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Template:
     """Where an aligned face has its parts, in a square of side 1: x to the right, y down.
 
     Attributes:
-        right_eye, left_eye: centres of the person's eyes.
+        right_eye, left_eye: centers of the person's eyes.
         nose: tip of the nose (landmark 30).
         mouth: middle between the corners of the mouth.
         box_ratio: side of the square in longer sides of a detector's box, where there are no landmarks.
-        box_shift: how far the square's centre lies below the box's, in longer sides of the box.
+        box_shift: how far the square's center lies below the box's, in longer sides of the box.
     """
 
     right_eye: tuple[float, float]
@@ -148,7 +148,7 @@ def align(
     """Cuts a face out so that its parts lie where the template has them.
 
     Args:
-        image: uint8 RGB (height, width, 3) or grey (height, width); edge pixels repeat beyond its borders.
+        image: uint8 RGB (height, width, 3) or gray (height, width); edge pixels repeat beyond its borders.
         face: a detected face in the image, or landmarks or a box alone; see `alignment_matrix`.
         size: side of the result in pixels.
         template: where the parts of the face go.

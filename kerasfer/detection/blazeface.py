@@ -215,7 +215,7 @@ def _look(image: np.ndarray, windows: float, minimum_score: float) -> list[Candi
 
 
 def _starts(side: int) -> list[int]:
-    """Where along a side the windows begin; a side shorter than a window is centred in it."""
+    """Where along a side the windows begin; a side shorter than a window is centered in it."""
     if side <= WINDOW:
         return [(side - WINDOW) // 2]
     count = -(-(side - WINDOW) // (WINDOW - OVERLAP)) + 1
@@ -235,7 +235,7 @@ def _network() -> Graph:
 
 @functools.cache
 def _anchors(height: int, width: int) -> np.ndarray:
-    """Centres of the anchors in an image of that size, multiples of 16, in pixels, float32 (n, 2).
+    """Centers of the anchors in an image of that size, multiples of 16, in pixels, float32 (n, 2).
 
     Two a cell of 8 pixels, then six a cell of 16: 896 where both sides have 128 pixels.
     """
@@ -250,7 +250,7 @@ def _anchors(height: int, width: int) -> np.ndarray:
 def faces_in(window: np.ndarray, minimum_score: float) -> list[tuple[np.ndarray, float, float, np.ndarray]]:
     """Faces in one window: box as (left, top, right, bottom) in its pixels, score, roll, eyes, nose and mouth.
 
-    The network gives, for each anchor, centre, size and six key points (eyes first) in pixels beside the anchor, and a
+    The network gives, for each anchor, center, size and six key points (eyes first) in pixels beside the anchor, and a
     logit. Overlapping answers are averaged, weighted by their scores (the paper's blending).
     """
     outputs = _network()(window.astype(np.float32) / 127.5 - 1.0)

@@ -38,7 +38,7 @@ def detect(
     """Finds the faces in an image. Safe to call from several threads.
 
     Args:
-        image: uint8 RGB (height, width, 3); grey and RGBA arrays as `images.read` takes them.
+        image: uint8 RGB (height, width, 3); gray and RGBA arrays as `images.read` takes them.
         detector: a key of `DETECTORS`, or a function like them.
         landmarks: whether to locate 68 landmarks, by MediaPipe's face mesh, whatever the detector. A face turned
             too far away for the mesh has none.
@@ -167,7 +167,7 @@ def _haar(image: np.ndarray, minimum_score: float) -> list[Candidate]:
     smaller, scale = _shrunk(image)
     with lock:
         boxes, _, weights = cascade.detectMultiScale3(
-            images.to_grey(smaller), scaleFactor=1.1, minNeighbors=5, minSize=(20, 20), outputRejectLevels=True
+            images.to_gray(smaller), scaleFactor=1.1, minNeighbors=5, minSize=(20, 20), outputRejectLevels=True
         )
     candidates = []
     for (left, top, width, height), weight in zip(boxes, np.ravel(weights), strict=True):

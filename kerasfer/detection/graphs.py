@@ -1,4 +1,4 @@
-"""MediaPipe's face networks, whose files stand in `networks/`, run by the LiteRT interpreter.
+"""MediaPipe's face networks, whose files are in `networks/`, run by the LiteRT interpreter.
 
 Neither the package mediapipe nor TensorFlow or OpenGL is needed, and every thread may look for faces at the same time.
 """

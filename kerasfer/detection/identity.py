@@ -26,7 +26,7 @@ def align_identity(image: np.ndarray, landmarks: Landmarks, size: int = 150) -> 
     """Cuts a face out as dlib's face recognition network was trained on.
 
     Args:
-        image: uint8 RGB (height, width, 3) or grey (height, width); edge pixels repeat beyond its borders.
+        image: uint8 RGB (height, width, 3) or gray (height, width); edge pixels repeat beyond its borders.
         landmarks: of the face, in pixels of the image.
         size: side of the result in pixels.
 

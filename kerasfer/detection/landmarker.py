@@ -33,7 +33,7 @@ SEEN = (
 """The 146 of the 478 points that the network of the blendshapes sees, in its order."""
 
 PRESENT = 0.5
-"""Least probability, by the network's own judgement, that a region holds a face."""
+"""Least probability, by the network's own judgment, that a region holds a face."""
 
 REGION = 1.5
 """Side of the square that the network looks at, in longer sides of the detector's box."""
@@ -52,7 +52,7 @@ def blendshapes(
     """How strongly each of 52 movements shows in each face: a smile on the left, a raised inner brow, an open jaw.
 
     Args:
-        image: uint8 RGB (height, width, 3); grey and RGBA arrays as `images.read` takes them.
+        image: uint8 RGB (height, width, 3); gray and RGBA arrays as `images.read` takes them.
         faces: as `detect` finds them in this image; None: it finds them first.
         detector: of `detect`, where `faces` is None.
 
@@ -109,11 +109,11 @@ def fit(image: np.ndarray, box: Box, roll: float = 0.0, minimum_presence: float 
         image: uint8 RGB (height, width, 3).
         box: the face, as MediaPipe's detector has it: from the brows to the chin.
         roll: angle of the line between the eyes in radians, positive when it falls to the right.
-        minimum_presence: least probability, by the network's own judgement, that it sees a face.
+        minimum_presence: least probability, by the network's own judgment, that it sees a face.
 
     Returns:
-        float32 (478, 3): x and y in pixels of the image, z in pixels too, smaller towards the camera; None if there is
-        no face. The first 468 stand where those of `kerasfer.detection.mesh` do, then come the irises: centre and four
+        float32 (478, 3): x and y in pixels of the image, z in pixels too, smaller toward the camera; None if there is
+        no face. The first 468 stand where those of `kerasfer.detection.mesh` do, then come the irises: center and four
         points around it, first of the person's right eye, then of the left.
     """
     matrix = _placed(np.array(box.center), REGION * max(box.width, box.height), roll)
@@ -126,7 +126,7 @@ def refit(image: np.ndarray, box: Box, minimum_presence: float = 0.2) -> np.ndar
     Args:
         image: uint8 RGB (height, width, 3).
         box: about where the face is, from the brows to the chin.
-        minimum_presence: least probability, by the network's own judgement, that the second look shows a face. Small
+        minimum_presence: least probability, by the network's own judgment, that the second look shows a face. Small
             upright faces are often found less certain than those of photos.
 
     Returns:
@@ -147,7 +147,7 @@ def fit_where(
     Args:
         image: uint8 RGB (height, width, 3), a frame.
         square: as `kerasfer.detection.mesh.region` tells it of the mesh in this frame.
-        minimum_presence: least probability, by the network's own judgement, that it sees a face.
+        minimum_presence: least probability, by the network's own judgment, that it sees a face.
 
     Returns:
         As `fit`.

@@ -51,10 +51,10 @@ def fit(image: np.ndarray, box: Box, roll: float = 0.0, minimum_presence: float 
         image: uint8 RGB (height, width, 3).
         box: the face.
         roll: angle of the line between the eyes in radians, positive when it falls to the right.
-        minimum_presence: least probability, by the mesh's own judgement, that it sees a face.
+        minimum_presence: least probability, by the mesh's own judgment, that it sees a face.
 
     Returns:
-        float32 (468, 3): x and y in pixels of the image, z in pixels too, smaller towards the camera; None if there is
+        float32 (468, 3): x and y in pixels of the image, z in pixels too, smaller toward the camera; None if there is
         no face.
     """
     center, side = np.array(box.center), 1.5 * max(box.width, box.height)
@@ -75,7 +75,7 @@ def follow(image: np.ndarray, points: np.ndarray, minimum_presence: float = PRES
     Args:
         image: uint8 RGB (height, width, 3), the next frame of a video.
         points: the mesh in the frame before, as `fit` gives it.
-        minimum_presence: least probability, by the mesh's own judgement, that it sees a face.
+        minimum_presence: least probability, by the mesh's own judgment, that it sees a face.
 
     Returns:
         As `fit`.
@@ -114,7 +114,7 @@ def _run(image: np.ndarray, center: np.ndarray, side: float, roll: float) -> tup
 
 
 def region(points: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Centre (2,), side in pixels and roll in radians of the square that the mesh expects around its points."""
+    """Center (2,), side in pixels and roll in radians of the square that the mesh expects around its points."""
     right, left = points[33, :2], points[263, :2]
     roll = float(np.arctan2(left[1] - right[1], left[0] - right[0]))
     upright = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])

@@ -77,6 +77,6 @@ def head_poses(points: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _solver() -> np.ndarray:
-    """Pseudo-inverse of the centred mean face, (3, 68)."""
+    """Pseudo-inverse of the centered mean face, (3, 68)."""
     mean = np.asarray(MEAN_FACE, np.float64)
     return np.linalg.pinv(mean - mean.mean(0))

@@ -22,7 +22,7 @@ from kerasfer.detection.landmarker import blendshapes_of_crop
 from kerasfer.detection.mesh import MESH_POINTS
 from kerasfer.detection.pose import head_pose
 from kerasfer.faces import Box, DetectedFace, Landmarks
-from kerasfer.files import written_aside
+from kerasfer.files import atomic_file
 
 __all__ = ["align_table", "estimate_blendshapes", "estimate_landmarks", "estimate_poses", "landmarked"]
 
@@ -61,7 +61,7 @@ def align_table(
     Args:
         table: images with one face each that matters.
         size: side of the aligned faces in pixels.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (gray) or 3 (RGB).
         detector: a key of `DETECTORS`.
         template, zoom: see `alignment.align`.
         missing: what becomes of an image in which no face is found: "keep" cuts out the row's box (or takes the whole
@@ -289,9 +289,9 @@ def _align_rows(
         if face is None:
             notes[row] = "no face found"
             matrix = _frame_matrix(_frame(table, row, image), size)
-            faces[row] = _coloured(images.warp(image, inverted(matrix), size), channels)
+            faces[row] = _colored(images.warp(image, inverted(matrix), size), channels)
             return
-        faces[row] = _coloured(align(image, face, size, template, zoom), channels)
+        faces[row] = _colored(align(image, face, size, template, zoom), channels)
         if face.landmarks is not None:
             matrix = alignment_matrix(face, size, template, zoom)
             landmarks[row] = transform(face.landmarks.points, matrix)
@@ -319,8 +319,8 @@ def _image(table: FaceTable, row: int) -> np.ndarray:
     return images.decode(content, table.source.describe(str(table["path"][row])))
 
 
-def _coloured(image: np.ndarray, channels: int) -> np.ndarray:
-    return images.to_grey(image) if channels == 1 else image
+def _colored(image: np.ndarray, channels: int) -> np.ndarray:
+    return images.to_gray(image) if channels == 1 else image
 
 
 def _frame(table: FaceTable, row: int, image: np.ndarray) -> Box:
@@ -390,5 +390,5 @@ def _load(file: Path, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
 
 
 def _save(file: Path, arrays: dict[str, Any]) -> None:
-    with written_aside(file, DatasetError) as aside, aside.open("wb") as opened:
+    with atomic_file(file, DatasetError) as aside, aside.open("wb") as opened:
         np.savez(opened, **arrays)

@@ -1,4 +1,4 @@
-"""Measuring models: recognition, verification of people, and what a code gives away."""
+"""Measuring models: recognition, verification of people, and what a latent code reveals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a recogniser's confidence means what it says, and the temperature that makes it so."""
+"""Whether a recognizer's confidence means what it says, and the temperature that makes it so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Calibration:
     """A temperature, and what it does on the faces it was found on.
 
     Attributes:
-        temperature: what logits are to be divided by; above 1 the recogniser was too sure of itself.
+        temperature: what logits are to be divided by; above 1 the recognizer was too sure of itself.
         error_before, error_after: expected calibration error.
         likelihood_before, likelihood_after: mean negative log likelihood of the true class.
         n: number of faces.
@@ -95,7 +95,7 @@ def calibrate(probabilities: np.ndarray, true: np.ndarray) -> Calibration:
     """Finds the temperature at which the true classes are most likely (Guo et al. 2017, section 4.2).
 
     Args:
-        probabilities: float (n, K), a recogniser's answers at temperature 1 on faces that it was not trained on.
+        probabilities: float (n, K), a recognizer's answers at temperature 1 on faces that it was not trained on.
         true: int (n,), the right class of each.
 
     Raises:

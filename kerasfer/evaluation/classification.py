@@ -1,4 +1,4 @@
-"""How well a model recognises expressions: accuracy, per class, confusion."""
+"""How well a model recognizes expressions: accuracy, per class, confusion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.expressions import UNKNOWN, LabelSpace
 from kerasfer.faces import ImageSpec
-from kerasfer.files import write_aside
+from kerasfer.files import atomic_write
 from kerasfer.graphs import in_graph
 from kerasfer.priors import Prior, adjusted, prior_weights
 
@@ -40,7 +40,7 @@ class Report:
 
     Attributes:
         labels: names of the K classes.
-        confusion: int64 (K, K), true class by row, recognised class by column.
+        confusion: int64 (K, K), true class by row, recognized class by column.
         dataset: name of the data set.
         split: the part tested on.
         protocol: how it was tested.
@@ -69,10 +69,10 @@ class Report:
         return isinstance(other, Report) and self.to_json() == other.to_json()
 
     @classmethod
-    def of(cls, true: np.ndarray, recognised: np.ndarray, space: LabelSpace, **about: Any) -> Report:
+    def of(cls, true: np.ndarray, recognized: np.ndarray, space: LabelSpace, **about: Any) -> Report:
         """The report of class numbers, int (n,) each."""
         size = len(space)
-        confusion = np.bincount(np.asarray(true) * size + recognised, minlength=size * size).reshape(size, size)
+        confusion = np.bincount(np.asarray(true) * size + recognized, minlength=size * size).reshape(size, size)
         return cls(space.labels, confusion, **about)
 
     @property
@@ -82,17 +82,17 @@ class Report:
 
     @property
     def accuracy(self) -> float:
-        """Part of all faces that were recognised."""
+        """Part of all faces that were recognized."""
         return float(np.trace(self.confusion) / self.n) if self.n else float("nan")
 
     @property
     def recall(self) -> np.ndarray:
-        """For each class, the part of its faces that were recognised: float64 (K,)."""
+        """For each class, the part of its faces that were recognized: float64 (K,)."""
         return _ratio(np.diag(self.confusion), self.confusion.sum(1))
 
     @property
     def precision(self) -> np.ndarray:
-        """For each class, the part of the faces recognised as it that are of it: float64 (K,)."""
+        """For each class, the part of the faces recognized as it that are of it: float64 (K,)."""
         return _ratio(np.diag(self.confusion), self.confusion.sum(0))
 
     @property
@@ -134,7 +134,7 @@ class Report:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the report as JSON; `ValueError`, naming the file and the remedy, if it cannot be written."""
-        write_aside(path, (json.dumps(self.to_json(), indent=2) + "\n").encode())
+        atomic_write(path, (json.dumps(self.to_json(), indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
@@ -160,7 +160,7 @@ class Report:
                 + (f": {classes}" if classes else "")
             )
         cells = "".join(f"{label[:7]:>8}" for label in self.labels)
-        lines.append(f"{'expression':<{width}}{'n':>7}{'recall':>9}{'precis.':>9}{'F1':>9}   recognised as{cells}")
+        lines.append(f"{'expression':<{width}}{'n':>7}{'recall':>9}{'precis.':>9}{'F1':>9}   recognized as{cells}")
         for index, label in enumerate(self.labels):
             rates = "".join(f"{rate[index]:>9.2%}" for rate in (self.recall, self.precision, self.f1))
             counts = "".join(f"{count:>8}" for count in self.confusion[index])
@@ -206,7 +206,7 @@ def predict(
     """Probabilities of each face of a table.
 
     Args:
-        model: what recognises.
+        model: what recognizes.
         table: the faces, aligned; each row's `box` is cut out.
         batch_size: faces at a time.
         flip: take the mean of each face's and its mirror image's probabilities.
@@ -222,15 +222,15 @@ def predict(
     """
     spec = model.image_spec
     weights = prior_weights(prior, model.label_space.labels, getattr(model, "training_prior", None))
-    recognise = in_graph(model.recognizer())
+    recognize = in_graph(model.recognizer())
     probabilities = np.empty((len(table), len(model.label_space)), np.float32)
     for start in range(0, len(table), _CHUNK):
         pixels = prepare_faces(table, spec, np.arange(start, min(start + _CHUNK, len(table))))
         for low in range(0, len(pixels), batch_size):
             faces = spec.scale(pixels[low : low + batch_size])
-            outcome = np.asarray(recognise(faces))
+            outcome = np.asarray(recognize(faces))
             if flip:
-                outcome = (outcome + np.asarray(recognise(np.ascontiguousarray(faces[:, :, ::-1])))) / 2
+                outcome = (outcome + np.asarray(recognize(np.ascontiguousarray(faces[:, :, ::-1])))) / 2
             probabilities[start + low : start + low + len(faces)] = adjusted(outcome, weights)
             if progress:
                 progress(start + low + len(faces), len(table))
@@ -254,7 +254,7 @@ def evaluate(
     Faces whose expression is unknown or not one of the model's classes are left out, and counted in the report.
 
     Args:
-        model: what recognises: a model of the zoo, or anything with `image_spec`, `label_space` and `recognizer()`.
+        model: what recognizes: a model of the zoo, or anything with `image_spec`, `label_space` and `recognizer()`.
         table: the faces, aligned.
         batch_size: faces at a time.
         flip: as in `predict`.
@@ -276,12 +276,12 @@ def evaluate(
             f"{table.name}: no face has one of the model's expressions: {', '.join(space.labels)}; theirs are {theirs}"
         )
     tested = table.select(rows)
-    recognised = predict(model, tested, batch_size, flip, progress, prior).argmax(1)
+    recognized = predict(model, tested, batch_size, flip, progress, prior).argmax(1)
     parts = sorted(set(tested["split"].tolist()) - {""}) if "split" in tested else []
     name = model_name or getattr(model, "name", "")
     return Report.of(
         true[rows],
-        recognised,
+        recognized,
         space,
         dataset=table.name,
         split="+".join(parts),

@@ -1,4 +1,4 @@
-"""Whether a generator has collapsed: how much its faces differ from one another, and from those that it learnt from.
+"""Whether a generator has collapsed: how much its faces differ from one another, and from those that it learned from.
 
 Faces are compared as pictures of 16 x 16, by the root of their mean squared difference: that is coarse enough not to
 take noise for diversity.

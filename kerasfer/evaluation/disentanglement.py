@@ -1,4 +1,4 @@
-"""What a code gives away: identity read from an expression code by a linear probe, and the reverse.
+"""What a latent code reveals: identity read from an expression code by a linear probe, and the reverse.
 
 A model that disentangles has an expression code from which people cannot be told apart better than by chance, and a
 face code from which expressions cannot.
@@ -29,7 +29,7 @@ class Probe:
         test_rows: number of rows tested on.
         code: what the features are.
         label: what was read.
-        silhouette: of the standardised features of all rows, grouped by the label (Rousseeuw 1987): near 1 where each
+        silhouette: of the standardized features of all rows, grouped by the label (Rousseeuw 1987): near 1 where each
             group is a cluster of its own, near 0 where groups lie in one another, negative where rows lie nearer to
             another group than to their own; NaN if it was not measured.
     """
@@ -60,7 +60,7 @@ def linear_probe(
     code: str = "",
     label: str = "",
 ) -> Probe:
-    """Trains a logistic regression on standardised features and tests it.
+    """Trains a logistic regression on standardized features and tests it.
 
     Args:
         features: float (n, d), or (n, ...) to be flattened.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from kerasfer.files import write_aside
+from kerasfer.files import atomic_write
 
 __all__ = ["Figure", "FiguresError", "read_figures", "replaced", "write_figures"]
 
@@ -60,7 +60,7 @@ def read_figures(path: Path) -> list[Figure]:
 
 def write_figures(path: Path, figures: Sequence[Figure]) -> None:
     """Writes a metrics.json."""
-    write_aside(path, (json.dumps({"figures": list(figures)}, indent=2) + "\n").encode())
+    atomic_write(path, (json.dumps({"figures": list(figures)}, indent=2) + "\n").encode())
 
 
 def replaced(figures: Sequence[Figure], fresh: Sequence[Figure]) -> list[Figure]:

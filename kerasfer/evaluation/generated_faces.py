@@ -1,7 +1,7 @@
 """How good faces with a chosen expression are: beside the person's true face, as the same person, and as a class.
 
 A model is measured by three functions of its own: one that gives faces an expression, one that tells what a judge of
-identity makes of faces, and one that gives a recogniser's features.
+identity makes of faces, and one that gives a recognizer's features.
 """
 
 from __future__ import annotations
@@ -185,12 +185,12 @@ def class_gap(real: np.ndarray, real_classes: np.ndarray, synthetic: np.ndarray,
     both = np.intersect1d(real_classes, classes)
     if len(both) < 2:
         raise DatasetError(f"a gap between classes needs two with real and synthetic faces, got {len(both)}")
-    centres = np.stack([np.asarray(real, np.float64)[real_classes == number].mean(0) for number in both])
+    centers = np.stack([np.asarray(real, np.float64)[real_classes == number].mean(0) for number in both])
     others = np.stack([np.asarray(synthetic, np.float64)[classes == number].mean(0) for number in both])
     first, second = np.triu_indices(len(both), 1)
     return ClassGap(
-        distance=float(np.linalg.norm(centres - others, axis=1).mean()),
-        between=float(np.linalg.norm(centres[first] - centres[second], axis=1).mean()),
+        distance=float(np.linalg.norm(centers - others, axis=1).mean()),
+        between=float(np.linalg.norm(centers[first] - centers[second], axis=1).mean()),
         classes=len(both),
         real=len(real),
         synthetic=len(synthetic),

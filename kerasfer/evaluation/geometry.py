@@ -26,7 +26,7 @@ class LandmarkReport:
     n: int
 
     def __str__(self) -> str:
-        return f"normalised mean error {self.error:.2%}, landmarks found in {self.found} of {self.n} faces"
+        return f"normalized mean error {self.error:.2%}, landmarks found in {self.found} of {self.n} faces"
 
 
 def normalized_mean_error(found: np.ndarray, asked: np.ndarray) -> np.ndarray:

@@ -97,7 +97,7 @@ def mcnemar(first_alone: int, second_alone: int) -> float:
     """Exact two-sided p-value of McNemar's test (McNemar 1947; the binomial test of the pairs that differ).
 
     Args:
-        first_alone, second_alone: faces that only the one and only the other model recognised.
+        first_alone, second_alone: faces that only the one and only the other model recognized.
 
     Returns:
         The probability, if both were equally good, of pairs at least as unequal; 1 if none differ.
@@ -114,7 +114,7 @@ class PairedTest:
 
     Attributes:
         n: number of faces.
-        first_alone, second_alone: faces that only the first and only the second model recognised.
+        first_alone, second_alone: faces that only the first and only the second model recognized.
         p_value: of McNemar's exact test. It takes faces as independent; the intervals do not.
         accuracy: of the first less that of the second, with the interval of paired resamples by person.
         mean_recall: likewise.

@@ -172,7 +172,7 @@ def robustness(
     Raises:
         DatasetError: no face has a class of the model's.
     """
-    faces = table.labelled(model.label_space)
+    faces = table.labeled(model.label_space)
     if not len(faces):
         raise DatasetError(f"{table.name}: no face has one of the model's classes")
     true = true_classes(faces, model.label_space)

@@ -131,7 +131,7 @@ class SynthesisReport:
 def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
     """|m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)), with unbiased covariances.
 
-    With the centred features A1 and A2 divided by sqrt(n - 1), S = A^T A, and Tr (S1 S2)^(1/2) is the sum of the
+    With the centered features A1 and A2 divided by sqrt(n - 1), S = A^T A, and Tr (S1 S2)^(1/2) is the sum of the
     singular values of A1 A2^T. That needs no matrix root and works with fewer images than features.
 
     Source: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule", equation 6.

@@ -1,11 +1,11 @@
-"""What carries over: one recogniser on every data set that is there, from photos where the set has photos.
+"""Transfer: one recognizer on every data set in a folder, from whole photos where the set has them.
 
     report = transfer(kerasfer.load("edge"), "data")
     print(report)
 
 Each set is measured on its own classes: probabilities of the others are dropped and the rest made to add up to 1; and,
 beside that, on all classes of the model. Photos go the way that `kerasfer.recognize` takes: find the face (the one
-nearest to the middle), align it, recognise it; a face that is not found counts as not recognised. Intervals are of
+nearest to the middle), align it, recognize it; a face that is not found counts as not recognized. Intervals are of
 95 %, by resampling people where the set knows them, faces where it does not.
 """
 
@@ -82,10 +82,10 @@ class Scores:
 
     Attributes:
         labels: the classes that answers are chosen from.
-        mean_recall: mean over the set's classes of the share of its faces that were recognised.
-        accuracy: share of all faces that were recognised.
+        mean_recall: mean over the set's classes of the share of its faces that were recognized.
+        accuracy: share of all faces that were recognized.
         calibration_error: expected calibration error (15 bins) of the faces that were found.
-        recall: class of the set -> share of its faces that were recognised.
+        recall: class of the set -> share of its faces that were recognized.
     """
 
     labels: tuple[str, ...]
@@ -121,7 +121,7 @@ class SetResult:
         n: number of faces measured, those not found among them.
         people: number of people known; 0: resampled by face.
         classes: class of the set that the model has -> number of faces.
-        not_found: photos in which no face was found; they count as not recognised.
+        not_found: photos in which no face was found; they count as not recognized.
         left_out: faces of unknown expression or of one that the model has not.
         unreadable: files that are missing or damaged; they are not counted in n.
         own: answers from the set's classes.
@@ -195,7 +195,7 @@ class TransferReport:
                 lines.append(" " * len(head) + _line(f"the model's {len(result.every.labels)}", result.every))
             notes = []
             if result.kind == "photos":
-                notes.append(f"no face found in {result.not_found} photos, counted as not recognised")
+                notes.append(f"no face found in {result.not_found} photos, counted as not recognized")
             if result.left_out:
                 notes.append(f"{result.left_out} faces left out: expression unknown or not one of the model's")
             if result.unreadable:
@@ -229,10 +229,10 @@ def transfer(
     against_name: str = "",
     progress: Callable[[str], None] | None = None,
 ) -> TransferReport:
-    """Measures a recogniser on every set that is there.
+    """Measures a recognizer on every set that is there.
 
     Args:
-        model: what recognises, as for `evaluate`.
+        model: what recognizes, as for `evaluate`.
         data: folder that holds the sets' folders or zips; None: only rendered faces.
         sets: what to measure.
         prior: how frequent the classes are to count as, as for `kerasfer.recognize`.
@@ -286,7 +286,7 @@ def _load(entry: TransferSet, data: str | os.PathLike[str] | None, model: Recogn
             raise DatasetError("not there")
         options["verify"] = True
     table = datasets.load(entry.dataset, root, split=entry.split, strict=False, **options)
-    if not len(table.labelled(model.label_space)):
+    if not len(table.labeled(model.label_space)):
         why = f"; of {len(table.rejected)} files missing or damaged the first: {table.rejected[0]}" * bool(
             table.rejected
         )
@@ -306,7 +306,7 @@ def _measure(
     seed: int,
 ) -> SetResult:
     space = model.label_space
-    faces = table.labelled(space)
+    faces = table.labeled(space)
     every = faces.encoded(space)
     present = np.unique(every)
     own = LabelSpace.of([space.labels[number] for number in present])

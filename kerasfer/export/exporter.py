@@ -34,7 +34,7 @@ from kerasfer.export.parity import (
 from kerasfer.export.saved_model import describe, saved_model_answers, write_generator, write_saved_model
 from kerasfer.export.tflite import converted, with_any_batch, with_metadata, write_one_face
 from kerasfer.faces import PIXEL_RANGES, ImageSpec
-from kerasfer.files import entries_written_aside
+from kerasfer.files import atomic_entries
 from kerasfer.version import __version__
 from kerasfer.zoo import model_name
 
@@ -99,7 +99,7 @@ def export(
         DatasetError: a table's images are missing or damaged.
     """
     folder, spec = Path(folder), model.image_spec
-    _demand_possible(folder, formats, opset)
+    _require_possible(folder, formats, opset)
     parity_name, parity_faces = _faces(parity, spec, PARITY_FACES, seed=1)
     calibration_name, calibration_faces = "", None
     if "int8" in formats:
@@ -108,7 +108,7 @@ def export(
     network = _in_float32(model, model.weight_groups()["recognizer"]).recognizer()
     expected = answers_of(network, spec.scale(parity_faces))
     entries: list[Parity] = []
-    with entries_written_aside(folder, ExportError) as aside:
+    with atomic_entries(folder, ExportError) as aside:
         one_face = None
         for name in formats:
             if progress is not None:
@@ -170,7 +170,7 @@ def export_generator(
         ZooError: the generator's weights are not there.
     """
     folder, spec = Path(folder), model.image_spec
-    _demand_possible(folder, formats, opset)
+    _require_possible(folder, formats, opset)
     if model.generator() is None:
         raise ExportError(
             f"{model_name(model)}: this variant has no generator to export; take another, or the recognizer"
@@ -190,7 +190,7 @@ def export_generator(
 
     expected = generated(generate, inputs)
     entries: list[GeneratorParity] = []
-    with entries_written_aside(folder, ExportError) as aside:
+    with atomic_entries(folder, ExportError) as aside:
         one_row = None
         for name in formats:
             if progress is not None:
@@ -222,7 +222,7 @@ def export_generator(
     return report
 
 
-def _demand_possible(folder: Path, formats: Sequence[str], opset: int) -> None:
+def _require_possible(folder: Path, formats: Sequence[str], opset: int) -> None:
     known = (*FORMATS, *OTHER_FORMATS)
     unknown = [name for name in formats if name not in known]
     if unknown or not formats:

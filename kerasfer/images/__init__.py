@@ -18,7 +18,7 @@ from kerasfer.images.decoding import (
     read,
     read_reduced,
 )
-from kerasfer.images.sampling import crop, prepare, prepare_uint8, resize, to_grey, warp
+from kerasfer.images.sampling import crop, prepare, prepare_uint8, resize, to_gray, warp
 from kerasfer.images.writing import encode, write
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "read",
     "read_reduced",
     "resize",
-    "to_grey",
+    "to_gray",
     "warp",
     "write",
 ]

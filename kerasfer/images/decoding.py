@@ -115,7 +115,7 @@ def _decoded(file: BinaryIO, origin: str, most: int | None = None) -> tuple[np.n
                 factor = min(1 << (factor - 1).bit_length(), 8)
                 image.draft(None, (-(-size[0] // factor), -(-size[1] // factor)))
             rest = max(1, round(factor * image.size[0] / size[0])) if factor > 1 else 1
-            _demand_memory(image, size, rest)
+            _require_memory(image, size, rest)
             image.load()
             return _pixels(image, rest), factor
     except ImageError as error:
@@ -176,7 +176,7 @@ def _factor(size: tuple[int, int], most: int | None) -> int:
     return factor
 
 
-def _demand_memory(image: Image.Image, size: tuple[int, int], factor: int) -> None:
+def _require_memory(image: Image.Image, size: tuple[int, int], factor: int) -> None:
     """Raises `ImageError` if decoding an image of that size on the disk would take more than `MOST_BYTES`."""
     pixels = image.size[0] * image.size[1]
     need = pixels * (_CORE_BYTES.get(image.mode[:4], 4) + _DECODER_BYTES.get(image.format or "", 0) + 3 / factor**2)
@@ -354,7 +354,7 @@ def _taken(image: Any, most: int | None = None) -> tuple[np.ndarray, int]:
 def _of_pillow(image: Image.Image) -> np.ndarray:
     origin = getattr(image, "filename", "") or "image"
     try:
-        _demand_memory(image, image.size, 1)
+        _require_memory(image, image.size, 1)
         image.load()
         return _pixels(image, 1)
     except ImageError as error:

@@ -14,10 +14,10 @@ from PIL import Image
 from kerasfer.faces import Box, ImageSpec
 from kerasfer.images.decoding import ImageError
 
-__all__ = ["crop", "prepare", "prepare_uint8", "resize", "to_grey", "warp"]
+__all__ = ["crop", "prepare", "prepare_uint8", "resize", "to_gray", "warp"]
 
 
-def to_grey(image: np.ndarray) -> np.ndarray:
+def to_gray(image: np.ndarray) -> np.ndarray:
     """Luma of an RGB image after ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B, rounded.
 
     Args:
@@ -207,7 +207,7 @@ def prepare_uint8(image: np.ndarray, spec: ImageSpec) -> np.ndarray:
         uint8 of `spec.shape`.
     """
     if spec.channels == 1:
-        image = to_grey(image)
+        image = to_gray(image)
     elif image.ndim == 2 or image.shape[2] == 1:
         image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     return np.ascontiguousarray(resize(image, spec.size).reshape(spec.shape))

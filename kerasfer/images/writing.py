@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kerasfer.files import write_aside
+from kerasfer.files import atomic_write
 from kerasfer.images.decoding import ImageError
 
 __all__ = ["encode", "write"]
@@ -49,4 +49,4 @@ def write(path: str | os.PathLike[str], image: np.ndarray) -> None:
     path = Path(path)
     if path.suffix.lower() not in _WRITE_FORMATS:
         raise ImageError(f"{path}: cannot tell the image's format; let the name end in {', '.join(_WRITE_FORMATS)}")
-    write_aside(path, encode(image, path.suffix), ImageError)
+    atomic_write(path, encode(image, path.suffix), ImageError)

@@ -16,7 +16,7 @@ from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.datasets.reading import Problems
 from kerasfer.files import name_of_text
 
-__all__ = ["LabeledFace", "LabelingError", "demand_single", "least_sure", "of_table", "read_results"]
+__all__ = ["LabeledFace", "LabelingError", "least_sure", "of_table", "read_results", "require_single"]
 
 
 class LabelingError(DatasetError):
@@ -57,7 +57,7 @@ def overlap(one: LabeledFace, other: LabeledFace) -> float:
     return shared / (sum(areas) - shared)
 
 
-def demand_single(faces: Sequence[tuple[str, LabeledFace]], problems: Problems) -> None:
+def require_single(faces: Sequence[tuple[str, LabeledFace]], problems: Problems) -> None:
     """Notes every face that has two labels.
 
     Args:
@@ -122,7 +122,7 @@ def read_results(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> 
             faces.append((f"face {number}", _face_of_row(row, Path(root))))
         except (ValueError, TypeError, KeyError) as error:
             problems.add(f"row {number}", str(error))
-    demand_single(faces, problems)
+    require_single(faces, problems)
     _close(problems)
     told = [f"{empty} photos without a face"] if empty else []
     told += [f"{failed} photos with an error"] if failed else []
@@ -151,7 +151,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
             raise ImportError(f"Parquet needs pyarrow ({error}): pip install 'kerasfer[parquet]'") from error
         try:
             found = pyarrow.dataset.dataset(path, format="parquet", exclude_invalid_files=False)
-            _demand_columns(path, found.schema.names)
+            _require_columns(path, found.schema.names)
             for batch in found.to_batches():
                 yield from batch.to_pylist()
         except (pyarrow.ArrowException, OSError) as error:
@@ -162,7 +162,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             lines = csv.DictReader(file)
-            _demand_columns(path, lines.fieldnames or ())
+            _require_columns(path, lines.fieldnames or ())
             yield from lines
     except (OSError, csv.Error) as error:
         if isinstance(error, DatasetError):
@@ -170,7 +170,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         raise LabelingError(f"{path}: cannot be read as CSV ({error})") from error
 
 
-def _demand_columns(path: Path, names: Iterable[str]) -> None:
+def _require_columns(path: Path, names: Iterable[str]) -> None:
     missing = [name for name in _PLACE if name not in list(names)]
     if missing:
         raise LabelingError(

@@ -22,8 +22,8 @@ from kerasfer.datasets.base import FaceTable
 from kerasfer.datasets.reading import Problems
 from kerasfer.datasets.sources import leads_out
 from kerasfer.expressions import KNOWN_CLASSES, class_name
-from kerasfer.files import entries_written_aside, write_aside
-from kerasfer.labeling.faces import LabeledFace, LabelingError, _close, demand_single
+from kerasfer.files import atomic_entries, atomic_write
+from kerasfer.labeling.faces import LabeledFace, LabelingError, _close, require_single
 
 __all__ = ["FORMATS", "LOCAL_FILES", "export", "load"]
 
@@ -61,7 +61,7 @@ def export(
         LabelingError: an unknown format, no faces, a photo that is not there or cannot be read (all are named), a box
             outside its photo, or a class that is not among the expressions.
     """
-    _demand_known(kind)
+    _require_known(kind)
     if not faces:
         raise LabelingError(f"there is no face to label for {folder}")
     problems = Problems(str(folder), strict=True)
@@ -69,7 +69,7 @@ def export(
     sizes = {} if kind == "csv" else _sizes(faces, Path(root), problems)
     _close(problems)
     written = _WRITERS[kind](faces, sizes, classes, Path(root), url)
-    with entries_written_aside(folder, LabelingError) as aside:
+    with atomic_entries(folder, LabelingError) as aside:
         for name, text in written.items():
             (aside / name).write_text(text, encoding="utf-8", errors="surrogateescape")
     return [Path(folder) / name for name in written]
@@ -100,7 +100,7 @@ def load(
         LabelingError: entries are wrong or there twice: one error that names the first ten and counts them all.
         DatasetError: photos are missing or damaged, or classes are none.
     """
-    _demand_known(kind)
+    _require_known(kind)
     file, root = Path(file), Path(root)
     output = root / "labels.csv" if output is None else Path(output)
     try:
@@ -113,7 +113,7 @@ def load(
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise LabelingError(f"{file}: cannot be read ({reason}); name what {kind} exported") from error
-    demand_single(found, problems)
+    require_single(found, problems)
     _close(problems)
     if not found:
         raise LabelingError(f"{file}: holds no labels yet")
@@ -126,7 +126,7 @@ def load(
     return datasets.load("csv", output, expressions=expressions)
 
 
-def _demand_known(kind: str) -> None:
+def _require_known(kind: str) -> None:
     if kind not in FORMATS:
         raise LabelingError(f"no format {kind!r} of labels; there are {', '.join(FORMATS)}")
 
@@ -201,7 +201,7 @@ def _write_table(output: Path, faces: Sequence[LabeledFace], below: str) -> None
     for face in faces:
         path = posixpath.normpath(posixpath.join(below, face.path))
         lines.writerow([path, face.expression, *([_numbers(face.box)] if boxes else [])])
-    write_aside(output, text.getvalue().encode("utf-8", "surrogateescape"), LabelingError)
+    atomic_write(output, text.getvalue().encode("utf-8", "surrogateescape"), LabelingError)
 
 
 def _numbers(box: Sequence[float] | None) -> str:

@@ -14,7 +14,7 @@ the file itself, as JSON in a metadata buffer named "kerasfer".
 
 from __future__ import annotations
 
-from kerasfer.lite.metadata import METADATA, UNSEALED, LiteError, demand_whole, read_metadata, sealed
+from kerasfer.lite.metadata import METADATA, UNSEALED, LiteError, read_metadata, require_whole, sealed
 from kerasfer.lite.networks import Generator, Recognizer
 from kerasfer.lite.pipeline import RECOGNIZERS, Pipeline, recognizer_file
 from kerasfer.lite.preparation import prepare, resize
@@ -27,10 +27,10 @@ __all__ = [
     "LiteError",
     "Pipeline",
     "Recognizer",
-    "demand_whole",
     "prepare",
     "read_metadata",
     "recognizer_file",
+    "require_whole",
     "resize",
     "sealed",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from kerasfer.faces import ImageSpec
 
-__all__ = ["METADATA", "UNSEALED", "LiteError", "demand_whole", "read_metadata", "sealed"]
+__all__ = ["METADATA", "UNSEALED", "LiteError", "read_metadata", "require_whole", "sealed"]
 
 METADATA = "kerasfer"
 """Name of the metadata buffer."""
@@ -102,7 +102,7 @@ def sealed(content: bytes) -> bytes:
     return content[:place] + digest + content[place + len(digest) :]
 
 
-def demand_whole(content: bytes, metadata: dict[str, Any], path: Path) -> None:
+def require_whole(content: bytes, metadata: dict[str, Any], path: Path) -> None:
     """Raises `LiteError` if a file is not what was exported.
 
     The digest is in the file; for older files it is in the parity.json beside them, if there is one.

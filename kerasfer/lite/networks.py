@@ -13,7 +13,7 @@ import numpy as np
 from kerasfer.faces import ImageSpec
 from kerasfer.forks import renew_in_child
 from kerasfer.interpreter import open_interpreter
-from kerasfer.lite.metadata import LiteError, demand_whole, image_spec_of, labels_of, read_metadata
+from kerasfer.lite.metadata import LiteError, image_spec_of, labels_of, read_metadata, require_whole
 from kerasfer.lite.preparation import prepare
 from kerasfer.priors import Prior, adjusted, prior_weights
 
@@ -41,7 +41,7 @@ class _File:
         self.metadata: dict[str, Any] = read_metadata(self._content, str(path))
         if self.metadata.get("part") != part:
             raise LiteError(f"{path}: is a {self.metadata.get('part')}, not a {part}; name another file")
-        demand_whole(self._content, self.metadata, path)
+        require_whole(self._content, self.metadata, path)
         self.metadata.setdefault("batch", 1)
         self.labels = labels_of(self.metadata, path)
         self.image_spec = image_spec_of(self.metadata)
@@ -198,7 +198,7 @@ class Generator(_File):
         self.inputs: dict[str, tuple[int, ...]] = {
             name: tuple(shape) for name, shape in self.metadata["inputs"].items()
         }
-        _demand_tensors(Path(path), self._interpreter, self.inputs, self.image_spec)
+        _require_tensors(Path(path), self._interpreter, self.inputs, self.image_spec)
 
     def generate(self, **inputs: np.ndarray) -> np.ndarray:
         """Images of n rows of every input.
@@ -243,7 +243,7 @@ def _check_range(spec: ImageSpec, images: np.ndarray, what: str) -> None:
         raise LiteError(str(error)) from error
 
 
-def _demand_tensors(path: Path, interpreter: Any, inputs: dict[str, tuple[int, ...]], spec: ImageSpec) -> None:
+def _require_tensors(path: Path, interpreter: Any, inputs: dict[str, tuple[int, ...]], spec: ImageSpec) -> None:
     """Raises `LiteError` if a generator's tensors are not those that its metadata tell."""
     try:
         run = interpreter.get_signature_runner()

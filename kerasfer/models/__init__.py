@@ -21,7 +21,7 @@ MODELS: dict[str, tuple[str, str]] = {
 """Name -> module and class. Modules are imported only when they are used."""
 
 DEFAULT_RECOGNIZER = "wild"
-"""The bundled model that recognises where none is named."""
+"""The bundled model that recognizes where none is named."""
 
 
 def model_class(name: str) -> type[Any]:

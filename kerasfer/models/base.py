@@ -1,4 +1,4 @@
-"""`FERModel`: the contract that every paper's model fulfils, and all that the models share.
+"""`FERModel`: the contract that every paper's model fulfills, and all that the models share.
 
 A paper's class defines its `Config`, the batches it eats, its networks, which optimizer moves which networks,
 `train_step`, `recognizer` and `synthesize`. Everything else is here and in the bases.
@@ -26,10 +26,10 @@ from kerasfer.models.config import (
     ConfigError,
     Deviation,
     ModelConfig,
-    demand_defined,
     deviations,
     is_path,
     ours,
+    require_defined,
 )
 from kerasfer.models.kinds import BATCH_KINDS
 from kerasfer.models.networks import (
@@ -106,7 +106,7 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
     parts: tuple[str, ...] = ()
 
     def __init_subclass__(cls, abstract: bool = False, **options: Any) -> None:
-        """Every model fulfils the contract.
+        """Every model fulfills the contract.
 
         Args:
             abstract: whether the class leaves some of it to its own subclasses.
@@ -121,7 +121,7 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
         also = [] if hasattr(cls, "Config") else ["Config"]
         if cls.Batch is None and cls.batch_kind_of.__func__ is FERModel.batch_kind_of.__func__:
             also.append("batch_kind_of or Batch")
-        demand_defined(cls, *also)
+        require_defined(cls, *also)
 
     def __init__(self, config: ModelConfig) -> None:
         use_tensorflow()
@@ -301,7 +301,7 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
         """Whether the model, in this variant, draws faces."""
         return bool(self.controls)
 
-    def demand_generator(self) -> None:
+    def require_generator(self) -> None:
         """`ValueError` where the model, or the variant of it, draws nothing."""
         if not self.generates:
             variant = getattr(self.config, "variant", type(self).__name__)

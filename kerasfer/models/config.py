@@ -22,11 +22,11 @@ __all__ = [
     "ConfigError",
     "Deviation",
     "ModelConfig",
-    "demand_defined",
     "deviations",
     "deviations_table",
     "is_path",
     "ours",
+    "require_defined",
 ]
 
 ConfigType = TypeVar("ConfigType", bound="ModelConfig")
@@ -71,7 +71,7 @@ def is_path(identity: str) -> bool:
     return identity not in ("dlib_resnet", "untrained")
 
 
-def demand_defined(cls: type, *also: str) -> None:
+def require_defined(cls: type, *also: str) -> None:
     """`TypeError` for a class that leaves one of its bases' abstract methods undefined, or something else, `also`."""
     abstract = [
         name
@@ -138,7 +138,7 @@ class ModelConfig:
         """
         super().__init_subclass__(**options)
         if not abstract:
-            demand_defined(cls)
+            require_defined(cls)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "expressions", tuple(self.expressions))
@@ -146,45 +146,45 @@ class ModelConfig:
             value = getattr(self, field.name)
             if isinstance(value, list):
                 object.__setattr__(self, field.name, tuple(value))
-        self._demand_bounds()
+        self._require_bounds()
         try:
             ImageSpec(self.image_size, self.channels, self.pixel_range)
             object.__setattr__(self, "expressions", LabelSpace.of(self.expressions).labels)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        self._demand(
+        self._require(
             len(self.expressions) > 1, f"expressions name two classes or more, got {', '.join(self.expressions)}"
         )
-        self._demand(self.precision in PRECISIONS, f"precision is one of {', '.join(PRECISIONS)}")
-        self._demand(self.schedule in SCHEDULES, f"schedule is one of {', '.join(SCHEDULES)}")
-        self._demand(self.batch_size >= 1 and self.epochs >= 0, "batch_size is at least 1, epochs at least 0")
-        self._demand(0 <= self.freeze_epochs <= self.epochs, "freeze_epochs lie between 0 and epochs")
-        self._demand(0 <= self.average < 1, "average lies in [0, 1)")
-        self._demand(self.temperature > 0, "temperature is more than 0")
+        self._require(self.precision in PRECISIONS, f"precision is one of {', '.join(PRECISIONS)}")
+        self._require(self.schedule in SCHEDULES, f"schedule is one of {', '.join(SCHEDULES)}")
+        self._require(self.batch_size >= 1 and self.epochs >= 0, "batch_size is at least 1, epochs at least 0")
+        self._require(0 <= self.freeze_epochs <= self.epochs, "freeze_epochs lie between 0 and epochs")
+        self._require(0 <= self.average < 1, "average lies in [0, 1)")
+        self._require(self.temperature > 0, "temperature is more than 0")
         if self.training_prior:
             try:
                 training_shares(self.expressions, self.training_prior)
             except PriorError as error:
                 raise ConfigError(str(error)) from error
 
-    def _demand_bounds(self) -> None:
+    def _require_bounds(self) -> None:
         """No field, and no entry of one, is outside what a model could be made of."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             entries = value if isinstance(value, tuple) else (value,)
-            self._demand(len(entries) <= _MOST_ENTRIES, f"{field.name} has at most {_MOST_ENTRIES} entries")
+            self._require(len(entries) <= _MOST_ENTRIES, f"{field.name} has at most {_MOST_ENTRIES} entries")
             most = next((limit for part, limit in _LIMITS.items() if part in field.name), _LARGEST)
             for entry in entries:
                 if isinstance(entry, (int, np.integer)):
-                    self._demand(0 <= int(entry) <= most, f"{field.name} is at least 0 and at most {most}")
+                    self._require(0 <= int(entry) <= most, f"{field.name} is at least 0 and at most {most}")
                 elif isinstance(entry, (float, np.floating)):
-                    self._demand(math.isfinite(entry), f"{field.name} is a finite number")
+                    self._require(math.isfinite(entry), f"{field.name} is a finite number")
                 elif isinstance(entry, str):
-                    self._demand(len(entry) <= _LONGEST, f"{field.name} has at most {_LONGEST} characters")
+                    self._require(len(entry) <= _LONGEST, f"{field.name} has at most {_LONGEST} characters")
                 else:
-                    self._demand(False, f"{field.name} holds numbers or texts")
+                    self._require(False, f"{field.name} holds numbers or texts")
 
-    def _demand(self, condition: bool, rule: str) -> None:
+    def _require(self, condition: bool, rule: str) -> None:
         if not condition:
             raise ConfigError(f"{type(self).__name__}: {rule}")
 

@@ -5,18 +5,18 @@ A DCGAN learns from faces without labels. What the last convolution of its discr
 and the action units (a linear one for each of fourteen).
 
 Training is in two parts: `train_step` for G and D, then `fit_classifier` and `fit_units` for the machines, which are
-kept as weights and run as layers (`kerasfer.models.svm`). Before it is fitted the recogniser gives every expression the
+kept as weights and run as layers (`kerasfer.models.svm`). Before it is fitted the recognizer gives every expression the
 same probability.
 
 Readings of what the paper leaves open, each a field of `DCGANFERConfig` where there is a choice:
 
 - The feature: the text's maps of 64 x 64 contradict its 8,192 numbers; maps are of 4 x 4, as they leave the activation,
-  with the running statistics of D's normalisation. `feature_layers` above 1 adds the convolutions before, each
+  with the running statistics of D's normalization. `feature_layers` above 1 adds the convolutions before, each
   max-pooled to 4 x 4, as Radford et al. (2016) do.
 - Layers: the paper takes "the DCGAN architecture": Radford et al.'s, with 5 x 5 kernels of stride 2, batch
-  normalisation but for G's last and D's first layer, leaky ReLUs of slope 0.2 in D, and as many channels in D as the
+  normalization but for G's last and D's first layer, leaky ReLUs of slope 0.2 in D, and as many channels in D as the
   512 maps ask for (64, 128, 256, 512), mirrored in G. z is uniform on [-1, 1]^100, as there.
-- Optimiser: Adam with beta1 0.9, as the text has it; Radford et al. have 0.5. The mini-batch SGD of 128 that stands
+- Optimizer: Adam with beta1 0.9, as the text has it; Radford et al. have 0.5. The mini-batch SGD of 128 that stands
   beside it is taken for the batch size.
 - Loss: G's term is printed saturating, log(1 - D(G(z))); trained is -log D(G(z)) (`generator_loss`). The L1 distance
   to a target that the introduction names has no meaning without targets, and is left out.
@@ -128,26 +128,26 @@ class DCGANFERConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._demand(self.pixel_range == "signed", "pixel_range is signed: the generator ends in tanh")
+        self._require(self.pixel_range == "signed", "pixel_range is signed: the generator ends in tanh")
         for name in ("generator_channels", "discriminator_channels"):
             number = len(getattr(self, name))
             fits = number >= 2 and self.image_size % 2**number == 0 and self.image_size > 2**number
-            self._demand(fits, f"{name} are two or more, and image_size is a larger multiple of 2 ** their number")
-        self._demand(self.generator_loss in GENERATOR_LOSSES, f"generator_loss is {' or '.join(GENERATOR_LOSSES)}")
-        self._demand(
+            self._require(fits, f"{name} are two or more, and image_size is a larger multiple of 2 ** their number")
+        self._require(self.generator_loss in GENERATOR_LOSSES, f"generator_loss is {' or '.join(GENERATOR_LOSSES)}")
+        self._require(
             1 <= self.feature_layers <= len(self.discriminator_channels),
             "feature_layers are 1 to the number of discriminator_channels",
         )
-        self._demand(self.latent >= 1 and self.kernel >= 2, "latent is at least 1, kernel at least 2")
-        self._demand(self.svm_c > 0 and self.svm_gamma > 0 and self.unit_c > 0, "C and gamma are more than 0")
-        self._demand(self.folds >= 2, "folds are at least 2")
+        self._require(self.latent >= 1 and self.kernel >= 2, "latent is at least 1, kernel at least 2")
+        self._require(self.svm_c > 0 and self.svm_gamma > 0 and self.unit_c > 0, "C and gamma are more than 0")
+        self._require(self.folds >= 2, "folds are at least 2")
         counts = (self.components, self.landmarks, self.search_trials, self.search_images, self.support_vectors)
-        self._demand(
+        self._require(
             min(counts) >= 0,
             "components, landmarks, search_trials, search_images and support_vectors are at least 0",
         )
-        self._demand(self.search_images == 0 or self.search_images >= self.folds, "search_images are at least folds")
-        self._demand(len(self.expressions) >= 2, "expressions are two or more")
+        self._require(self.search_images == 0 or self.search_images >= self.folds, "search_images are at least folds")
+        self._require(len(self.expressions) >= 2, "expressions are two or more")
 
     @classmethod
     def small(cls) -> DCGANFERConfig:
@@ -324,7 +324,7 @@ class DCGANFER(FERModel):
 
     @classmethod
     def batch_kind_of(cls, config: DCGANFERConfig) -> str:
-        return "unlabelled"
+        return "unlabeled"
 
     def build_networks(self) -> dict[str, keras.Model]:
         discriminator = build_discriminator(self.config)
@@ -423,7 +423,7 @@ class DCGANFER(FERModel):
         """Images (n, h, w, c) as D sees them in training: each augmented by itself if `diff_augment`.
 
         Light (to each side by a quarter of the range from black to white), contrast (by half), place (by an eighth of
-        the side, filled with grey), and a grey square of half the side at any place.
+        the side, filled with gray), and a gray square of half the side at any place.
         """
         if not self.config.diff_augment:
             return images
@@ -556,10 +556,10 @@ class DCGANFER(FERModel):
     # -- action units --------------------------------------------------------------------------------------------------
 
     @property
-    def learnt_units(self) -> tuple[int, ...]:
+    def learned_units(self) -> tuple[int, ...]:
         """Numbers of the action units that machines were fitted for."""
-        learnt = self.networks["unit_svms"].get_layer("linear").learnt.numpy()
-        return tuple(unit for unit, known in zip(ACTION_UNITS, learnt) if known)
+        learned = self.networks["unit_svms"].get_layer("linear").learned.numpy()
+        return tuple(unit for unit, known in zip(ACTION_UNITS, learned) if known)
 
     def fit_units(
         self,
@@ -576,7 +576,7 @@ class DCGANFER(FERModel):
             seed: of the folds.
 
         Raises:
-            SVMError: no unit can be learnt, or fewer faces than folds.
+            SVMError: no unit can be learned, or fewer faces than folds.
         """
         if units is None:
             if not isinstance(faces, FaceTable):
@@ -585,12 +585,12 @@ class DCGANFER(FERModel):
         features = self.features(faces)
         machines = fit_unit_svms(features, units, self.config.svm_settings, seed)
         layer = self.networks["unit_svms"].get_layer("linear")
-        for name in ("directions", "intercepts", "slopes", "shifts", "learnt"):
+        for name in ("directions", "intercepts", "slopes", "shifts", "learned"):
             getattr(layer, name).assign(getattr(machines, name).astype(np.float32))
         return machines
 
     def unit_detector(self) -> keras.Model:
-        """Images (n, h, w, c) to the probability of each action unit, float32 (n, 14); 0.5 for one not learnt."""
+        """Images (n, h, w, c) to the probability of each action unit, float32 (n, 14); 0.5 for one not learned."""
         return self._unit_detector
 
     def detect_units(self, faces: np.ndarray | FaceTable, units: Sequence[int] | None = None) -> np.ndarray:
@@ -598,26 +598,26 @@ class DCGANFER(FERModel):
 
         Args:
             faces: float32 (n, h, w, c) in the model's range, or a table.
-            units: numbers of the units wanted; by default all of `ACTION_UNITS`, NaN for those that were not learnt.
+            units: numbers of the units wanted; by default all of `ACTION_UNITS`, NaN for those that were not learned.
 
         Returns:
             float32 (n, 14), or (n, number of units).
 
         Raises:
-            SVMError: no unit was learnt, or one was asked for that was not.
+            SVMError: no unit was learned, or one was asked for that was not.
         """
-        learnt = self.learnt_units
-        if not learnt:
-            raise SVMError("no action unit was learnt: fit_units first, or load a model that was saved with them")
-        missing = [unit for unit in units or () if unit not in learnt]
+        learned = self.learned_units
+        if not learned:
+            raise SVMError("no action unit was learned: fit_units first, or load a model that was saved with them")
+        missing = [unit for unit in units or () if unit not in learned]
         if missing:
             raise SVMError(
-                f"AU {', '.join(map(str, missing))} was not learnt, as no face that it was fitted on showed it; "
-                f"learnt are {', '.join(map(str, learnt))}"
+                f"AU {', '.join(map(str, missing))} was not learned, as no face that it was fitted on showed it; "
+                f"learned are {', '.join(map(str, learned))}"
             )
         network = self.networks["unit_svms"]
         found = in_batches(lambda features: network(features)[1], self.features(faces))
-        found[:, [unit not in learnt for unit in ACTION_UNITS]] = np.nan
+        found[:, [unit not in learned for unit in ACTION_UNITS]] = np.nan
         return found if units is None else found[:, [ACTION_UNITS.index(unit) for unit in units]]
 
     # -- synthesis -----------------------------------------------------------------------------------------------------

@@ -66,9 +66,9 @@ class EdgeConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._demand(self.identity in ("dlib_resnet", "untrained"), "identity is dlib_resnet or untrained")
-        self._demand(0 <= self.teacher_share <= 1, "teacher_share lies in [0, 1]")
-        self._demand(self.softening > 0, "softening is more than 0")
+        self._require(self.identity in ("dlib_resnet", "untrained"), "identity is dlib_resnet or untrained")
+        self._require(0 <= self.teacher_share <= 1, "teacher_share lies in [0, 1]")
+        self._require(self.softening > 0, "softening is more than 0")
 
     @classmethod
     def small(cls) -> EdgeConfig:

@@ -167,9 +167,9 @@ class FESRConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._demand(self.variant in VARIANTS, f"variant is one of {', '.join(VARIANTS)}")
-        self._demand(self.norm in ("mean", "sum"), "norm is mean or sum")
-        self._demand(self.pixel_range == "signed", "pixel_range is signed: the decoder ends in tanh")
+        self._require(self.variant in VARIANTS, f"variant is one of {', '.join(VARIANTS)}")
+        self._require(self.norm in ("mean", "sum"), "norm is mean or sum")
+        self._require(self.pixel_range == "signed", "pixel_range is signed: the decoder ends in tanh")
         halvings = {
             "encoder_channels": len(self.encoder_channels),
             "decoder_channels": len(self.decoder_channels),
@@ -177,15 +177,15 @@ class FESRConfig(ModelConfig):
         }
         for name, number in halvings.items():
             fits = number >= 2 and self.image_size % 2**number == 0 and self.image_size > 2**number
-            self._demand(fits, f"{name} are two or more, and image_size is a larger multiple of 2 ** their number")
-        self._demand(
+            self._require(fits, f"{name} are two or more, and image_size is a larger multiple of 2 ** their number")
+        self._require(
             len(self.extractor_channels) == len(self.extractor_units) == 2,
             "extractor_channels and extractor_units are two numbers each",
         )
-        self._demand(1 <= self.trunk_blocks <= 14, "trunk_blocks are 1 to 14")
-        self._demand(self.latent >= 1 and self.pretraining_steps >= 0, "latent is at least 1, pretraining_steps 0")
-        self._demand(len(self.expressions) >= 2, "expressions are two or more")
-        self._demand(
+        self._require(1 <= self.trunk_blocks <= 14, "trunk_blocks are 1 to 14")
+        self._require(self.latent >= 1 and self.pretraining_steps >= 0, "latent is at least 1, pretraining_steps 0")
+        self._require(len(self.expressions) >= 2, "expressions are two or more")
+        self._require(
             0 <= self.synthetic_teacher_share <= 1
             and bool(self.synthetic_teachers) == (self.synthetic_teacher_share > 0),
             "synthetic_teachers have a synthetic_teacher_share of more than 0, at most 1",
@@ -828,7 +828,7 @@ class FESR(FERModel):
 
     def encode(self, faces: np.ndarray) -> np.ndarray:
         """g(x), float32 (n, latent) in [-1, 1], of faces float32 (n, h, w, c) in [-1, 1]."""
-        self.demand_generator()
+        self.require_generator()
         return in_batches(self.networks["encoder"], self.checked(faces))
 
     def draw(self, count: int, seed: int = 0) -> np.ndarray:
@@ -841,7 +841,7 @@ class FESR(FERModel):
         Raises:
             ValueError: another width, or not as many of one as of the other.
         """
-        self.demand_generator()
+        self.require_generator()
         codes, expressions = np.asarray(codes, np.float32), np.asarray(expressions, np.float32)
         for name, values, width in (
             ("z", codes, self.config.latent),

@@ -170,17 +170,17 @@ class G2FERConfig(ModelConfig):
             ("classifier", CLASSIFIERS),
             ("resnet_stem", STEMS),
         ):
-            self._demand(getattr(self, name) in known, f"{name} is one of {', '.join(known)}")
-        self._demand(self.pixel_range == "signed", "pixel_range is signed: the decoder ends in tanh")
-        self._demand(len(self.geometry_units) % 2 == 1, "geometry_units are an odd number of layers")
-        self._demand(len(self.decoder_channels) >= 2, "decoder_channels are two numbers or more")
+            self._require(getattr(self, name) in known, f"{name} is one of {', '.join(known)}")
+        self._require(self.pixel_range == "signed", "pixel_range is signed: the decoder ends in tanh")
+        self._require(len(self.geometry_units) % 2 == 1, "geometry_units are an odd number of layers")
+        self._require(len(self.decoder_channels) >= 2, "decoder_channels are two numbers or more")
         doublings = 2 ** (len(self.decoder_channels) - 1)
-        self._demand(self.image_size % doublings == 0, f"image_size is a multiple of {doublings}")
-        self._demand(len(self.resnet_blocks) == 4, "resnet_blocks are four numbers")
-        self._demand(0 <= self.smoothing <= 1, "smoothing lies in [0, 1]")
-        self._demand(self.synthetic_images >= 0 and self.landmark_sets >= 1, "synthetic_images are not negative")
-        self._demand(self.classifier_rate > 0, "classifier_rate is positive")
-        self._demand(self.landmark_noise >= 0 and self.deviation > 0, "landmark_noise and deviation are not negative")
+        self._require(self.image_size % doublings == 0, f"image_size is a multiple of {doublings}")
+        self._require(len(self.resnet_blocks) == 4, "resnet_blocks are four numbers")
+        self._require(0 <= self.smoothing <= 1, "smoothing lies in [0, 1]")
+        self._require(self.synthetic_images >= 0 and self.landmark_sets >= 1, "synthetic_images are not negative")
+        self._require(self.classifier_rate > 0, "classifier_rate is positive")
+        self._require(self.landmark_noise >= 0 and self.deviation > 0, "landmark_noise and deviation are not negative")
 
     @classmethod
     def small(cls) -> G2FERConfig:
@@ -683,7 +683,7 @@ class G2FER(FERModel):
     @property
     def kept(self) -> LandmarkSets:
         """What the training set has shown; `ValueError` for No_SynFI, which keeps nothing."""
-        self.demand_generator()
+        self.require_generator()
         return self.networks["landmark_sets"].get_layer("kept")
 
     def adapt(self, columns: dict[str, np.ndarray]) -> None:
@@ -766,7 +766,7 @@ class G2FER(FERModel):
             ValueError: shapes that do not fit, landmarks that `checked_landmarks` refuses, or No_SynFI, which generates
                 nothing.
         """
-        self.demand_generator()
+        self.require_generator()
         faces, points = self.checked(faces), checked_landmarks(landmarks, self.image_spec.size)
         if np.ndim(landmarks) == 2:
             points = np.repeat(points, len(faces), 0)

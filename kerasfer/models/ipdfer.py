@@ -113,20 +113,20 @@ class IPDFERConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._demand(self.variant in VARIANTS, f"variant is one of {', '.join(VARIANTS)}")
-        self._demand(self.norm in ("mean", "sum"), "norm is mean or sum")
-        self._demand(self.decoder_rate > 0, "decoder_rate is positive")
-        self._demand(self.identity_scale > 0, "identity_scale is positive")
-        self._demand(0 <= self.mixup <= 0.5, "mixup lies in [0, 0.5]")
-        self._demand(self.weight_decay >= 0, "weight_decay is not negative")
-        self._demand(
+        self._require(self.variant in VARIANTS, f"variant is one of {', '.join(VARIANTS)}")
+        self._require(self.norm in ("mean", "sum"), "norm is mean or sum")
+        self._require(self.decoder_rate > 0, "decoder_rate is positive")
+        self._require(self.identity_scale > 0, "identity_scale is positive")
+        self._require(0 <= self.mixup <= 0.5, "mixup lies in [0, 0.5]")
+        self._require(self.weight_decay >= 0, "weight_decay is not negative")
+        self._require(
             self.expression_networks in (("identity",), ("fine",), ("identity", "fine")),
             "expression_networks are identity, fine, or identity,fine",
         )
-        self._demand(self.fine_width >= 2, "fine_width is at least 2")
-        self._demand(self.image_size % 16 == 0, "image_size is a multiple of 16")
-        self._demand(len(self.decoder_channels) == 5, "decoder_channels are five numbers")
-        self._demand(self.pixel_range == "signed", "pixel_range is signed: the decoder ends in tanh")
+        self._require(self.fine_width >= 2, "fine_width is at least 2")
+        self._require(self.image_size % 16 == 0, "image_size is a multiple of 16")
+        self._require(len(self.decoder_channels) == 5, "decoder_channels are five numbers")
+        self._require(self.pixel_range == "signed", "pixel_range is signed: the decoder ends in tanh")
 
     @classmethod
     def small(cls) -> IPDFERConfig:
@@ -666,7 +666,7 @@ class IPDFER(FERModel):
 
     def decode(self, features: np.ndarray) -> np.ndarray:
         """G_dec: sums of parts, float32 (n, d), to images, float32 (n, h, w, c) in [-1, 1]."""
-        self.demand_generator()
+        self.require_generator()
         return in_batches(self.networks["decoder"], np.asarray(features, np.float32))
 
     def decode_codes(
@@ -697,7 +697,7 @@ class IPDFER(FERModel):
         Raises:
             ValueError: shapes that do not fit, or the baseline, which generates nothing.
         """
-        self.demand_generator()
+        self.require_generator()
         if len(faces) != len(expressions):
             raise ValueError(f"as many faces as expressions are needed, got {len(faces)} and {len(expressions)}")
         return self.decode_codes(self.encode_expressions(expressions), self.encode_faces(faces, poses))

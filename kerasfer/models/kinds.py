@@ -1,11 +1,11 @@
-"""What the batches hold that models eat."""
+"""The contents of each kind of batch."""
 
 from __future__ import annotations
 
 __all__ = ["BATCH_KINDS"]
 
 BATCH_KINDS: dict[str, dict[str, str]] = {
-    "unlabelled": {
+    "unlabeled": {
         "image": "float32 (n, h, w, c) in the model's range",
     },
     "images": {

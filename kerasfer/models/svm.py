@@ -3,7 +3,7 @@
 A fitted machine is a handful of arrays, so that it is stored as weights like any other, and goes into a SavedModel or a
 TFLite file with the network whose features it takes. Its decision function is scikit-learn's.
 
-Features first go through `Scaling`: each is centred and divided by its deviation, all by the root of their number, so
+Features first go through `Scaling`: each is centered and divided by its deviation, all by the root of their number, so
 that their total variance is 1 and the same ranges of C and gamma suit any features; then, if asked for, they are
 projected onto their first principal components.
 """
@@ -181,14 +181,14 @@ class UnitSVMs:
         directions: float32 (d, 14).
         intercepts: float32 (14,).
         slopes, shifts: float32 (14,), of Platt's sigmoid: the probability is 1 / (1 + exp(-(slope f + shift))).
-        learnt: bool (14,), units that faces with and without were seen of.
+        learned: bool (14,), units that faces with and without were seen of.
     """
 
     directions: np.ndarray
     intercepts: np.ndarray
     slopes: np.ndarray
     shifts: np.ndarray
-    learnt: np.ndarray
+    learned: np.ndarray
 
 
 # -- fitting -----------------------------------------------------------------------------------------------------------
@@ -317,7 +317,7 @@ def fit_expression_svm(
 def seek(
     accuracy: Callable[[float, float], float], start: tuple[float, float], trials: int, seed: int
 ) -> tuple[float, float]:
-    """The C and gamma of the best accuracy that Bayesian optimisation finds (Optuna's tree of Parzen estimators).
+    """The C and gamma of the best accuracy that Bayesian optimization finds (Optuna's tree of Parzen estimators).
 
     Args:
         accuracy: of C and gamma.
@@ -506,10 +506,10 @@ def fit_unit_svms(
         seed: of the folds.
 
     Returns:
-        The machines. A unit is not learnt if no face, or every face, shows it.
+        The machines. A unit is not learned if no face, or every face, shows it.
 
     Raises:
-        SVMError: no unit can be learnt, fewer rows than folds, or shapes that do not fit.
+        SVMError: no unit can be learned, fewer rows than folds, or shapes that do not fit.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -519,12 +519,12 @@ def fit_unit_svms(
     if len(features) < settings.folds:
         raise SVMError(f"{len(features)} faces are fewer than the {settings.folds} folds; take more, or fewer folds")
     shown = units > PRESENT
-    learnt = np.array([shown[:, n].any() and (units[:, n] <= PRESENT).any() for n in range(len(ACTION_UNITS))])
-    if not learnt.any():
+    learned = np.array([shown[:, n].any() and (units[:, n] <= PRESENT).any() for n in range(len(ACTION_UNITS))])
+    if not learned.any():
         raise SVMError("of no action unit there are faces with it and faces without it; take other faces")
     scaling = fit_scaling(features)
     scaled = scaling(features)
-    shown, known = shown[:, learnt], np.isfinite(units[:, learnt])
+    shown, known = shown[:, learned], np.isfinite(units[:, learned])
     fold = np.full(shown.shape, -1)
     for number, unit in enumerate(shown.T):
         rows = np.flatnonzero(known[:, number])
@@ -537,15 +537,15 @@ def fit_unit_svms(
     for held in range(fold.max() + 1):
         weights, offsets = solve(known & (fold != held), whole)
         held_out = np.where(fold == held, scaled @ weights + offsets, held_out)
-    directions, intercepts = np.zeros((features.shape[1], len(learnt))), np.zeros(len(learnt))
-    slopes, shifts = np.ones(len(learnt)), np.zeros(len(learnt))
-    directions[:, learnt] = whole[0] * scaling.scale[:, None]
-    intercepts[learnt] = whole[1] - scaling.mean.astype(np.float64) @ directions[:, learnt]
-    for number, unit in enumerate(np.flatnonzero(learnt)):
+    directions, intercepts = np.zeros((features.shape[1], len(learned))), np.zeros(len(learned))
+    slopes, shifts = np.ones(len(learned)), np.zeros(len(learned))
+    directions[:, learned] = whole[0] * scaling.scale[:, None]
+    intercepts[learned] = whole[1] - scaling.mean.astype(np.float64) @ directions[:, learned]
+    for number, unit in enumerate(np.flatnonzero(learned)):
         rows = known[:, number]
         sigmoid = LogisticRegression(C=1e3).fit(held_out[rows, number, None], shown[rows, number])
         slopes[unit], shifts[unit] = sigmoid.coef_[0, 0], sigmoid.intercept_[0]
-    return UnitSVMs(*(value.astype(np.float32) for value in (directions, intercepts, slopes, shifts)), learnt)
+    return UnitSVMs(*(value.astype(np.float32) for value in (directions, intercepts, slopes, shifts)), learned)
 
 
 def _linear_machines(x: np.ndarray, shown: np.ndarray, c: float) -> Callable[..., tuple[np.ndarray, np.ndarray]]:

@@ -112,7 +112,7 @@ class VoteLogits(_Fitted):
 class LinearDecision(_Fitted):
     """Decisions of linear machines, and Platt's sigmoid of them: features float32 (n, d) to two tensors (n, outputs).
 
-    The weight `learnt` is 1 for the machines that were fitted.
+    The weight `learned` is 1 for the machines that were fitted.
     """
 
     def __init__(self, outputs: int, **kwargs) -> None:
@@ -124,7 +124,7 @@ class LinearDecision(_Fitted):
         self.intercepts = self.given("intercepts", (self.outputs,))
         self.slopes = self.given("slopes", (self.outputs,), "ones")
         self.shifts = self.given("shifts", (self.outputs,))
-        self.learnt = self.given("learnt", (self.outputs,))
+        self.learned = self.given("learnt", (self.outputs,))
 
     def call(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         decisions = tf.matmul(inputs, tf.convert_to_tensor(self.directions)) + self.intercepts

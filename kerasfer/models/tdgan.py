@@ -83,17 +83,17 @@ class TDGANConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._demand(self.variant in ("tdgan", "cnn_base"), "variant is tdgan or cnn_base")
-        self._demand(self.image_size % 16 == 0, "image_size is a multiple of 16: encoders halve it four times")
-        self._demand(len(self.encoder_channels) == 4, "encoder_channels has four entries")
-        self._demand(len(self.decoder_channels) == 4, "decoder_channels has four entries")
-        self._demand(self.identities >= 1, "identities is at least 1")
-        self._demand(
+        self._require(self.variant in ("tdgan", "cnn_base"), "variant is tdgan or cnn_base")
+        self._require(self.image_size % 16 == 0, "image_size is a multiple of 16: encoders halve it four times")
+        self._require(len(self.encoder_channels) == 4, "encoder_channels has four entries")
+        self._require(len(self.decoder_channels) == 4, "decoder_channels has four entries")
+        self._require(self.identities >= 1, "identities is at least 1")
+        self._require(
             self.perceptual in ("face_encoder_l1", "face_discriminator_mse"),
             "perceptual is face_encoder_l1 or face_discriminator_mse",
         )
-        self._demand(self.norm in ("mean", "sum"), "norm is mean or sum")
-        self._demand(
+        self._require(self.norm in ("mean", "sum"), "norm is mean or sum")
+        self._require(
             min(self.face_discriminator_every, self.expression_discriminator_every) >= 1,
             "the discriminators learn at every 1st step or more rarely",
         )
@@ -604,7 +604,7 @@ class TDGAN(FERModel):
 
     def _encode(self, network: str, images: np.ndarray) -> np.ndarray:
         if network not in self.networks:
-            self.demand_generator()
+            self.require_generator()
         return in_batches(self.networks[network], self.checked(images))
 
     def decode_codes(
@@ -616,7 +616,7 @@ class TDGAN(FERModel):
         same_noise: bool = False,
     ) -> np.ndarray:
         """Codes, float32 (n, h/16, w/16, 128), to images, float32 (n, h, w, c) in [0, 1]; noise as in `synthesize`."""
-        self.demand_generator()
+        self.require_generator()
         count = len(expression_codes)
         if len(face_codes) != count:
             raise ValueError(f"as many faces as expressions are needed, got {len(face_codes)} and {count}")

@@ -118,7 +118,7 @@ def convert_arrays(
         "Dis_ER.pkl": _discriminator(config, "expression_discriminator"),
     }
     for name, part in parts.items():
-        part.demand_keys(key for key, _, _ in entries[name])
+        part.require_keys(key for key, _, _ in entries[name])
     model = TDGAN(config)
     for name, part in parts.items():
         for key, way, change in entries[name]:
@@ -155,7 +155,7 @@ class _Part:
         found = [int(match[1]) for match in (re.match(pattern, key) for key in self.state) if match]
         return max(found, default=-1) + 1
 
-    def demand_keys(self, keys: Iterable[str]) -> None:
+    def require_keys(self, keys: Iterable[str]) -> None:
         """`CheckpointError` unless the state dict has these keys and no others."""
         known = set(keys)
         for word, wrong in (("no", known - set(self.state)), ("unknown", set(self.state) - known)):

@@ -11,7 +11,7 @@ the street, and rare expressions are hardly ever answered. Three things are done
   people pose and photographs in the street lack, from prototypes composed of action units
   (`kerasfer.movements.prototypes`). Its logits are added to those of the networks.
 
-The labels are learnt by logit-adjusted cross-entropy (Menon et al., "Long-tail learning via logit adjustment", ICLR
+The labels are learned by logit-adjusted cross-entropy (Menon et al., "Long-tail learning via logit adjustment", ICLR
 2021, Equation 10): with tau = 1 the answers are those for a world in which every expression is equally frequent.
 """
 
@@ -46,7 +46,7 @@ class WildConfig(ModelConfig):
         identity: what the body starts from: "dlib_resnet", or "untrained": random weights, for tests.
         body_size, body_blocks: side in pixels that the body sees faces at, and its number of residual blocks.
         fine_width: channels of the fine network's first stage.
-        adjustment: tau, how much of the classes' frequencies is taken out of the answers while they are learnt.
+        adjustment: tau, how much of the classes' frequencies is taken out of the answers while they are learned.
         answered: how much of them is taken out of the answers in the end: 1 for answers as if every class were equally
             frequent, 0 for those of the training.
         lambda_movements: weight of the movements' cross-entropy.
@@ -71,11 +71,11 @@ class WildConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._demand(self.identity in ("dlib_resnet", "untrained"), "identity is dlib_resnet or untrained")
-        self._demand(0 <= self.adjustment <= 1, "adjustment lies in [0, 1]")
-        self._demand(0 <= self.answered <= 1, "answered lies in [0, 1]")
-        self._demand(self.lambda_movements >= 0, "lambda_movements is not negative")
-        self._demand(self.expert_share >= 0, "expert_share is not negative")
+        self._require(self.identity in ("dlib_resnet", "untrained"), "identity is dlib_resnet or untrained")
+        self._require(0 <= self.adjustment <= 1, "adjustment lies in [0, 1]")
+        self._require(0 <= self.answered <= 1, "answered lies in [0, 1]")
+        self._require(self.lambda_movements >= 0, "lambda_movements is not negative")
+        self._require(self.expert_share >= 0, "expert_share is not negative")
 
     @classmethod
     def small(cls) -> WildConfig:
@@ -240,14 +240,14 @@ class Wild(FERModel):
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         batch = self.as_batch(batch)
         images, labels, scores = batch["image"], batch["label"], batch["movements"]
-        labelled = tf.reduce_sum(labels, -1)
+        labeled = tf.reduce_sum(labels, -1)
         seen = tf.cast(tf.reduce_all(tf.math.is_finite(scores), -1), tf.float32)
         scores = tf.where(tf.math.is_finite(scores), scores, 0.0)
         with tf.GradientTape() as tape:
             features = self._features(images, training=True)
             logits = self.networks["head"](features, training=True)
             moves = self.networks["movements"](features, training=True)
-            loss_of_labels = labelled * cross_entropy_from_logits(labels, logits + self._adjustment())
+            loss_of_labels = labeled * cross_entropy_from_logits(labels, logits + self._adjustment())
             distances = tf.nn.sigmoid_cross_entropy_with_logits(scores, moves)
             terms = {
                 "labels": self.mean_over_batch(loss_of_labels),
@@ -255,7 +255,7 @@ class Wild(FERModel):
             }
             loss = tf.add_n(list(terms.values()))
         self.minimize("recognizer", loss, tape)
-        self.report(**terms, accuracy=self.mean_over_batch(labelled * hits(labels, logits + self._adjustment())))
+        self.report(**terms, accuracy=self.mean_over_batch(labeled * hits(labels, logits + self._adjustment())))
         self.step.assign_add(1)
         return self.result()
 

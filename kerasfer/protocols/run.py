@@ -3,7 +3,7 @@
     outcome = Experiment("tdgan/table3", data, "runs/table3").run()
     print(outcome.text())
 
-A fold that is done lies in a file of its own, so that a run which was stopped goes on, and several runs with different
+A fold that is done lies in a file of its own, so that a run that was stopped resumes, and several runs with different
 `folds` share the work in one folder. The test part of a fold is read once, after its model has been chosen on a part of
 the train side (`kerasfer.splits.seal`).
 """
@@ -26,7 +26,7 @@ from kerasfer.datasets.reading import prepare_faces
 from kerasfer.evaluation.classification import Report, predict
 from kerasfer.expressions import ACTION_UNITS, LabelSpace
 from kerasfer.faces import ImageSpec
-from kerasfer.files import write_aside
+from kerasfer.files import atomic_write
 from kerasfer.models import MODELS, model_class
 from kerasfer.protocols.data import DataSource
 from kerasfer.protocols.outcome import Cell, Outcome, cells_of
@@ -52,7 +52,7 @@ class Experiment:
     Args:
         name: of the protocol.
         data: where faces come from.
-        folder: for every fold's file and the outcome. A run in it goes on.
+        folder: for every fold's file and the outcome. A run in it is resumed.
         size: "paper", "small" or "tiny".
         overrides: fields of the model's config to change.
         folds: numbers of the folds or runs to do here, from 0; None for all.
@@ -144,7 +144,7 @@ class Experiment:
         return chosen.replace(**self.overrides)
 
     def _space(self, setting: Setting) -> LabelSpace:
-        """The classes learnt in a setting."""
+        """The classes learned in a setting."""
         space = LabelSpace.of(setting.data.classes or "basic7")
         if setting.test is None or not setting.test.classes:
             return space
@@ -161,7 +161,7 @@ class Experiment:
         Raises:
             DatasetError: a set is not as its layout says.
             ProtocolError: the folder holds folds of other settings.
-            training.Interrupted: SIGINT or SIGTERM; the same run goes on.
+            training.Interrupted: SIGINT or SIGTERM; the same run resumes.
         """
         for setting in self.settings:
             if self.protocol.metric == "pose_counts":
@@ -268,11 +268,11 @@ class Experiment:
             chosen = best.best() if best else None
         with self._chosen(model, folder if chosen else None):
             if self.protocol.fits:
-                model.fit_classifier(*self._learnt(model, sealed.train), seed=seed)
+                model.fit_classifier(*self._learned(model, sealed.train), seed=seed)
             test = sealed.release_test()
             measured = self._measure(setting, trained, sealed.train, test, history, seed)
         content = {**key, "name": split.name, "trained_on": len(sealed.train), "chosen": chosen, **measured}
-        write_aside(folder / "fold.json", as_json(content))
+        atomic_write(folder / "fold.json", as_json(content))
         for left in ("checkpoints", "logs"):
             shutil.rmtree(folder / left, ignore_errors=True)
         for left in ("best.safetensors", "config.json"):
@@ -345,7 +345,7 @@ class Experiment:
             self._named[people, spec] = self._aligned(chosen, data, spec)
         return self._named[people, spec]
 
-    def _learnt(self, model: Any, table: FaceTable) -> tuple[np.ndarray, np.ndarray]:
+    def _learned(self, model: Any, table: FaceTable) -> tuple[np.ndarray, np.ndarray]:
         faces = model.image_spec.scale(prepare_faces(table, model.image_spec))
         return faces, table.encoded(model.label_space)
 
@@ -375,13 +375,13 @@ class Experiment:
             return MEASUREMENTS[metric](model, test, seed)
         if self.protocol.peak:
             test = _peaks(test, setting.data.peak)
-        learnt = model.label_space
-        tested = LabelSpace.of(setting.tested) if setting.tested else learnt
+        learned = model.label_space
+        tested = LabelSpace.of(setting.tested) if setting.tested else learned
         test = splits.restricted(test, tested)
         if not len(test):
             raise DatasetError(f"{test.name}: no face of {', '.join(tested.labels)} to test")
         recognizes = trained.recognizes if not self.protocol.fits else model
-        columns = [learnt.index(label) for label in tested.labels]
+        columns = [learned.index(label) for label in tested.labels]
         scores = predict(recognizes, test)[:, columns]
         poses = test["pose"][:, :2] if metric in _BY_POSE else None
         return self._scored(tested.labels, test.encoded(tested), scores, poses)
@@ -413,7 +413,7 @@ class Experiment:
             "variant": self.protocol.variants[0].name,
         }
         content = {**key, "fold": 0, "synthetic": self.data.synthetic, "n": len(table), "cells": cells}
-        write_aside(folder / "fold.json", as_json(content))
+        atomic_write(folder / "fold.json", as_json(content))
 
     # -- gathering -----------------------------------------------------------------------------------------------------
 
@@ -454,8 +454,8 @@ class Experiment:
             "settings": facts,
         }
         outcome = Outcome(self.name, tuple(cells), about)
-        write_aside(self.folder / "result.json", as_json(outcome.to_json()))
-        write_aside(self.folder / "result.csv", outcome.to_csv().encode())
+        atomic_write(self.folder / "result.json", as_json(outcome.to_json()))
+        atomic_write(self.folder / "result.csv", outcome.to_csv().encode())
         return outcome
 
     def _done(self, setting: Setting, variant: Variant) -> Iterator[dict[str, Any]]:

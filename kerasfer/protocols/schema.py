@@ -42,7 +42,7 @@ class Data:
 
     Attributes:
         name: of the reader.
-        classes: name of a label space; faces of other expressions are left out. "" takes all faces, labelled or not.
+        classes: name of a label space; faces of other expressions are left out. "" takes all faces, labeled or not.
         options: of the reader.
         parts: which of the owners' parts are read; () for all of the set.
         cropped: whether the owners' images are faces cut out already; others are aligned first.
@@ -145,12 +145,12 @@ class Variant:
 
 
 METRICS: dict[str, str] = {
-    "accuracy": "share of the faces recognised",
-    "recall": "share recognised of each expression, and the mean of these",
-    "pose_accuracy": "share recognised at each yaw, and of all",
-    "pose_recall": "share recognised of each expression at each yaw, and their means",
-    "view_recall": "share recognised of each expression at each yaw and pitch, and their means",
-    "yaw_subsets": "share recognised of the faces turned by more than so many degrees",
+    "accuracy": "share of the faces recognized",
+    "recall": "share recognized of each expression, and the mean of these",
+    "pose_accuracy": "share recognized at each yaw, and of all",
+    "pose_recall": "share recognized of each expression at each yaw, and their means",
+    "view_recall": "share recognized of each expression at each yaw and pitch, and their means",
+    "yaw_subsets": "share recognized of the faces turned by more than so many degrees",
     "auc": "area under each expression's ROC curve, and the mean",
     "unit_auc": "area under each action unit's ROC curve, and the mean",
     "reconstruction": "PSNR and SSIM of a changed expression beside the person's real one",
@@ -184,7 +184,7 @@ class Protocol:
         settings: the columns.
         variants: the rows.
         faces: the set of faces with names that the model learns identities from, if it needs one.
-        fits: whether the model's recogniser is fitted to the train part after the networks have been trained
+        fits: whether the model's recognizer is fitted to the train part after the networks have been trained
             (`fit_classifier`).
         peak: whether of each sequence only the peak is tested.
         notes: readings where the paper leaves a choice.

@@ -248,7 +248,7 @@ PROTOCOLS: dict[str, Protocol] = {
             Setting("6 expressions and contempt", CK_PLUS_IPD, TEN, tested="ck_plus7"),
         ),
         (Variant("ResNet-18", having(variant="baseline")), Variant("IPD-FER", having(variant="id_fer"))),
-        notes="the neutral first frames are learnt as a class of their own and not tested",
+        notes="the neutral first frames are learned as a class of their own and not tested",
     ),
     "ipdfer/table3": Protocol(
         "RAF-DB: accuracy",
@@ -395,7 +395,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "generation",
         (Setting("rafd", RAFD_VIEWS, Rule("people", part=0.2)),),
         (Variant("DCGAN-FER"),),
-        notes="features of the bundled recogniser, not of Inception: compare within a run only",
+        notes="features of the bundled recognizer, not of Inception: compare within a run only",
     ),
 }
 """Name -> protocol: every table and figure of the five papers that is a measurement."""

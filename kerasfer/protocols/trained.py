@@ -11,13 +11,13 @@ import numpy as np
 
 from kerasfer.datasets.base import FaceTable
 from kerasfer.evaluation.classification import predict
-from kerasfer.files import write_aside
+from kerasfer.files import atomic_write
 
 __all__ = ["BestEpoch", "Trained", "as_json"]
 
 
 class BestEpoch:
-    """Keeps the state of the epoch that recognises most of the selection part; the first one where equal."""
+    """Keeps the state of the epoch that recognizes most of the selection part; the first one where equal."""
 
     def __init__(self, folder: Path, table: FaceTable, recognizes: Any) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class BestEpoch:
         best = self.best()
         if best is None or accuracy > best["accuracy"]:
             save_state(end.model, self.folder / "best.safetensors")
-            write_aside(self.folder / "best.json", as_json({"epoch": end.epoch + 1, "accuracy": accuracy}))
+            atomic_write(self.folder / "best.json", as_json({"epoch": end.epoch + 1, "accuracy": accuracy}))
         return {"selection_accuracy": accuracy}
 
 

@@ -10,7 +10,7 @@ __all__ = ["Asked", "Counts", "count_error", "kind_of_error"]
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """How faces are recognised: the arguments of `kerasfer.recognize` by these names.
+    """How faces are recognized: the arguments of `kerasfer.recognize` by these names.
 
     Without a detector it is "mediapipe" for photos and "quick" for videos.
     """

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from kerasfer.files import unwritable, write_aside
+from kerasfer.files import atomic_write, unwritable
 
 __all__ = [
     "BulkError",
@@ -50,7 +50,7 @@ Answer = TypeVar("Answer")
 
 
 class BulkError(ValueError):
-    """Many photos cannot be recognised; the message is one line that names the file or the store, and the remedy."""
+    """Many photos cannot be recognized; the message is one line that names the file or the store, and the remedy."""
 
 
 class Refused(Exception):
@@ -294,7 +294,7 @@ class Folder:
         """
         place = f"{self.address}/{name}"
         if not is_remote(self.address):
-            write_aside(place, content, BulkError)
+            atomic_write(place, content, BulkError)
             return
         store = store_of(self.address, self._options)
         with self._reported():

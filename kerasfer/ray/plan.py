@@ -1,4 +1,4 @@
-"""What is done in which shard: written down once, before the first photo is recognised, and kept.
+"""What is done in which shard: written down once, before the first photo is recognized, and kept.
 
 A shard is a part of the list of entries; its rows become one Parquet file, `shard-00000.parquet` and so on. The list is
 kept in `_plan` beside them, in Parquet files of which each row group is a shard, so that whoever does a shard reads no
@@ -23,7 +23,7 @@ from kerasfer.files import name_of_text, text_of_name
 from kerasfer.ray.places import BulkError, Folder
 from kerasfer.ray.sources import PHOTO, TAR, VIDEO, Entry
 
-__all__ = ["Plan", "demand_columns", "is_shard_name", "read_plan", "shard_name", "shards_of", "write_plan"]
+__all__ = ["Plan", "is_shard_name", "read_plan", "require_columns", "shard_name", "shards_of", "write_plan"]
 
 FORMAT = 1
 
@@ -170,7 +170,7 @@ def write_plan(
         folder.write(_part_name(shards // PART), buffer.getvalue())
     counts = {"photos": kinds[PHOTO], "segments": kinds[VIDEO], "archives": kinds[TAR]}
     plan = Plan(dict(asked), tuple(columns_of(kinds[VIDEO] > 0)), shards, counts, dict(left_out))
-    _demand_once(plan, folder, hashes)
+    _require_once(plan, folder, hashes)
     folder.write("_plan/plan.json", plan.to_json())
     return plan
 
@@ -180,7 +180,7 @@ def _hash(entry: Entry) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
-def _demand_once(plan: Plan, folder: Folder, hashes: array.array) -> None:
+def _require_once(plan: Plan, folder: Folder, hashes: array.array) -> None:
     """Raises `BulkError` if an entry is in the list twice. A path takes eight bytes of memory."""
     values = np.frombuffer(hashes, np.uint64).copy()
     values.sort()
@@ -234,7 +234,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def demand_columns(names: Sequence[str], plan: Plan, place: str) -> None:
+def require_columns(names: Sequence[str], plan: Plan, place: str) -> None:
     """Raises `BulkError` if a shard that is there has other columns than the plan says."""
     if tuple(names) != plan.columns:
         odd = sorted(set(names) ^ set(plan.columns)) or ["their order"]

@@ -1,6 +1,6 @@
 """A run: plans it, lets Ray Data's actors do the shards that are missing, and counts.
 
-Ray moves numbers of shards and what is counted in them, no photos: an actor reads its shard's photos, recognises them
+Ray moves numbers of shards and what is counted in them, no photos: an actor reads its shard's photos, recognizes them
 with the model that it keeps, and writes the shard's file. So nothing has to be kept in Ray's memory, and no more photos
 are on their way than the actors have in hand.
 """
@@ -126,7 +126,7 @@ def recognize_many(
     storage_options: Mapping[str, Any] | None = None,
     show: Callable[[Progress], None] | None = None,
 ) -> Report:
-    """Recognises the faces in many photos on one machine or on many, into a folder of Parquet files.
+    """Recognizes the faces in many photos on one machine or on many, into a folder of Parquet files.
 
     Each file is one shard, with a row for each face, and one for each photo without a face or with an error; it is
     there when it is whole. Called again with the same arguments, whatever ended the call before, this does the shards
@@ -160,7 +160,7 @@ def recognize_many(
         ImportError: Ray is not installed.
     """
     began = time.monotonic()
-    demand_ray()
+    require_ray()
     sources = [sources] if isinstance(sources, str) else list(sources)
     if shard_size < 1 or batch_size < 1 or segment_seconds <= 0 or workers is not None and workers < 1:
         raise BulkError("shard_size, batch_size, segment_seconds and workers are at least 1")
@@ -213,7 +213,7 @@ def recognize(
     gpus: float = 0.0,
     storage_options: Mapping[str, Any] | None = None,
 ) -> ray.data.Dataset:
-    """Recognises the faces in the photos of a Ray dataset, as a further stage of whatever is built of it.
+    """Recognizes the faces in the photos of a Ray dataset, as a further stage of whatever is built of it.
 
     Args:
         dataset: with a column "path" (paths and addresses of photos), a column "bytes" (contents of image files), or
@@ -229,7 +229,7 @@ def recognize(
         ImportError: Ray is not installed.
         ValueError: the model, the detector or the prior is unknown.
     """
-    demand_ray()
+    require_ray()
     find_detector(detector or "mediapipe")
     if use_lite:
         model = str(lite.recognizer_file(model))
@@ -507,7 +507,7 @@ def digests_of_manifests(sources: Sequence[str], options: Mapping[str, Any]) -> 
     return found
 
 
-def demand_ray() -> None:
+def require_ray() -> None:
     """Raises `ImportError` if Ray Data, or what it needs, is not installed."""
     try:
         import pyarrow  # noqa: F401

@@ -1,7 +1,7 @@
-"""One shard: its photos are read, recognised, and their rows written as one file.
+"""One shard: its photos are read, recognized, and their rows written as one file.
 
 Everything that decides a row is `kerasfer.recognition`'s. A photo on a disk is read by it; of one in a store it is
-given the content, which threads fetch while others are recognised, never more than `AHEAD` in advance.
+given the content, which threads fetch while others are recognized, never more than `AHEAD` in advance.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kerasfer.files import text_of_name
 from kerasfer.ray.counts import Asked, Counts, count_error
 from kerasfer.ray.guard import Guard
 from kerasfer.ray.places import MOST_CONTENT, BulkError, Folder, Refused, Unreachable, fetch, is_remote, open_binary
-from kerasfer.ray.plan import Plan, demand_columns, shard_name
+from kerasfer.ray.plan import Plan, require_columns, shard_name
 from kerasfer.ray.segments import name_of_part, segment_rows
 from kerasfer.ray.sources import PHOTO, TAR, Entry
 from kerasfer.recognition import FaceClassifier, PhotoResult, recognize_each
@@ -127,7 +127,7 @@ class _Missing:
 
 
 class Recognizer:
-    """Recognises photos as `kerasfer recognize` does, with a model that it keeps.
+    """Recognizes photos as `kerasfer recognize` does, with a model that it keeps.
 
     Args:
         asked: how.
@@ -187,7 +187,7 @@ def named_photos(batch: Any) -> list[Any]:
 
 
 def do_shard(recognizer: Recognizer, plan: Plan, folder: Folder, shard: int) -> Counts:
-    """Recognises a shard and writes its file, unless another did.
+    """Recognizes a shard and writes its file, unless another did.
 
     Raises:
         BulkError: the file cannot be written.
@@ -224,7 +224,7 @@ def counts_of(plan: Plan, folder: Folder, shard: int) -> Counts | None:
         if isinstance(error, BulkError):
             raise
         raise BulkError(f"{place}: is damaged ({error}); remove that file and run the same command again") from error
-    demand_columns(kept.names, plan, place)
+    require_columns(kept.names, plan, place)
     return counts
 
 
@@ -251,7 +251,7 @@ def text_of(value: Any) -> Any:
 
 
 Results = Callable[[Sequence[Any]], Iterator[PhotoResult]]
-"""What recognises several photos, each an `Entry` or a `_Content`."""
+"""What recognizes several photos, each an `Entry` or a `_Content`."""
 
 
 def _rows(recognizer: Recognizer, entries: Sequence[Entry], counts: Counts, guard: Guard) -> Iterator[Row]:

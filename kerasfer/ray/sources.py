@@ -1,4 +1,4 @@
-"""What is to be recognised: folders, patterns, manifests and archives, as one list of entries, never all in memory."""
+"""What is to be recognized: folders, patterns, manifests and archives, as one list of entries, never all in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DCGAN-FER small (64 px, grey): a DCGAN on FER+ train and LFW-expressions without labels, SVMs on its feature.
+"""DCGAN-FER small (64 px, gray): a DCGAN on FER+ train and LFW-expressions without labels, SVMs on its feature.
 
     python scripts/build_zoo.py --model dcganfer --data DIR
 
@@ -19,7 +19,7 @@ from kerasfer.evaluation.measurements import (
     Recognition,
     Transfer,
 )
-from kerasfer.evaluation.measurements.machines import Learnt
+from kerasfer.evaluation.measurements.machines import Learned
 from kerasfer.models.dcganfer import DCGANFERConfig
 from kerasfer.recipes.planning import Plan, Run
 
@@ -37,8 +37,8 @@ PLAN = Plan(
         ExpressionMachine(),
         Transfer(
             {
-                dcganfer_lfw: Learnt("LFW-expressions", fitted="ferplus"),
-                dcganfer_fer: Learnt("FERPlus train", fitted="lfw_expressions"),
+                dcganfer_lfw: Learned("LFW-expressions", fitted="ferplus"),
+                dcganfer_fer: Learned("FERPlus train", fitted="lfw_expressions"),
             }
         ),
         ActionUnits(faces=10000, people=200, aligned=4000, photographs=2000),

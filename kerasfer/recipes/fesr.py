@@ -27,7 +27,7 @@ THREE = Teachers(("ipdfer", "g2fer", "edge"), share=0.7)
 BASELINE = FESRConfig.small().replace(variant="baseline", schedule="cosine")
 WHOLE = FESRConfig.small().replace(
     # The paper's 10, 5 and 1: at 48 pixels and this few steps the critic's gradients would outweigh the
-    # reconstruction's, and the classifiers got coarse texture before the critic had learnt to refuse it.
+    # reconstruction's, and the classifiers got coarse texture before the critic had learned to refuse it.
     lambda_reconstruction=50,
     lambda_identity=25,
     lambda_expression=0.3,

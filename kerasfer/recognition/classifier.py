@@ -129,7 +129,7 @@ class _Classifier:
 
 def _machines_of(model: Any, batch_size: int, flip: bool) -> _Classifier:
     """What tells a model's action units; its labels are their numbers."""
-    learned = getattr(model, "learnt_units", ())
+    learned = getattr(model, "learned_units", ())
     if not learned:
         raise RecognitionError(
             f"the {type(model).__name__} model has no machines for action units; take one that has, such as dcganfer, "

@@ -161,7 +161,7 @@ def balanced(table: FaceTable, seed: int = 0) -> FaceTable:
     Raises:
         DatasetError: no face has an expression.
     """
-    table = table.labelled()
+    table = table.labeled()
     found = np.unique(table["expression"])
     if not len(found):
         raise DatasetError(f"{table.name}: no face has an expression, so none can be drawn as often as another")

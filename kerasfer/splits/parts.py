@@ -96,7 +96,7 @@ def training_parts(
     learned, part = _learned(table, split)
     if valid is None and "valid" in parts and split not in ("all", "valid"):
         valid = table.where(split="valid")
-    if valid is not None and len(learned.labelled()) and not len(valid.labelled()):
+    if valid is not None and len(learned.labeled()) and not len(valid.labeled()):
         valid = None
     if hold_out is not None or valid is None:
         inner, how = _held_out(learned, hold_out, seed)

@@ -12,7 +12,7 @@ __all__ = ["first_identities", "restricted", "top_identities", "turned_by"]
 
 def restricted(table: FaceTable, space: LabelSpace) -> FaceTable:
     """The faces whose expression is in a label space, as a table of that space."""
-    return table.labelled(space).replace(label_space=space)
+    return table.labeled(space).replace(label_space=space)
 
 
 def turned_by(table: FaceTable, above: float, up_to: float = 180.0) -> FaceTable:

@@ -35,7 +35,7 @@ class Control:
             raise ValueError(
                 f"a {type(model).__name__} is not controlled by {self.name}, but by {known or 'nothing: it recognizes'}"
             )
-        model.demand_generator()
+        model.require_generator()
         self.model = model
 
     def preview(self, batch: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The zoo: models by name, and trained models as folders that carry all one must know to use them.
+"""The zoo: models by name, and trained models as folders that hold everything needed to use them.
 
 A saved model is a folder:
 

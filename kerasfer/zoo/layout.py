@@ -12,7 +12,7 @@ from kerasfer.weights import ZooError
 if TYPE_CHECKING:
     from kerasfer.models.base import FERModel
 
-__all__ = ["FORMAT", "STORAGES", "demand_replaceable", "image_entry"]
+__all__ = ["FORMAT", "STORAGES", "image_entry", "require_replaceable"]
 
 FORMAT = 1
 """Number of the folder format that this version writes; it reads this one and all before it."""
@@ -34,7 +34,7 @@ ENDINGS = (".safetensors", ".tflite")
 """What a saved model's folder holds, by name or by ending, exports included."""
 
 
-def demand_replaceable(folder: Path) -> None:
+def require_replaceable(folder: Path) -> None:
     """`ZooError` for a folder that holds anything else than a saved model, or is a file."""
     if folder.exists() and not folder.is_dir():
         raise ZooError(f"{folder}: is a file; name a folder for the model")

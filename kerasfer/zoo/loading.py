@@ -52,7 +52,7 @@ def load(
         expressions: names of the classes, if they are to be others than those that the model was trained on.
         precision: the dtype policy that the model computes in. Models are trained in bfloat16 for speed and used in
             float32; give "mixed_bfloat16" for a model that is to be trained on. By default the global policy.
-        recognizer_only: leave out networks that recognising does not need, where the model can do without; it loads
+        recognizer_only: leave out networks that recognizing does not need, where the model can do without; it loads
             up to four times sooner. `config` is then that of the variant without them. Of a training run all is loaded.
 
     Returns:
@@ -107,7 +107,7 @@ def _load_saved(folder: Path, precision: str | None, recognizer_only: bool) -> F
     description = read_json(path)
     if description.get("kind") == "identity":
         return _load_identity(folder, description, precision)
-    _demand_description(description, path)
+    _require_description(description, path)
     if description.get("format") is None:
         raise ZooError(f"{path}: is of a training run without checkpoints; train first, or name a saved model")
     if description["format"] not in range(1, FORMAT + 1):
@@ -155,11 +155,11 @@ def _load_identity(folder: Path, description: Mapping[str, Any], precision: str 
 
 def _read_description(path: Path) -> dict[str, Any]:
     description = read_json(path)
-    _demand_description(description, path)
+    _require_description(description, path)
     return description
 
 
-def _demand_description(description: Mapping[str, Any], path: Path) -> None:
+def _require_description(description: Mapping[str, Any], path: Path) -> None:
     if not isinstance(description.get("config"), dict):
         raise ZooError(f"{path}: does not describe a model; name the folder of a saved model or of a training run")
     if not isinstance(description.get("model"), str) or description["model"] not in MODELS:
@@ -214,7 +214,7 @@ def _load_run(run: Path, checkpoint: Path, precision: str | None) -> FERModel:
     trained = _model_of(description, run / "config.json")
     if trained.config.average:
         trained.compile(total_steps=1)
-    # Counters and random states matter to a training that goes on, not to a trained model.
+    # Counters and random states matter to a training that resumes, not to a trained model.
     state = {name: value for name, value in trained.state().items() if len(value.shape) and _is_kept(name, trained)}
     kept = {
         name: value for name, value in arrays.items() if name in state or value.size > 1 and _is_kept(name, trained)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasfer import hub
-from kerasfer.files import folder_written_aside
+from kerasfer.files import atomic_folder
 from kerasfer.models.config import deviations_table
 from kerasfer.version import __version__
 from kerasfer.weights import ZooError, pack, read_json, seal
 from kerasfer.zoo.groups import is_loaded, variables_of
-from kerasfer.zoo.layout import FORMAT, STORAGES, demand_replaceable, image_entry
+from kerasfer.zoo.layout import FORMAT, STORAGES, image_entry, require_replaceable
 from kerasfer.zoo.names import model_name
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def save(
     storages = {group: storage if isinstance(storage, str) else storage.get(group, "float32") for group in groups}
     if set(storages.values()) - set(STORAGES):
         raise ZooError(f"storage is one of {', '.join(STORAGES)}, got {', '.join(storages.values())}")
-    demand_replaceable(folder)
+    require_replaceable(folder)
     files = {
         group: pack(
             {key: variable.numpy() for key, variable in variables_of(model, group).items()}, STORAGES[storages[group]]
@@ -93,7 +93,7 @@ def save(
             for group, content in files.items()
         },
     }
-    with folder_written_aside(folder, ZooError) as aside:
+    with atomic_folder(folder, ZooError) as aside:
         for group, content in files.items():
             (aside / f"{group}.safetensors").write_bytes(content)
         _write_json(aside / "config.json", seal(description))

@@ -100,7 +100,7 @@ class CarriedOver(Measurement):
         return [*figures, bench.figure("left_aside_calibration_error_saved", f"{what}; calibration error", error)]
 
     def _left_aside(self, bench: Bench) -> FaceTable:
-        """The faces of the people left aside, aligned as photos are when they are recognised."""
+        """The faces of the people left aside, aligned as photos are when they are recognized."""
         spec = bench.model.image_spec
         table = divided(bench.load(self.people, strict=False), self.hold_out).test
         return align_table(table, spec.size, spec.channels, cache=bench.runs / "aligned")

@@ -15,7 +15,7 @@ __all__ = ["exported", "exported_generator"]
 
 
 def exported(bench: Bench, folder: Path) -> list[Figure]:
-    """Writes the bundled model's TFLite files; their parity on real faces, and what int8 recognises."""
+    """Writes the bundled model's TFLite files; their parity on real faces, and what int8 recognizes."""
     from kerasfer.export.exporter import export
 
     model, name = bench.model, bench.name

@@ -48,11 +48,11 @@ class NewExpressions(Measurement):
         faces, true = _real_faces(model, bench.valid)
         figures = self._changed(bench, model, faces)
         made, shown = _new_people(model, true)
-        recognised = np.concatenate(
+        recognized = np.concatenate(
             [np.asarray(model.recognizer()(made[row : row + 256])).argmax(1) for row in range(0, len(made), 256)]
         )
-        what = f"{len(made)} new people; share recognised, by the model's own R, as the expression asked for"
-        figures.append(bench.figure("new_people_recognised", what, float((recognised == shown).mean()), "share"))
+        what = f"{len(made)} new people; share recognized, by the model's own R, as the expression asked for"
+        figures.append(bench.figure("new_people_recognized", what, float((recognized == shown).mean()), "share"))
         figures += _beside_real(bench, model, faces, made)
         for run, called in self.gaps.items():
             features = [np.asarray(bench.models[run].codes(part)["expression"]) for part in (faces, made)]

@@ -21,14 +21,14 @@ from kerasfer.evaluation.synthesis import evaluate_synthesis
 from kerasfer.expressions import ACTION_UNITS
 from kerasfer.faces import ImageSpec
 
-__all__ = ["ActionUnits", "ExpressionMachine", "GeneratedFaces", "Learnt", "Transfer", "hog"]
+__all__ = ["ActionUnits", "ExpressionMachine", "GeneratedFaces", "Learned", "Transfer", "hog"]
 
 
 def hog(table: FaceTable, size: int) -> np.ndarray:
     """Histograms of oriented gradients (Dalal and Triggs 2005) of each face, float32 (n, d).
 
     Args:
-        table: faces; they are brought to `size` pixels in grey.
+        table: faces; they are brought to `size` pixels in gray.
         size: side of the faces.
 
     Raises:
@@ -58,7 +58,7 @@ class ExpressionMachine(Measurement):
 
         model = bench.model
         space, settings = model.label_space, model.config.svm_settings
-        train, valid = bench.train.labelled(space), bench.valid.labelled(space)
+        train, valid = bench.train.labeled(space), bench.valid.labeled(space)
         classes, true = train.encoded(space), valid.encoded(space)
         fresh = type(model)(model.config)
         features = {
@@ -119,7 +119,7 @@ class ExpressionMachine(Measurement):
 
 
 @dataclasses.dataclass(frozen=True)
-class Learnt:
+class Learned:
     """A network of another set of faces, and the set that a machine is fitted to.
 
     Attributes:
@@ -133,14 +133,14 @@ class Learnt:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Transfer(Measurement):
-    """Machines for expressions on the feature of networks that learnt from another set of faces.
+    """Machines for expressions on the feature of networks that learned from another set of faces.
 
     Attributes:
-        networks: what was made -> what it learnt from, and the set whose train part a machine is fitted to and whose
+        networks: what was made -> what it learned from, and the set whose train part a machine is fitted to and whose
             other part it is tested on.
     """
 
-    networks: Mapping[Any, Learnt]
+    networks: Mapping[Any, Learned]
 
     def needs(self) -> Iterable[Any]:
         return self.networks
@@ -155,14 +155,14 @@ class Transfer(Measurement):
         }
         space, settings = bench.model.label_space, bench.model.config.svm_settings
         figures = []
-        for made, learnt in self.networks.items():
+        for made, learned in self.networks.items():
             network = bench.models[made]
-            called, *tables = parts[learnt.fitted]
-            train, test = (table.labelled(space) for table in tables)
+            called, *tables = parts[learned.fitted]
+            train, test = (table.labeled(space) for table in tables)
             machine = fit_expression_svm(network.features(train), train.encoded(space), len(space), settings)
             report = Report.of(test.encoded(space), machine.classify(network.features(test)), space)
             what = (
-                f"DCGAN on {learnt.title} without labels, RBF SVM fitted on {len(train)} faces of {called}: "
+                f"DCGAN on {learned.title} without labels, RBF SVM fitted on {len(train)} faces of {called}: "
                 f"{report.n} others of it, 8 classes"
             )
             print(what, report, flush=True)
@@ -201,8 +201,8 @@ class ActionUnits(Measurement):
         aligned = align_table(rendered.select(again), spec.size, spec.channels)
         tables = [rendered.select(~unseen), aligned.where(split="train")]
         if self.photographs:
-            labelled = bench.train.labelled(model.label_space)
-            tables.append(labelled.select(np.linspace(0, len(labelled) - 1, self.photographs).astype(int)))
+            labeled = bench.train.labeled(model.label_space)
+            tables.append(labeled.select(np.linspace(0, len(labeled) - 1, self.photographs).astype(int)))
         units = np.concatenate([unit_labels(table) for table in tables])
         model.fit_units(FaceTable.concatenate("units", tables), units)
         figures = self._measured(bench, "", "rendered faces", rendered.select(unseen))

@@ -1,4 +1,4 @@
-"""How many faces are recognised: of all, of each expression, of heads that turn away; and how sure a model is of it."""
+"""How many faces are recognized: of all, of each expression, of heads that turn away; and how sure a model is of it."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def calibrated(bench: Bench, made: Made) -> list[Figure]:
         return []
     model = bench.model
     reading = {"labels": "probability"} if told.get("labels") == "votes" else {}
-    held_out = splits.holdout(bench.load("ferplus", split="train", **reading), share).test.labelled(model.label_space)
+    held_out = splits.holdout(bench.load("ferplus", split="train", **reading), share).test.labeled(model.label_space)
     found = calibrate(predict(model, held_out), true_classes(held_out, model.label_space))
     print(found, flush=True)
     tempered = type(model)(dataclasses.replace(model.config, temperature=round(found.temperature, 4)))
@@ -137,7 +137,7 @@ def calibrated(bench: Bench, made: Made) -> list[Figure]:
         bench.figure("held_out_calibration_error_before", f"{what}; temperature 1", found.error_before),
         bench.figure("held_out_calibration_error", f"{what}; with the temperature", found.error_after),
     ]
-    valid = bench.valid.labelled(model.label_space)
+    valid = bench.valid.labeled(model.label_space)
     true = true_classes(valid, model.label_space)
     what = f"expected calibration error, FERPlus valid, {len(true)} faces"
     for key, when, judged in (("_before", "temperature 1", model), ("", "with the temperature", tempered)):
