@@ -8,6 +8,7 @@ python scripts/benchmark.py device --model tdgan   # a bundle, photo to expressi
 python scripts/benchmark.py photo --model tdgan    # kerasfer.recognize and the package fer on the same photos
 python scripts/benchmark.py video --model tdgan    # frames/s of a 720p video with two faces
 python scripts/benchmark.py folder --model tdgan   # photos/s and memory of a folder, broken photos in it
+python scripts/benchmark.py workers                # one and two processes that train together (benchmark_workers.py)
 python scripts/benchmark.py ray --model edge       # recognize-many beside a plain loop, its memory, lists and decoders
 """
 
@@ -335,7 +336,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="benchmark.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("input", "data", "train", "lite", "device", "photo", "video", "folder", "ray"))
+    parser.add_argument(
+        "what", choices=("input", "data", "train", "lite", "device", "photo", "video", "folder", "ray", "workers")
+    )
     parser.add_argument("--model", default="tdgan", help="default: tdgan")
     parser.add_argument("--size", default="paper", choices=("paper", "small", "tiny"), help="of train; default: paper")
     parser.add_argument("--batch-size", type=int, default=8, help="of train; default: 8")
@@ -367,7 +370,12 @@ def main(arguments: list[str] | None = None) -> int:
         help="measurements; default: 10 steps, 3 epochs, 200 faces, 300 frames, 10000 photos, 1000 of ray",
     )
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["workers"]:
+        import benchmark_workers
+
+        return benchmark_workers.main(given[1:])
+    options = parser.parse_args(given)
     defaults = {"train": 10, "input": 3, "data": 3, "video": 300, "folder": 10_000, "ray": 1000}
     options.runs = options.runs or defaults.get(options.what, 200)
     benchmarks = {

@@ -1,7 +1,7 @@
 """Times a training step of one and of two processes, a core each, and where the time goes.
 
-python scripts/benchmark_workers.py                          # every model, tiny; figures to docs/scale/workers.json
-python scripts/benchmark_workers.py --models edge tdgan --size small
+python scripts/benchmark.py workers                          # every model, tiny; figures to docs/scale/workers.json
+python scripts/benchmark.py workers --models edge tdgan --size small
 
 For each model: one process with the whole batch; one with half of it, which is what each of two has to compute; two
 processes (`tf.distribute.MultiWorkerMirroredStrategy` on loopback) with half each. What two take longer than the one
@@ -116,7 +116,8 @@ def row(options: argparse.Namespace, name: str) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
     from kerasfer.models import MODELS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -125,23 +126,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--output", type=Path, default=ROOT / "docs/scale/workers.json")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.one:
         name, batch_size, core = options.one
         if hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
             os.sched_setaffinity(0, {cores[int(core) % len(cores)]})
         print(json.dumps(measure(name, options.size, int(batch_size), options.steps)))
-        return
+        return 0
     figures = []
     for name in options.models:
         figures.append(row(options, name))
         print(figures[-1], flush=True)
-        facts = {"command": "python scripts/benchmark_workers.py", "cores": os.cpu_count(), "steps": options.steps}
+        facts = {"command": "python scripts/benchmark.py workers", "cores": os.cpu_count(), "steps": options.steps}
         facts["python"] = platform.python_version()
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps({**facts, "figures": figures}, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

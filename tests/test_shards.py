@@ -17,7 +17,7 @@ from kerasfer import datasets, images, splits  # noqa: E402
 from kerasfer.cli import data as command  # noqa: E402
 from kerasfer.data.cache import PreparedFaces  # noqa: E402
 from kerasfer.datasets import shards  # noqa: E402
-from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable, Rejected  # noqa: E402
+from kerasfer.datasets.base import COLUMNS, ArraySource, DatasetError, FaceTable, Rejected  # noqa: E402
 from kerasfer.datasets.reading import prepare_faces  # noqa: E402
 from kerasfer.expressions import FERPLUS8, LabelSpace  # noqa: E402
 from kerasfer.faces import ImageSpec  # noqa: E402
@@ -93,11 +93,13 @@ def test_every_column_and_classes_of_ones_own(tmp_path):
         "pose": generator.random((5, 3)),
         "landmarks": generator.random((5, 68, 2)),
         "aus": generator.random((5, 14)),
+        "blendshapes": generator.random((5, 52)),
         "split": ["train", "", "test", "valid", "train"],
         "fold": [-1, 0, 3, 9, 2],
         "sequence": ["s", "", "s", "t", ""],
         "frame": [-1, 70000, 3, 4, 5],
     }
+    assert set(columns) == set(COLUMNS)
     pixels = generator.integers(0, 256, (5, 12, 10, 3)).astype(np.uint8)
     left_out = [Rejected("a\udce9.png", "cut short")]
     table = FaceTable("mine", ArraySource(pixels), columns, space, left_out, space.labels, space)

@@ -21,6 +21,7 @@ from kerasfer.expressions import FERPLUS8, KNOWN_CLASSES, UNKNOWN, LabelSpace
 
 __all__ = [
     "COLUMNS",
+    "SHAPES",
     "ArraySource",
     "ChainSource",
     "DatasetError",
@@ -50,13 +51,15 @@ COLUMNS: dict[str, str] = {
 }
 """The columns of a table: name -> type and meaning. Only `path` and `expression` are always there."""
 
-_SHAPES: dict[str, tuple[int, ...]] = {
+SHAPES: dict[str, tuple[int, ...]] = {
     "box": (4,),
     "pose": (3,),
     "landmarks": (68, 2),
     "blendshapes": (52,),
     "aus": (14,),
 }
+"""The columns of several numbers -> their shape; that of votes is the vote space's."""
+
 _DTYPES: dict[str, Any] = {"expression": np.int16, "fold": np.int16, "frame": np.int32}
 
 
@@ -110,7 +113,7 @@ class FaceTable:
         size = len(columns["path"])
         columns = {"expression": np.full(size, UNKNOWN, np.int16), **columns}
         columns["expression"] = self._numbers(columns["expression"])
-        shapes = {**_SHAPES, "votes": (len(vote_space),)}
+        shapes = {**SHAPES, "votes": (len(vote_space),)}
         self.columns: dict[str, np.ndarray] = {}
         for column in COLUMNS:
             if column not in columns:

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Writes what was measured of several workers and of large sets into docs/scale.md, between the markers there.
+
+    python scripts/training_page.py            # rewrites what stands between the markers
+    python scripts/training_page.py --check    # only tells whether it is up to date (exit code 1: it is not)
+
+The figures come from docs/scale/workers.json and docs/scale/large_sets.json and from nowhere else; these write them:
+
+    python scripts/benchmark.py workers
+    python scripts/large_sets.py DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from ray_page import read, table  # noqa: E402
+from results_table import FiguresError, between  # noqa: E402
+
+from kerasfer.files import atomic_write  # noqa: E402
+
+
+def workers(told: dict[str, Any]) -> str:
+    """One and two processes beside each other, a line a model."""
+    keys = ("batch", "one process, images/s", "two processes, images/s", "speed-up")
+    keys += ("half a batch, ms", "exchange, ms", "input, ms", "load average")
+    rows = [(f"{row['model']} ({row['size']})", *(row[key] for key in keys)) for row in told["figures"]]
+    said = f"{told['cores']} cores, medians of {told['steps']} steps (`{told['command']}`)."
+    return f"{table(' | '.join(('model', *keys)), rows)}\n\n{said}"
+
+
+def large_sets(told: dict[str, Any]) -> str:
+    """Seconds and memory of each process, a line each."""
+    keys = (
+        "rows",
+        "table seconds",
+        "first batch seconds",
+        "next epoch seconds",
+        "cpu seconds",
+        "peak MB",
+        "load average",
+    )
+    rows = [(f"{row['set']}, {row['what']}", *(row.get(key, "–") for key in keys)) for row in told["figures"]]
+    return f"{table(' | '.join(('process', *keys)), rows)}\n\n{told['cores']} cores (`{told['command']}`)."
+
+
+def page(root: Path) -> str:
+    """docs/scale.md as it should read.
+
+    Raises:
+        FiguresError: figures or markers are missing.
+    """
+    path = root / "docs/scale.md"
+    text = path.read_text(encoding="utf-8")
+    sections = {
+        "workers": (workers, "workers.json", "python scripts/benchmark.py workers"),
+        "large sets": (large_sets, "large_sets.json", "python scripts/large_sets.py DIR"),
+    }
+    for name, (write, file, command) in sections.items():
+        told = read(root / "docs/scale" / file, command)
+        try:
+            content = write(told)
+        except (KeyError, TypeError) as error:
+            raise FiguresError(f"{root / 'docs/scale' / file}: lacks a figure ({error!r}); measure again") from error
+        begin, end = f"<!-- {name}: begin (scripts/training_page.py writes this) -->", f"<!-- {name}: end -->"
+        text = between(text, begin, end, content, path)
+    return text
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the page is out of date")
+    options = parser.parse_args(arguments)
+    path = root / "docs/scale.md"
+    try:
+        text = page(root)
+        stale = path.read_text(encoding="utf-8") != text
+        if stale and not options.check:
+            atomic_write(path, text.encode(), FiguresError)
+    except (FiguresError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    state = "up to date" if not stale else "out of date" if options.check else "written"
+    print(f"{path.relative_to(root)}: {state}")
+    return 1 if options.check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""docs/scale.md says of several workers and of large sets what was measured, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+import training_page  # noqa: E402
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """A page with markers, and figures."""
+    scale = tmp_path / "docs/scale"
+    scale.mkdir(parents=True)
+    marks = [
+        f"<!-- {name}: begin (scripts/training_page.py writes this) -->\nold\n<!-- {name}: end -->"
+        for name in ("workers", "large sets")
+    ]
+    (tmp_path / "docs/scale.md").write_text("# Title\n\n" + "\n\ntext\n\n".join(marks) + "\n")
+    row = {"model": "edge", "size": "tiny", "batch": 4, "speed-up": 1.5, "load average": 0.5, "input, ms": 1.0}
+    row |= {"one process, images/s": 10.0, "two processes, images/s": 15.0}
+    row |= {"half a batch, ms": 2.0, "exchange, ms": 3.0}
+    (scale / "workers.json").write_text(json.dumps({"cores": 2, "steps": 20, "command": "python x", "figures": [row]}))
+    row = {"set": "affectnet", "what": "read", "rows": 9, "table seconds": 1.0, "cpu seconds": 2.0, "peak MB": 80}
+    row |= {"load average": 0.5}
+    (scale / "large_sets.json").write_text(json.dumps({"cores": 2, "command": "python y", "figures": [row]}))
+    return tmp_path
+
+
+def test_the_page_follows_the_figures(root, capsys):
+    assert training_page.main(["--check"], root) == 1
+    assert training_page.main([], root) == 0
+    text = (root / "docs/scale.md").read_text()
+    assert "| edge (tiny) | 4 | 10.0 | 15.0 | 1.5 | 2.0 | 3.0 | 1.0 | 0.5 |" in text
+    assert "| affectnet, read | 9 | 1.0 | – | – | 2.0 | 80 | 0.5 |" in text
+    assert "old" not in text and text.count("text\n") == 1
+    assert training_page.main(["--check"], root) == 0
+
+
+@pytest.mark.parametrize("file", ["workers.json", "large_sets.json"])
+def test_missing_figures_are_one_line(root, capsys, file):
+    path = root / "docs/scale" / file
+    for content in (None, "{", '{"figures": [{}]}'):
+        path.unlink() if content is None else path.write_text(content)
+        assert training_page.main([], root) == 2
+        assert file in capsys.readouterr().err
