@@ -367,7 +367,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--runs",
         type=int,
-        help="measurements; default: 10 steps, 3 epochs, 200 faces, 300 frames, 10000 photos, 1000 of ray",
+        help="measurements; default: 10 steps, 3 epochs, 200 faces, 300 frames, 10000 photos, 3000 of ray",
     )
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
     given = sys.argv[1:] if arguments is None else arguments
@@ -376,7 +376,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         return benchmark_workers.main(given[1:])
     options = parser.parse_args(given)
-    defaults = {"train": 10, "input": 3, "data": 3, "video": 300, "folder": 10_000, "ray": 1000}
+    defaults = {"train": 10, "input": 3, "data": 3, "video": 300, "folder": 10_000, "ray": 3000}
     options.runs = options.runs or defaults.get(options.what, 200)
     benchmarks = {
         "input": benchmark_input,

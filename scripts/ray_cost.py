@@ -198,7 +198,7 @@ def speed_rows(model: str, photos: int, turns: int) -> Iterator[dict[str, Any]]:
             plain, bulk = [], []
             for _ in range(turns):
                 plain.append(plain_loop(paths, model, workers))
-                bulk.append(on_ray(Path(aside) / "photos", model, workers, photos // 20, Path(aside) / "out"))
+                bulk.append(on_ray(Path(aside) / "photos", model, workers, photos // 10, Path(aside) / "out"))
             known = {"processors": workers, "photos": photos, "runs": turns, "bytes/photo": round(size)}
             for what, found in (("plain loop", plain), ("recognize-many", bulk)):
                 middle = {key: round(statistics.median(each[key] for each in found), 2) for key in found[0]}

@@ -26,7 +26,7 @@ pytest.importorskip("fsspec", reason="pip install 'kerasfer[ray]'")
 
 import pyarrow.parquet  # noqa: E402, F811
 
-from kerasfer.ray import BulkError, places, plan, segments, shards, sources  # noqa: E402
+from kerasfer.ray import BulkError, places, plan, run, segments, shards, sources  # noqa: E402
 from kerasfer.ray.counts import Asked, Counts, kind_of_error  # noqa: E402
 from kerasfer.ray.places import Folder, Refused, Unreachable  # noqa: E402
 from kerasfer.ray.sources import PHOTO, TAR, VIDEO, Entry  # noqa: E402
@@ -659,13 +659,10 @@ def cluster():
     ray = pytest.importorskip("ray", reason="pip install 'kerasfer[ray]'")
     pytest.importorskip("ray.data", reason="pip install 'kerasfer[ray]'")
     before = dict(os.environ)
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_worker_niceness": "0"}
-    os.environ |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    told = {"include_dashboard": False, "object_store_memory": 100_000_000, "log_to_driver": False}
+    os.environ |= {"RAY_worker_niceness": "0", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     try:
-        ray.init(address="local", num_cpus=1, logging_level="ERROR", **told)
-        yield ray
-        ray.shutdown()
+        with run.cluster(None, 1):
+            yield ray
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -729,3 +726,35 @@ def test_rows_are_the_same_after_kills_of_drivers_workers_and_nodes(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     told = json.loads((tmp_path / "kills.json").read_text())
     assert sum(told["kills"].values()) == 3 and told["rows twice"] == told["photos without a row"] == 0
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    return importlib.import_module("ray_page")
+
+
+def test_the_page_shows_what_was_measured(page, capsys):
+    assert page.main(["--check"]) == 0, capsys.readouterr()
+    assert capsys.readouterr().out == "docs/scale.md: up to date\n"
+
+
+def test_the_page_is_written_from_the_files_alone(page, tmp_path, capsys):
+    (tmp_path / "docs" / "scale").mkdir(parents=True)
+    (tmp_path / "saved_models").mkdir()
+    text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    (tmp_path / "docs" / "scale.md").write_text(text, encoding="utf-8")
+    assert page.main([], tmp_path) == 2 and "ray.json: cannot be read" in capsys.readouterr().err
+    for name in ("ray.json", "kills.json"):
+        (tmp_path / "docs" / "scale" / name).write_bytes((ROOT / "docs" / "scale" / name).read_bytes())
+    told = json.loads((tmp_path / "docs" / "scale" / "kills.json").read_text())
+    (tmp_path / "docs" / "scale" / "kills.json").write_text(json.dumps({**told, "photos": 123456789}))
+    assert page.main(["--check"], tmp_path) == 1
+    assert page.main([], tmp_path) == 0
+    assert "| 123,456,789, " in (tmp_path / "docs" / "scale.md").read_text(encoding="utf-8")
+    del told["kills"]
+    (tmp_path / "docs" / "scale" / "kills.json").write_text(json.dumps(told))
+    assert page.main([], tmp_path) == 2 and "lacks a figure" in capsys.readouterr().err
