@@ -30,7 +30,11 @@ COUNTS = (10**6, 10**8, 10**10)
 MACHINE = 32
 """Processors of the machines that are counted."""
 
+MEMORY = 64e9
+"""Bytes of memory of the machine that makes the list."""
+
 DAY = 24.0
+"""Hours."""
 
 
 def read(path: Path, command: str) -> dict[str, Any]:
@@ -173,7 +177,9 @@ def costs(figures: Figures) -> str:
     """What 10^6, 10^8 and 10^10 photos cost."""
     bulk = figures.speed("recognize-many", 1)
     found = figures.of("faces found in the quarter beside those of the whole")
-    listed = max((row for row in figures.rows if "paths" in row), key=lambda row: row["paths"])
+    short, listed = sorted((row for row in figures.rows if "paths" in row), key=lambda row: row["paths"])
+    each = 1e6 * (listed["MB more"] - short["MB more"]) / (listed["paths"] - short["paths"])
+    fixed = 1e6 * short["MB more"] - each * short["paths"]
     small_own = bulk["with Ray's own ms"] - bulk["processor ms/photo"]
     large_decode = figures.ms("kerasfer.images.read")
     large_find = figures.ms("detect in the whole")
@@ -192,9 +198,9 @@ def costs(figures: Figures) -> str:
         for count in COUNTS:
             hours = count * ms / 3.6e6
             listing = count * listed["processor us/path"] / 3.6e9
-            memory = count * listed["MB more"] / listed["paths"] * 1e6
+            memory = fixed + count * each
             most = max(shares, key=lambda share: shares[share])
-            narrow = "the list, made by one process" if listing > DAY else most
+            narrow = "the list, made by one process" if listing > DAY or memory > MEMORY else most
             rows.append(
                 (
                     f"10^{len(str(count)) - 1} of {name}",
