@@ -169,26 +169,30 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.folder, *options.one)))
         return
-    found = []
-    for name in options.sets:
-        prepare(options.folder, name, options.rows or ROWS[name])
-        measures = MEASURES if (options.folder / f"{name} shards/shards.json").exists() else ("write shards", *MEASURES)
-        for what in measures:
-            command = [sys.executable, __file__, str(options.folder), "--one", name, what]
-            done = subprocess.run(
-                command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-            )
-            if done.returncode:
-                sys.exit(done.stderr)
-            found.append(json.loads(done.stdout.splitlines()[-1]))
-            print(found[-1], flush=True)
     facts = {
         "command": "python scripts/large_sets.py DIR",
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
+    figures: dict[tuple[str, str], dict[str, Any]] = {}
+    if options.output.is_file():
+        figures = {(row["set"], row["what"]): row for row in json.loads(options.output.read_text())["figures"]}
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps({**facts, "figures": found}, indent=1) + "\n")
+    for name in options.sets:
+        prepare(options.folder, name, options.rows or ROWS[name])
+        measures = MEASURES if (options.folder / f"{name} shards/shards.json").exists() else ("write shards", *MEASURES)
+        for what in measures:
+            command = [sys.executable, __file__, str(options.folder), "--one", name, what]
+            quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+            done = subprocess.run(command, capture_output=True, text=True, env=quiet)
+            if done.returncode:
+                sys.exit(done.stderr)
+            row = figures[name, what] = json.loads(done.stdout.splitlines()[-1])
+            print(row, flush=True)
+            order = sorted(
+                figures.values(), key=lambda row: (row["set"], ("write shards", *MEASURES).index(row["what"]))
+            )
+            options.output.write_text(json.dumps({**facts, "figures": order}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
