@@ -15,12 +15,12 @@ def train(options: dict[str, Any]) -> None:
     """What each worker does."""
     import kerasfer
     from kerasfer.data import Recipe
+    from kerasfer.models import model_class
 
-    config = kerasfer.create(options["model"], size=options["size"]).config
+    # The config and not the model: what shares the batches has to be made before anything else of TensorFlow.
+    config = getattr(model_class(options["model"]).Config, options["size"])().replace(epochs=options["epochs"])
     recipe = Recipe(train=kerasfer.datasets.load("shards", options["shards"]), seed=config.seed)
-    kerasfer.train(
-        config.replace(epochs=options["epochs"]), recipe, options["output"], save_every=options["save_every"], verbose=2
-    )
+    kerasfer.train(config, recipe, options["output"], save_every=options["save_every"], verbose=2)
 
 
 def main(arguments: list[str] | None = None) -> None:
