@@ -50,6 +50,7 @@ CLASSES: dict[str, str] = {
     "ShrinkingSum": "kerasfer.backbones.dlib_resnet",
     "TDGAN": "kerasfer.models.tdgan",
     "VoteLogits": "kerasfer.models.svm_layers",
+    "Wild": "kerasfer.models.wild",
 }
 """Registered class -> the module that holds it, whose import puts the class in the stand-in's place."""
 
