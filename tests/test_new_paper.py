@@ -167,6 +167,7 @@ CONTROLS = {
     "g2fer": ["landmarks"],
     "ipdfer": ["photos"],
     "tdgan": ["photos"],
+    "wild": [],
 }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -152,7 +153,8 @@ def recognize_faces(
             return _Found(name_of(crop, number), [], [], str(error) or type(error).__name__)
 
     results = []
-    for result in map(_without_blendshapes, _looked_at(found, look, classifier, workers if _reads_files(found) else 1)):
+    looked_at = _looked_at(found, look, classifier, workers if _reads_files(found) else 1)
+    for result in _without_blendshapes(looked_at):
         if result.error is not None and (on_error == "raise" or not is_many):
             raise images.ImageError(result.error)
         results.append(result)
@@ -252,18 +254,20 @@ def _results(
             return _Found(path, [], [], reason)
 
     results = _looked_at(photos, look, classifier, workers)
-    return results if blendshapes else map(_without_blendshapes, results)
+    return results if blendshapes else _without_blendshapes(results)
 
 
-def _without_blendshapes(result: PhotoResult) -> PhotoResult:
-    """A result as it is told to who did not ask for the blendshapes that action units were read from."""
-    kept = [dataclasses.replace(prediction, blendshapes=None) for prediction in result.predictions]
-    return dataclasses.replace(result, predictions=kept)
+def _without_blendshapes(results: Generator[PhotoResult, None, None]) -> Generator[PhotoResult, None, None]:
+    """Results as they are told to who did not ask for the blendshapes that action units were read from."""
+    with contextlib.closing(results):
+        for result in results:
+            kept = [dataclasses.replace(prediction, blendshapes=None) for prediction in result.predictions]
+            yield dataclasses.replace(result, predictions=kept)
 
 
 def _looked_at(
     photos: Sequence[Photo], look: Callable[[tuple[int, Photo]], _Found], classifier: FaceClassifier, workers: int
-) -> Iterator[PhotoResult]:
+) -> Generator[PhotoResult, None, None]:
     """What `look` finds in each photo, classified in batches; in order."""
     batch_size = classifier.batch_size
     if len(photos) <= 1 or workers == 1:
