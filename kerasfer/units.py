@@ -143,7 +143,7 @@ def probabilities(scores: np.ndarray, expressions: np.ndarray, labels: Sequence[
     for unit, evidence in UNITS.items():
         weight = evidence.weight * known
         columns.append(weight * _moved(scores, evidence) + (1 - weight) * _implied(unit, expressions, labels))
-    return np.stack(columns, 1) if columns else np.zeros((len(scores), 0))
+    return np.stack(columns, 1)
 
 
 def sides(scores: Mapping[str, float]) -> dict[int, tuple[float, float]]:

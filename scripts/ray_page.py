@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -268,12 +269,24 @@ def page(root: Path) -> str:
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return write_page(page, __doc__, arguments, root)
+
+
+def write_page(made: Callable[[Path], str], about: str | None, arguments: list[str] | None, root: Path) -> int:
+    """Runs a command that brings docs/scale.md up to date; returns its exit code.
+
+    Args:
+        made: the project's folder to the page as it should read.
+        about: what the command does, for --help.
+        arguments: of the command line.
+        root: the project's folder.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the page is out of date")
     options = parser.parse_args(arguments)
     path = root / "docs" / "scale.md"
     try:
-        text = page(root)
+        text = made(root)
         stale = path.read_text(encoding="utf-8") != text
         if stale and not options.check:
             atomic_write(path, text.encode(), FiguresError)

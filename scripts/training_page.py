@@ -12,7 +12,6 @@ The figures come from docs/scale/workers.json and docs/scale/large_sets.json and
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from ray_page import read, table  # noqa: E402
+from ray_page import read, table, write_page  # noqa: E402
 from results_table import FiguresError, between  # noqa: E402
-
-from kerasfer.files import atomic_write  # noqa: E402
 
 
 def workers(told: dict[str, Any]) -> str:
@@ -76,21 +73,7 @@ def page(root: Path) -> str:
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the page is out of date")
-    options = parser.parse_args(arguments)
-    path = root / "docs/scale.md"
-    try:
-        text = page(root)
-        stale = path.read_text(encoding="utf-8") != text
-        if stale and not options.check:
-            atomic_write(path, text.encode(), FiguresError)
-    except (FiguresError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    state = "up to date" if not stale else "out of date" if options.check else "written"
-    print(f"{path.relative_to(root)}: {state}")
-    return 1 if options.check and stale else 0
+    return write_page(page, __doc__, arguments, root)
 
 
 if __name__ == "__main__":

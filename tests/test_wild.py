@@ -30,6 +30,23 @@ def batch_of(config: WildConfig) -> dict[str, tf.Tensor]:
     return next(iter(make_batches("images_with_movements", config, count=8).epoch(0)))
 
 
+def recognizer_beside(**fields) -> IPDFER:
+    """A baseline of IPD-FER with both networks, whose answers differ from face to face."""
+    config = IPDFERConfig.tiny().replace(
+        variant="baseline",
+        identity="dlib_resnet",
+        expression_networks=("identity", "fine"),
+        encoder_size=71,
+        encoder_blocks=11,
+        encoder_norm=True,
+        fine_width=4,
+    )
+    other = IPDFER(config.replace(**fields))
+    read = other.networks["expression_classifier"].get_layer("fc")
+    read.kernel.assign(np.random.default_rng(5).normal(0, 3, read.kernel.shape))
+    return other
+
+
 def test_the_losses_by_hand():
     """Labels adjusted by the classes' shares, movements where they are known, both over the whole batch."""
     model = model_of(training_prior=SHARES, adjustment=0.8, lambda_movements=2.0)
@@ -70,19 +87,7 @@ def test_the_answer_is_the_head_and_a_share_of_the_expert():
 
 def test_it_starts_as_an_ipdfer_sees():
     """Its answers are then those of the other, but for what the expert adds."""
-    other = IPDFER(
-        IPDFERConfig.tiny().replace(
-            variant="baseline",
-            identity="dlib_resnet",
-            expression_networks=("identity", "fine"),
-            encoder_size=71,
-            encoder_blocks=11,
-            encoder_norm=True,
-            fine_width=4,
-        )
-    )
-    read = other.networks["expression_classifier"].get_layer("fc")
-    read.kernel.assign(np.random.default_rng(5).normal(0, 3, read.kernel.shape))
+    other = recognizer_beside()
     model = model_of(body_blocks=11, expert_share=0.0)
     model.start_from(other)
     faces = batch_of(model.config)["image"]
@@ -93,21 +98,7 @@ def test_it_starts_as_an_ipdfer_sees():
 
 def test_blending_goes_back_to_the_start():
     """At a share of 1 the answers are the other's, balanced; at 0 nothing changes; halfway the weights are means."""
-    other = IPDFER(
-        IPDFERConfig.tiny().replace(
-            variant="baseline",
-            identity="dlib_resnet",
-            expression_networks=("identity", "fine"),
-            encoder_size=71,
-            encoder_blocks=11,
-            encoder_norm=True,
-            fine_width=4,
-            temperature=2.0,
-            training_prior=SHARES,
-        )
-    )
-    read = other.networks["expression_classifier"].get_layer("fc")
-    read.kernel.assign(np.random.default_rng(5).normal(0, 3, read.kernel.shape))
+    other = recognizer_beside(temperature=2.0, training_prior=SHARES)
     model = model_of(body_blocks=11, expert_share=0.0, training_prior=SHARES)
     before = [weight.numpy() for weight in model.networks["head"].weights]
     model.blend(other, 0.0)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Terminated",
     "add_labels_of",
+    "add_recognition_options",
     "load_recognizer",
     "locate",
     "own_options",
@@ -142,6 +143,40 @@ def locate(name: str, data: str | None) -> Path | None:
     from kerasfer import datasets
 
     return datasets.locate(name, data)
+
+
+def add_recognition_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what every command that recognizes faces lets its users ask for."""
+    from kerasfer.recognition.classifier import UNIT_SOURCES
+
+    parser.add_argument(
+        "--minimum-score",
+        type=float,
+        default=0.5,
+        metavar="SCORE",
+        help="lowest detection confidence of a face, 0 to 1 (default: 0.5)",
+    )
+    parser.add_argument(
+        "--action-units",
+        nargs="?",
+        choices=UNIT_SOURCES,
+        const=UNIT_SOURCES[0],
+        default=False,
+        help="also tell FACS action units (AUs): by movements of the face and what the expression implies, or by the "
+        "machines of a model that has them, as dcganfer (default: movements)",
+    )
+    parser.add_argument(
+        "--blendshapes", action="store_true", help="also score MediaPipe's 52 blendshapes, such as jawOpen"
+    )
+    parser.add_argument(
+        "--flip", action="store_true", help="test-time augmentation: average each face with its mirror image"
+    )
+    parser.add_argument(
+        "--prior",
+        type=prior,
+        help="class prior to answer for: balanced, ferplus, or a JSON object with a share for each class "
+        "(default: that of the model's training set)",
+    )
 
 
 def prior(text: str) -> Any:

@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasfer import folders, images, lite
-from kerasfer.cli.common import prior, say, undisturbed
+from kerasfer.cli.common import add_recognition_options, say, undisturbed
 from kerasfer.cli.tables import Journal, Tables, add_options, require_writable
 from kerasfer.detection import DETECTORS
 from kerasfer.faces import BLENDSHAPES
@@ -48,7 +48,6 @@ from kerasfer.files import printable
 from kerasfer.frames import Frame, is_stream_address
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.recognition import FaceClassifier, PhotoResult, annotate, find_photos, recognize_each
-from kerasfer.recognition.classifier import UNIT_SOURCES
 from kerasfer.rows import Row, columns, face_row, frame_rows, photo_rows
 from kerasfer.version import __version__
 from kerasfer.video import (
@@ -94,34 +93,7 @@ def parser() -> argparse.ArgumentParser:
         help="write photos and videos with their faces marked into this folder; or one photo to this PNG or JPEG "
         "file, a video to this MP4 (default: none)",
     )
-    parser.add_argument(
-        "--minimum-score",
-        type=float,
-        default=0.5,
-        metavar="SCORE",
-        help="lowest detection confidence of a face, 0 to 1 (default: 0.5)",
-    )
-    parser.add_argument(
-        "--action-units",
-        nargs="?",
-        choices=UNIT_SOURCES,
-        const=UNIT_SOURCES[0],
-        default=False,
-        help="also tell FACS action units (AUs): by movements of the face and what the expression implies, or by the "
-        "machines of a model that has them, as dcganfer (default: movements)",
-    )
-    parser.add_argument(
-        "--blendshapes", action="store_true", help="also score MediaPipe's 52 blendshapes, such as jawOpen"
-    )
-    parser.add_argument(
-        "--flip", action="store_true", help="test-time augmentation: average each face with its mirror image"
-    )
-    parser.add_argument(
-        "--prior",
-        type=prior,
-        help="class prior to answer for: balanced, ferplus, or a JSON object with a share for each class "
-        "(default: that of the model's training set)",
-    )
+    add_recognition_options(parser)
     add_options(parser)
     video = parser.add_argument_group("videos and cameras")
     video.add_argument(

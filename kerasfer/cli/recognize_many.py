@@ -27,12 +27,11 @@ import sys
 import time
 from typing import Any
 
-from kerasfer.cli.common import prior, say
+from kerasfer.cli.common import add_recognition_options, say
 from kerasfer.detection import DETECTORS
 from kerasfer.folders import Listing
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.ray import Progress, Report, recognize_many
-from kerasfer.recognition.classifier import UNIT_SOURCES
 
 QUIET = 30.0
 """Seconds between two lines of progress where nobody watches."""
@@ -55,34 +54,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--detector", help=f"face detector: {', '.join(DETECTORS)} (default: mediapipe for photos, quick for videos)"
     )
-    parser.add_argument(
-        "--minimum-score",
-        type=float,
-        default=0.5,
-        metavar="SCORE",
-        help="lowest detection confidence of a face, 0 to 1 (default: 0.5)",
-    )
-    parser.add_argument(
-        "--action-units",
-        nargs="?",
-        choices=UNIT_SOURCES,
-        const=UNIT_SOURCES[0],
-        default=False,
-        help="also tell FACS action units (AUs): by movements of the face and what the expression implies, or by the "
-        "machines of a model that has them, as dcganfer (default: movements)",
-    )
-    parser.add_argument(
-        "--blendshapes", action="store_true", help="also score MediaPipe's 52 blendshapes, such as jawOpen"
-    )
-    parser.add_argument(
-        "--flip", action="store_true", help="test-time augmentation: average each face with its mirror image"
-    )
-    parser.add_argument(
-        "--prior",
-        type=prior,
-        help="class prior to answer for: balanced, ferplus, or a JSON object with a share for each class "
-        "(default: that of the model's training set)",
-    )
+    add_recognition_options(parser)
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="faces at once (default: 32)")
     parser.add_argument(
         "--shard-size", type=int, default=1000, metavar="N", help="photos or frames of a shard (default: 1000)"
