@@ -10,16 +10,17 @@ The figures come from saved_models/<name>/metrics.json and from nowhere else:
                   "value": 0.8312, "unit": "share", "command": "python apps/evaluate.py ..."}, ...]}
 
 `unit` is "share" (shown in percent), "count", "bytes" or any word, which is shown behind the number; `command` prints
-the figure. README shows the keys of `COLUMNS` by model, a model card all; one without
-markers gets them at its end. Where a card has markers for deviations, it shows which fields of the saved model's
-config.json are not the paper's.
+the figure. README shows the keys of `COLUMNS` by model, and the papers' own figures (kerasfer/protocols/published)
+beside ours, as `CLAIMS` lists them; any other page of docs/ may hold the same tables between the same markers. A model
+card shows all figures; one without markers gets them at its end. Where a card has markers for deviations, it shows
+which fields of the saved model's config.json are not the paper's.
 
 What a protocol measured is a result.json of apps/evaluate.py, put into docs/protocols/<protocol>.json by
 
     python scripts/results_table.py --add runs/ipdfer-table1/result.json
 
-README and the card of the protocol's model then show it beside the paper's figures. Results on synthetic faces are
-refused.
+The card of the protocol's model and the pages with markers for it then show it beside the paper's figures. Results on
+synthetic faces are refused.
 
 How fast a model trains, and what each change to its step brought, is in docs/training_speed/<model>.json, which
 
@@ -36,11 +37,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -48,15 +50,76 @@ sys.path.insert(0, str(ROOT))
 from kerasfer.evaluation.figures import Figure, FiguresError, read_figures  # noqa: E402
 from kerasfer.files import atomic_write  # noqa: E402
 
+DEFAULT = "wild"
+"""The model that answers where none is named; tests hold it beside `kerasfer.models.DEFAULT_RECOGNIZER`."""
+
 COLUMNS = {
-    "ferplus_valid_accuracy": "FERPlus valid, 8 classes: accuracy",
-    "ferplus_valid_balanced": "mean recall of the classes",
-    "recognizer_weights": "weights of the recognizer",
-    "int8_ferplus_valid_accuracy": "TFLite int8: accuracy",
-    "tflite_int8_bytes": "size",
-    "lite_int8_milliseconds": "one face, one thread",
+    "ferplus_valid_accuracy": "accuracy",
+    "ferplus_valid_balanced": "mean recall",
+    "int8_ferplus_valid_accuracy": "accuracy of the int8 file",
+    "tflite_int8_bytes": "its size",
+    "lite_int8_milliseconds": "its time for a face",
 }
-"""README's columns: key of a figure -> heading."""
+"""Columns of the table of models: key of a figure -> heading."""
+
+
+class Claim(NamedTuple):
+    """What a paper says that its idea brings, and where both figures of it stand.
+
+    Attributes:
+        name: the paper's name for its method; `model` is kerasfer's.
+        what: what the method does, in a few words.
+        table: a file of kerasfer/protocols/published, without its suffix.
+        setting, cell: the row of that table.
+        without: the method that the paper compares with; None where it has none.
+        ours: key of our figure with the idea, and key of the one without.
+        beside: what the second of `ours` is.
+    """
+
+    model: str
+    name: str
+    what: str
+    table: str
+    setting: str
+    cell: str
+    without: str | None
+    ours: tuple[str, str]
+    beside: str
+
+
+SEEDS = "{}_seeds_mean"
+
+CLAIMS = (
+    Claim(
+        *("tdgan", "TDGAN", "moves an expression from one face onto another, and so learns to read it"),
+        *("tdgan-table3", "raf_db", "accuracy", "CNN-Base"),
+        *((SEEDS.format("tdgan"), SEEDS.format("cnn_base_longer")), "CNN-Base"),
+    ),
+    Claim(
+        *("g2fer", "G2-FER", "draws a face with the expression and pose of given landmarks, and learns from it"),
+        *("g2fer-table8", "multi_pie", "all: mean", "No_SynFI"),
+        *((SEEDS.format("g2fer"), SEEDS.format("no_synfi_longer")), "No_SynFI"),
+    ),
+    Claim(
+        *("fesr", "FESR_JL", "gives a face any expression, draws new people, and learns from both"),
+        *("fesr-table5", "ck_plus", "accuracy", "BASELINE"),
+        *(("ferplus_valid_accuracy", "baseline_longer_ferplus_valid_accuracy"), "BASELINE"),
+    ),
+    Claim(
+        *("ipdfer", "IPD-FER", "tells an expression apart from who shows it and in which pose"),
+        *("ipdfer-table4", "ferplus", "accuracy", "ResNet-18"),
+        *((SEEDS.format("ipdfer"), SEEDS.format("baseline_longer")), "its baseline"),
+    ),
+    Claim(
+        *("dcganfer", "DCGAN-FER", "learns features without labels, on which support vector machines decide"),
+        *("dcganfer-table3", "raf_db", "accuracy", None),
+        *(("svm_dcgan_accuracy", "svm_untrained_accuracy"), "untrained features"),
+    ),
+)
+"""The papers in the order of README's table."""
+
+SETS = {"raf_db": "RAF-DB", "multi_pie": "Multi-PIE", "ck_plus": "CK+", "ferplus": "FER+"}
+"""What the data sets of `CLAIMS` are called."""
 
 FILE_COLUMNS = {
     "tflite_{}_bytes": "size",
@@ -65,11 +128,11 @@ FILE_COLUMNS = {
     "lite_{}_milliseconds": "one face, 1 thread",
     "lite_{}_milliseconds_2_threads": "2 threads",
 }
-"""Columns of README's table of TFLite files: key of a figure, with the format left open -> heading."""
+"""Columns of the table of TFLite files: key of a figure, with the format left open -> heading."""
 
 BEGIN, END = "<!-- figures: begin (scripts/results_table.py writes this) -->", "<!-- figures: end -->"
-
-
+PAPERS_BEGIN = "<!-- papers: begin (scripts/results_table.py writes this) -->"
+PAPERS_END = "<!-- papers: end -->"
 FILES_BEGIN = "<!-- files: begin (scripts/results_table.py writes this) -->"
 FILES_END = "<!-- files: end -->"
 SPEED_BEGIN = "<!-- speed: begin (scripts/results_table.py writes this) -->"
@@ -93,26 +156,67 @@ def shown(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".strip()
 
 
-def overview(models: dict[str, list[Figure]]) -> str:
-    """README's table: one row a model that recognizes expressions; a figure that is not there is a dash."""
+def shown_by_key(figures: list[Figure]) -> dict[str, str]:
+    """Figures as text, by key."""
+    return {figure["key"]: shown(figure["value"], figure["unit"]) for figure in figures}
+
+
+def overview(models: dict[str, list[Figure]], linked: bool = True) -> str:
+    """The table of models: a row for each that recognizes expressions, the default first; a dash for no figure.
+
+    Pages of docs/ don't link the cards, which are not among them.
+    """
     lines = [f"| model | {' | '.join(COLUMNS.values())} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
-    for name, figures in models.items():
-        values = {figure["key"]: shown(figure["value"], figure["unit"]) for figure in figures}
+    for name in sorted(models, key=lambda name: (name != DEFAULT, name)):
+        values = shown_by_key(models[name])
         if not values.keys() & COLUMNS.keys():
             continue
-        cells = [f"[`{name}`](saved_models/{name}/README.md)", *(values.get(key, "–") for key in COLUMNS)]
+        link = f"[`{name}`](saved_models/{name}/README.md)" if linked else f"`{name}`"
+        cells = [link, *(values.get(key, "–") for key in COLUMNS)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+def published(claim: Claim, root: Path) -> str:
+    """What the paper says of its method and of what that is compared with.
+
+    Raises:
+        FiguresError: the file of its table does not have it; the message names the file.
+    """
+    path = root / "kerasfer" / "protocols" / "published" / f"{claim.table}.json"
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        values = {
+            row["method"]: f"{measured(row['value'], None, 'percent')} %"
+            for row in rows
+            if (row["setting"], row["cell"]) == (claim.setting, claim.cell)
+        }
+        own = f"{SETS[claim.setting]}: {values[claim.name]}"
+        return own if claim.without is None else f"{own}; {claim.without} {values[claim.without]}"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FiguresError(f"{path}: does not hold what the table of papers shows of it ({error})") from error
+
+
+def papers(models: dict[str, list[Figure]], root: Path, folder: Path) -> str:
+    """The table of papers for a page in `folder`: what each gains by itself, and here; a dash for no figure."""
+    lines = ["| paper | what it does | in the paper | here, on FER+ |", "| --- | --- | --- | --- |"]
+    for claim in CLAIMS:
+        if claim.model in models:
+            values = shown_by_key(models[claim.model])
+            with_it, without = (values.get(key, "–") for key in claim.ours)
+            link = f"[{claim.name}]({os.path.relpath(root / 'docs/papers' / claim.model, folder)}.md)"
+            lines.append(f"| {link} | {claim.what} | {published(claim, root)} | {with_it}; {claim.beside} {without} |")
+    return "\n".join(lines)
+
+
 def files(models: dict[str, list[Figure]]) -> str:
-    """README's table of TFLite files: one row a model and format that was measured."""
+    """The table of TFLite files: one row a model and format that was measured."""
     lines = [
         f"| model | format | {' | '.join(FILE_COLUMNS.values())} |",
         f"| --- | --- |{' ---: |' * len(FILE_COLUMNS)}",
     ]
     for name, figures in models.items():
-        values = {figure["key"]: shown(figure["value"], figure["unit"]) for figure in figures}
+        values = shown_by_key(figures)
         for kind in ("float32", "float16", "dynamic", "int8"):
             cells = [values.get(key.format(kind), "–") for key in FILE_COLUMNS]
             if set(cells) != {"–"}:
@@ -143,7 +247,7 @@ def read_speed(path: Path) -> dict[str, Any]:
 
 
 def training_speed(measured: list[dict[str, Any]]) -> str:
-    """README's table of training steps: one row a model and precision, from the plain step to the one there is."""
+    """The table of training steps: one row a model and precision, from the plain step to the one there is."""
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     stages: list[str] = []
     for speed in measured:
@@ -177,7 +281,7 @@ def _time_of(row: dict[str, Any]) -> str:
 
 
 def running_times(measured: list[dict[str, Any]]) -> str:
-    """README's table of photos and videos: one row a measurement."""
+    """The table of photos and videos: one row a measurement."""
     lines = [
         "| what | processors | median | fastest | of | until the first answer | memory |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -305,28 +409,16 @@ def card(path: Path, figures: list[Figure], results: list[dict[str, Any]]) -> st
     return between(text, PROTOCOLS_BEGIN, PROTOCOLS_END, protocol_rows(results), path)
 
 
-def readme(
-    path: Path,
-    models: dict[str, list[Figure]],
-    results: list[dict[str, Any]],
-    speeds: list[dict[str, Any]],
-    times: list[dict[str, Any]],
-) -> str:
-    """README as it should read; a table that it has no markers for is left out."""
-    text = between(path.read_text(encoding="utf-8"), BEGIN, END, overview(models), path)
-    for begin, end, content in (
-        (FILES_BEGIN, FILES_END, files(models)),
-        (PROTOCOLS_BEGIN, PROTOCOLS_END, protocol_rows(results)),
-        (SPEED_BEGIN, SPEED_END, training_speed(speeds)),
-        (TIMES_BEGIN, TIMES_END, running_times(times)),
-    ):
+def page(path: Path, text: str, tables: dict[tuple[str, str], str]) -> str:
+    """A page as it should read: between each pair of markers that it has, the table for them."""
+    for (begin, end), content in tables.items():
         if begin in text or end in text:
             text = between(text, begin, end, content, path)
     return text
 
 
 def pages(root: Path) -> dict[Path, str]:
-    """Every page that shows figures, as it should read."""
+    """Every page that shows figures, as it should read: README, the models' cards, and docs/ where it has markers."""
     models = {path.parent.name: read_figures(path) for path in sorted(root.glob("saved_models/*/metrics.json"))}
     if not models:
         raise FiguresError(f"{root / 'saved_models'}: no model with a metrics.json there")
@@ -337,7 +429,17 @@ def pages(root: Path) -> dict[Path, str]:
     results = [read_result(file) for file in sorted(root.glob("docs/protocols/*.json"))]
     speeds = [read_speed(file) for file in sorted(root.glob("docs/training_speed/*.json"))]
     times = [read_times(file) for file in sorted(root.glob("docs/speed/*.json"))]
-    wanted = {root / "README.md": readme(root / "README.md", models, results, speeds, times)}
+    wanted = {}
+    for path in (root / "README.md", *sorted(root.glob("docs/**/*.md"))):
+        tables = {
+            (BEGIN, END): overview(models, linked=path.parent == root),
+            (PAPERS_BEGIN, PAPERS_END): papers(models, root, path.parent),
+            (FILES_BEGIN, FILES_END): files(models),
+            (PROTOCOLS_BEGIN, PROTOCOLS_END): protocol_rows(results),
+            (SPEED_BEGIN, SPEED_END): training_speed(speeds),
+            (TIMES_BEGIN, TIMES_END): running_times(times),
+        }
+        wanted[path] = page(path, path.read_text(encoding="utf-8"), tables)
     for name, figures in models.items():
         wanted[cards[name]] = card(cards[name], figures, [result for result in results if result["model"] == name])
     return wanted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -386,19 +387,23 @@ def own_faces(tmp_path_factory):
     return root
 
 
-def commands_of_the_readme(own_faces: Path, folder: Path) -> list[list[str]]:
-    """The commands under "Classes of your own" and their arguments, with the folders of the test."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split("### Classes of your own")[1].split("\n##")[0]
-    lines = [line.split("#")[0] for line in text.splitlines() if line.startswith("kerasfer ")]
+def commands_of_the_pages(own_faces: Path, folder: Path) -> list[list[str]]:
+    """The four commands for classes of one's own, as a page has them, with the folders of the test."""
+    first = "kerasfer train --start-from edge --set expressions=happy,sad,other "
+    pages = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("**/*.md"))]
+    (block,) = {
+        block for text in pages for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if block.startswith(first)
+    }
+    lines = [line.split("#")[0] for line in block.splitlines() if line.startswith("kerasfer ")]
     places = {"my_faces": str(own_faces), "runs/edge": str(folder / "run"), "exported": str(folder / "exported")}
     return [[places.get(word, word) for word in shlex.split(line)[1:]] for line in lines]
 
 
-def test_classes_of_ones_own_as_the_readme_has_it(own_faces, tmp_path, capsys):
+def test_classes_of_ones_own_as_the_pages_have_it(own_faces, tmp_path, capsys):
     """From a bundled model to a run, a report, a photo and a TFLite file that say happy, sad and other."""
     from kerasfer.lite import Recognizer
 
-    train, evaluate, export, recognize = commands_of_the_readme(own_faces, tmp_path)
+    train, evaluate, export, recognize = commands_of_the_pages(own_faces, tmp_path)
     least = ["--set", "epochs=5", "--set", "batch_size=16", "--output", str(tmp_path / "run"), "--quiet"]
     assert app("train").main([*train[1:], *least]) == 0
     said = capsys.readouterr().out

@@ -213,8 +213,9 @@ def test_a_model_that_draws_nothing_has_no_controls():
         toy.require_generator()
 
 
-def test_the_readme_calls_methods_that_there_are():
-    calls = re.findall(r"synthesis\.(\w+)\(kerasfer\.load\(\"(\w+)\"\)\)\.(\w+)\(", (ROOT / "README.md").read_text())
+def test_the_pages_call_methods_that_there_are():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+    calls = re.findall(r"synthesis\.(\w+)\(kerasfer\.load\(\"(\w+)\"\)\)\.(\w+)\(", text)
     assert len(calls) >= 5
     for control, name, method in calls:
         assert getattr(synthesis, control).name in model_class(name).controls, (control, name)

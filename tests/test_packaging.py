@@ -349,7 +349,7 @@ def test_figures_are_written_between_the_markers(tmp_path, capsys):
     assert "old" in (root / "README.md").read_text()
     assert results_table.main([], root) == 0
     page = (root / "README.md").read_text()
-    assert "| [`toy`](saved_models/toy/README.md) | 81.2 % | – | 1,234,567 | – | 0.5 MB | 1.235 ms |" in page
+    assert "| [`toy`](saved_models/toy/README.md) | 81.2 % | – | – | 0.5 MB | 1.235 ms |" in page
     assert (
         "| `toy` | float16 | – | 99.5 % | – | – | – |\n| `toy` | int8 | 0.5 MB | – | – | 1.235 ms | – |\n<!--" in page
     )
@@ -357,6 +357,37 @@ def test_figures_are_written_between_the_markers(tmp_path, capsys):
     card = (root / "saved_models/toy/README.md").read_text()
     assert "| accuracy | 81.2 % | `python apps/evaluate.py --model toy` |" in card
     assert results_table.main(["--check"], root) == 0
+
+
+def test_the_default_model_stands_first_and_papers_beside_their_figures(tmp_path, capsys):
+    """Also in pages of docs/, which link a paper's page from where they are, and no cards."""
+    share = {"unit": "share", "command": "x", "what": "x"}
+    figures = [
+        {"key": key, "value": value, **share} for key, value in (("fesr", 0.5), ("ferplus_valid_accuracy", 0.75))
+    ]
+    root = figures_tree(tmp_path, edge=FIGURES, fesr=figures, wild=FIGURES)
+    import results_table
+
+    from kerasfer.models import DEFAULT_RECOGNIZER
+
+    assert results_table.DEFAULT == DEFAULT_RECOGNIZER
+    published = root / "kerasfer/protocols/published"
+    published.mkdir(parents=True)
+    shutil.copy(ROOT / "kerasfer/protocols/published/fesr-table5.json", published)
+    tables = f"{results_table.PAPERS_BEGIN}\n{results_table.PAPERS_END}\n"
+    (root / "docs/guides").mkdir(parents=True)
+    guide = root / "docs/guides/all.md"
+    guide.write_text(f"{tables}{results_table.BEGIN}\n{results_table.END}\n")
+    (root / "README.md").write_text((root / "README.md").read_text() + tables)
+    assert results_table.main([], root) == 0
+    text = (root / "README.md").read_text()
+    assert re.findall(r"^\| \[`(\w+)`\]", text, re.MULTILINE) == ["wild", "edge", "fesr"]
+    assert "| [FESR_JL](docs/papers/fesr.md) | " in text
+    assert " | CK+: 99.34 %; BASELINE 95.63 % | 75.0 %; BASELINE – |" in text
+    assert "| [FESR_JL](../papers/fesr.md) | " in guide.read_text() and "| `wild` | 81.2 % |" in guide.read_text()
+    (published / "fesr-table5.json").write_text('{"rows": []}')
+    assert results_table.main([], root) == 2
+    assert "fesr-table5.json: does not hold what the table of papers shows" in capsys.readouterr().err
 
 
 def test_the_table_of_training_steps(tmp_path, capsys):
