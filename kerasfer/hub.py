@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from kerasfer.weights import ZooError
 
-__all__ = ["SCHEME", "Address", "card", "fetch", "is_address", "upload"]
+__all__ = ["SCHEME", "Address", "HubFigure", "card", "fetch", "front_matter", "is_address", "upload"]
 
 SCHEME = "hf://"
 
@@ -141,6 +142,68 @@ def _line(error: Exception) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".")[:200]
 
 
+@dataclasses.dataclass(frozen=True)
+class HubFigure:
+    """A figure as the hub's model-index has it.
+
+    Attributes:
+        dataset: the data set's name on the hub, or the nearest to one.
+        dataset_name: the same for readers.
+        split: the part of it.
+        metric: "accuracy", "recall" or another metric of the hub.
+        metric_name: the same for readers.
+        value: the number; a share lies in [0, 1].
+    """
+
+    dataset: str
+    dataset_name: str
+    split: str
+    metric: str
+    metric_name: str
+    value: float
+
+
+def front_matter(
+    name: str,
+    license: str,
+    tags: Sequence[str],
+    datasets: Sequence[str],
+    metrics: Sequence[str],
+    task: str = "image-classification",
+    figures: Sequence[HubFigure] = (),
+) -> str:
+    """The YAML at the top of a model card, as the hub reads it.
+
+    Args:
+        name: of the model, in the model-index.
+        license: as the hub names it.
+        tags: words to find it by.
+        datasets: what the model was trained on, as the hub names it.
+        metrics: names of what was measured.
+        task: the hub's name for what the model does.
+        figures: what was measured, for the model-index; none: it has none.
+
+    Returns:
+        Lines from "---" to "---", with a line's end.
+    """
+    lines = ["---", f"license: {_quoted(license)}", "library_name: keras", f"pipeline_tag: {_quoted(task)}"]
+    for key, entries in {"tags": tags, "datasets": datasets, "metrics": metrics}.items():
+        if entries:
+            lines += [f"{key}:", *(f"- {_quoted(entry)}" for entry in entries)]
+    if figures:
+        lines += ["model-index:", f"- name: {_quoted(name)}", "  results:"]
+    by_set: dict[tuple[str, str, str], list[HubFigure]] = {}
+    for figure in figures:
+        by_set.setdefault((figure.dataset, figure.dataset_name, figure.split), []).append(figure)
+    for (dataset, readable, split), measured in by_set.items():
+        lines += ["  - task:", f"      type: {_quoted(task)}", "    dataset:", f"      type: {_quoted(dataset)}"]
+        lines += [f"      name: {_quoted(readable)}", f"      split: {_quoted(split)}", "    metrics:"]
+        for figure in measured:
+            lines += [f"    - type: {_quoted(figure.metric)}", f"      name: {_quoted(figure.metric_name)}"]
+            lines.append(f"      value: {figure.value}")
+    return "\n".join([*lines, "---", ""])
+
+
 def card(
     text: str, description: Mapping[str, Any], license: str, datasets: Sequence[str], metrics: Sequence[str]
 ) -> str:
@@ -154,16 +217,9 @@ def card(
         metrics: names of what was measured.
     """
     body = re.sub(r"\A---\n.*?\n---\n+", "", text, flags=re.DOTALL)
-    lists = {
-        "tags": ["kerasfer", "keras", "facial-expression-recognition", str(description["model"])],
-        "datasets": list(datasets),
-        "metrics": list(metrics),
-    }
-    lines = ["---", f"license: {_quoted(license)}", "library_name: kerasfer", "pipeline_tag: image-classification"]
-    for name, entries in lists.items():
-        if entries:
-            lines += [f"{name}:", *(f"- {_quoted(entry)}" for entry in entries)]
-    return "\n".join([*lines, "---", "", body])
+    name = str(description["model"])
+    tags = ["facial-expression-recognition", "kerasfer", "keras", name]
+    return front_matter(name, license, tags, datasets, metrics) + "\n" + body
 
 
 def _quoted(text: str) -> str:

@@ -62,6 +62,8 @@ def trained_models(plan: recipes.Plan, runs: Path) -> dict[Any, Any]:
 
 def measure(plan: recipes.Plan, data: str, runs: Path, folder: Path) -> None:
     """Writes saved_models/NAME: weights, TFLite files, figures, learning curves and card."""
+    from model_cards import draw_pictures
+
     from kerasfer import zoo
     from kerasfer.evaluation.figures import write_figures
     from kerasfer.evaluation.measurements.exported import exported, exported_generator
@@ -96,6 +98,8 @@ def measure(plan: recipes.Plan, data: str, runs: Path, folder: Path) -> None:
     for file in plan.left_out:
         (folder / file).unlink(missing_ok=True)
     write_figures(folder / "metrics.json", [*figures, *lite_figures(bench, folder), *speeds])
+    if bench.locate("london") is not None:
+        draw_pictures([plan.model], data)
     show_figures()
 
 

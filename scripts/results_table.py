@@ -11,16 +11,14 @@ The figures come from saved_models/<name>/metrics.json and from nowhere else:
 
 `unit` is "share" (shown in percent), "count", "bytes" or any word, which is shown behind the number; `command` prints
 the figure. README shows the keys of `COLUMNS` by model, and the papers' own figures (kerasfer/protocols/published)
-beside ours, as `CLAIMS` lists them; any other page of docs/ may hold the same tables between the same markers. A model
-card shows all figures; one without markers gets them at its end. Where a card has markers for deviations, it shows
-which fields of the saved model's config.json are not the paper's.
+beside ours, as `CLAIMS` lists them; any other page of docs/ may hold the same tables between the same markers. Model
+cards are written whole, as scripts/model_cards.py says.
 
 What a protocol measured is a result.json of apps/evaluate.py, put into docs/protocols/<protocol>.json by
 
     python scripts/results_table.py --add runs/ipdfer-table1/result.json
 
-The card of the protocol's model and the pages with markers for it then show it beside the paper's figures. Results on
-synthetic faces are refused.
+The pages with markers for it then show it beside the paper's figures. Results on synthetic faces are refused.
 
 How fast a model trains, and what each change to its step brought, is in docs/training_speed/<model>.json, which
 
@@ -49,6 +47,9 @@ sys.path.insert(0, str(ROOT))
 
 from kerasfer.evaluation.figures import Figure, FiguresError, read_figures  # noqa: E402
 from kerasfer.files import atomic_write  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from model_cards import card, shown  # noqa: E402
 
 DEFAULT = "wild"
 """The model that answers where none is named; tests hold it beside `kerasfer.models.DEFAULT_RECOGNIZER`."""
@@ -141,19 +142,6 @@ TIMES_BEGIN = "<!-- times: begin (scripts/results_table.py writes this) -->"
 TIMES_END = "<!-- times: end -->"
 PROTOCOLS_BEGIN = "<!-- protocols: begin (scripts/results_table.py writes this) -->"
 PROTOCOLS_END = "<!-- protocols: end -->"
-DEVIATIONS_BEGIN = "<!-- deviations: begin (scripts/results_table.py writes this) -->"
-DEVIATIONS_END = "<!-- deviations: end -->"
-
-
-def shown(value: float, unit: str) -> str:
-    """A figure as text: 0.8312 of unit "share" is "83.1 %"."""
-    if unit == "share":
-        return f"{100 * value:.1f} %"
-    if unit == "count":
-        return f"{value:,.0f}"
-    if unit == "bytes":
-        return f"{value / 1e6:.1f} MB" if value >= 1e5 else f"{value / 1e3:.1f} kB"
-    return f"{value:.4g} {unit}".strip()
 
 
 def shown_by_key(figures: list[Figure]) -> dict[str, str]:
@@ -306,14 +294,6 @@ def running_times(measured: list[dict[str, Any]]) -> str:
     return "\n".join(lines) if len(lines) > 2 else "None has been measured yet."
 
 
-def details(figures: list[Figure]) -> str:
-    """A model card's table: one row a figure, with the command that prints it."""
-    lines = ["| figure | measured | printed by |", "| --- | ---: | --- |"]
-    for figure in figures:
-        lines.append(f"| {figure['what']} | {shown(figure['value'], figure['unit'])} | `{figure['command']}` |")
-    return "\n".join(lines)
-
-
 def read_result(path: Path) -> dict[str, Any]:
     """Reads the result of a protocol; `FiguresError` names the file and what is wrong with it."""
     try:
@@ -381,34 +361,6 @@ def between(text: str, begin: str, end: str, content: str, path: Path) -> str:
     return f"{text[: text.index(begin)]}{begin}\n{content}\n{text[text.index(end) :]}"
 
 
-def deviations_of(folder: Path) -> str:
-    """What the config of a saved model has other than the paper; `FiguresError` names a file that says none."""
-    from kerasfer.models import model_class
-    from kerasfer.models.config import deviations_table
-
-    path = folder / "config.json"
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        return deviations_table(model_class(saved["model"]).Config.from_dict(saved["config"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FiguresError(f"{path}: does not describe a model whose deviations could be shown ({error})") from error
-
-
-def card(path: Path, figures: list[Figure], results: list[dict[str, Any]]) -> str:
-    """A model card as it should read; it gets the markers that it needs and has not."""
-    text = path.read_text(encoding="utf-8")
-    if BEGIN not in text and END not in text:
-        text = f"{text.rstrip()}\n\n## Measured\n\n{BEGIN}\n{END}\n"
-    text = between(text, BEGIN, END, details(figures), path)
-    if DEVIATIONS_BEGIN in text or DEVIATIONS_END in text:
-        text = between(text, DEVIATIONS_BEGIN, DEVIATIONS_END, deviations_of(path.parent), path)
-    if PROTOCOLS_BEGIN not in text and PROTOCOLS_END not in text:
-        if not results:
-            return text
-        text = f"{text.rstrip()}\n\n## The paper's tables\n\n{PROTOCOLS_BEGIN}\n{PROTOCOLS_END}\n"
-    return between(text, PROTOCOLS_BEGIN, PROTOCOLS_END, protocol_rows(results), path)
-
-
 def page(path: Path, text: str, tables: dict[tuple[str, str], str]) -> str:
     """A page as it should read: between each pair of markers that it has, the table for them."""
     for (begin, end), content in tables.items():
@@ -422,10 +374,8 @@ def pages(root: Path) -> dict[Path, str]:
     models = {path.parent.name: read_figures(path) for path in sorted(root.glob("saved_models/*/metrics.json"))}
     if not models:
         raise FiguresError(f"{root / 'saved_models'}: no model with a metrics.json there")
-    cards = {name: root / "saved_models" / name / "README.md" for name in models}
-    for path in (root / "README.md", *cards.values()):
-        if not path.is_file():
-            raise FiguresError(f"{path}: missing; write the page first")
+    if not (root / "README.md").is_file():
+        raise FiguresError(f"{root / 'README.md'}: missing; write the page first")
     results = [read_result(file) for file in sorted(root.glob("docs/protocols/*.json"))]
     speeds = [read_speed(file) for file in sorted(root.glob("docs/training_speed/*.json"))]
     times = [read_times(file) for file in sorted(root.glob("docs/speed/*.json"))]
@@ -440,8 +390,8 @@ def pages(root: Path) -> dict[Path, str]:
             (TIMES_BEGIN, TIMES_END): running_times(times),
         }
         wanted[path] = page(path, path.read_text(encoding="utf-8"), tables)
-    for name, figures in models.items():
-        wanted[cards[name]] = card(cards[name], figures, [result for result in results if result["model"] == name])
+    for name in models:
+        wanted[root / "saved_models" / name / "README.md"] = card(root / "saved_models" / name, root)
     return wanted
 
 
@@ -454,7 +404,11 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     try:
         for file in options.add:
             print(f"{add_result(Path(file), root).relative_to(root)}: added")
-        stale = {path: text for path, text in pages(root).items() if path.read_text(encoding="utf-8") != text}
+        stale = {
+            path: text
+            for path, text in pages(root).items()
+            if not path.is_file() or path.read_text(encoding="utf-8") != text
+        }
         for path, text in stale.items():
             print(f"{path.relative_to(root)}: {'out of date' if options.check else 'written'}")
             if not options.check:

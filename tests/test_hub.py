@@ -60,9 +60,9 @@ def test_a_model_goes_to_the_hub_and_comes_back(hub, model, monkeypatch):
     first, files = hub.commits["user/faces"][-1]
     assert set(files) == {"config.json", "recognizer.safetensors", "README.md", "metrics.json"}
     card = files["README.md"].decode()
-    assert card.startswith("---\nlicense: apache-2.0\nlibrary_name: kerasfer\n")
+    assert card.startswith("---\nlicense: apache-2.0\nlibrary_name: keras\n")
     front = card.split("---\n")[1]
-    assert '\ndatasets:\n- "fer: plus"\nmetrics:\n- accuracy\n' in front and "\ntags:\n- kerasfer\n" in front
+    assert '\ndatasets:\n- "fer: plus"\nmetrics:\n- accuracy\n' in front and "\n- kerasfer\n" in front
     assert card.count("library_name") == 1 and "# edge" in card
     files["evil.py"], files["weights.pkl"] = b"raise SystemExit", b"\x80"
     loaded = kerasfer.load("hf://user/faces")

@@ -318,13 +318,17 @@ def figures_tree(root: Path, **metrics: list[dict]) -> Path:
         sys.path.remove(str(ROOT / "scripts"))
     page = f"# Title\n\n{results_table.BEGIN}\nold\n{results_table.END}\n\nend\n"
     (root / "README.md").write_text(f"{page}\n{results_table.FILES_BEGIN}\n{results_table.FILES_END}\n")
+    (root / "scripts/cards").mkdir(parents=True)
     for name, figures in metrics.items():
         folder = root / "saved_models" / name
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps({"figures": figures}))
-        (folder / "README.md").write_text(page)
+        (folder / "config.json").write_text(json.dumps({"model": name}))
+        (root / "scripts/cards" / f"{name}.md").write_text(CARD_TEXT)
     return root
 
+
+CARD_TEXT = "picture: none\n\nA toy.\n\n## Use\n\nNone.\n\n## Limits\n\nMany.\n\n## Licenses\n\nFree.\n"
 
 FIGURES = [
     {
@@ -354,8 +358,7 @@ def test_figures_are_written_between_the_markers(tmp_path, capsys):
         "| `toy` | float16 | – | 99.5 % | – | – | – |\n| `toy` | int8 | 0.5 MB | – | – | 1.235 ms | – |\n<!--" in page
     )
     assert page.startswith("# Title\n") and "\n\nend\n\n<!-- files" in page and "old" not in page
-    card = (root / "saved_models/toy/README.md").read_text()
-    assert "| accuracy | 81.2 % | `python apps/evaluate.py --model toy` |" in card
+    assert "| FER+ valid: accuracy |  | 81.2 % |  |" in (root / "saved_models/toy/README.md").read_text()
     assert results_table.main(["--check"], root) == 0
 
 

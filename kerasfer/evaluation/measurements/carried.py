@@ -59,7 +59,11 @@ class CarriedOver(Measurement):
         what = f"{found.n} faces of people of {self.people} left aside"
         return [
             bench.figure("temperature", f"temperature, fitted on {what}", found.temperature),
-            bench.figure("left_aside_calibration_error", f"expected calibration error, {what}", found.error_after),
+            bench.figure(
+                "left_aside_calibration_error",
+                f"expected calibration error, {what}, as the temperature was fitted",
+                found.error_after,
+            ),
         ]
 
     def measure(self, bench: Bench) -> list[Figure]:
@@ -97,7 +101,10 @@ class CarriedOver(Measurement):
             ),
         ]
         error = expected_calibration_error(probabilities, true)
-        return [*figures, bench.figure("left_aside_calibration_error_saved", f"{what}; calibration error", error)]
+        return [
+            *figures,
+            bench.figure("left_aside_calibration_error_saved", f"{what}; calibration error of what is saved", error),
+        ]
 
     def _left_aside(self, bench: Bench) -> FaceTable:
         """The faces of the people left aside, aligned as photos are when they are recognized."""
