@@ -12,7 +12,7 @@ import pytest
 from kerasfer import rendering
 from kerasfer.datasets import synthetic
 from kerasfer.datasets.base import DatasetError, FaceTable
-from kerasfer.expressions import ACTION_UNITS, EXPRESSION_ACTION_UNITS, FERPLUS8, Expression, LabelSpace
+from kerasfer.expressions import ACTION_UNITS, EXPRESSION_ACTION_UNITS, FERPLUS8, UNKNOWN, Expression, LabelSpace
 from kerasfer.faces import LANDMARK_GROUPS
 
 SMALL = {"count": 32, "identities": 10, "size": 32}
@@ -112,6 +112,29 @@ def test_action_units_are_those_of_the_expression():
         assert all(0.5 <= value <= 0.9 for value in intensities if value > 0)
 
 
+def test_units_drawn_apart_tell_those_of_anger_apart():
+    factors, kept = (
+        [synthetic.sample_factors(index, synthetic.Options(identities=10, apart=share)) for index in range(1600)]
+        for share in (0.5, 0.0)
+    )
+    apart = np.array([made.expression == Expression.NEUTRAL and any(made.aus) for made in factors])
+    shown = np.array([made.aus for made in factors]) > 0
+    columns = [ACTION_UNITS.index(unit) for unit in (7, 23, 24)]
+    assert 0.4 < apart.mean() < 0.6
+    assert np.corrcoef(shown[~apart][:, columns].T).min() == pytest.approx(1)
+    assert np.abs(np.corrcoef(shown[apart].T) - np.eye(14)).max() < 0.25
+    assert (0.15 < shown[apart].mean(0)).all() and (shown[apart].mean(0) < 0.35).all()
+    assert all(made.pose == other.pose for made, other in zip(factors, kept))
+    assert all(made.aus == other.aus for made, other in zip(factors, kept) if made.expression != Expression.NEUTRAL)
+
+
+def test_faces_whose_units_are_apart_have_no_expression():
+    table = synthetic.read(count=20, identities=10, size=16, apart=1.0)
+    unknown = (table["aus"] > 0).any(1)
+    assert unknown.mean() > 0.8 and np.array_equal(table["expression"] == UNKNOWN, unknown)
+    assert not table["votes"][unknown].any() and (table["votes"][~unknown].sum(1) == 10).all()
+
+
 def test_happiness_is_six_twelve_and_twenty_five():
     made = rendering.make_factors(3, "happy", intensity=0.7)
     assert {unit: value for unit, value in zip(ACTION_UNITS, made.aus) if value} == {6: 0.7, 12: 0.7, 25: 0.7}
@@ -159,6 +182,24 @@ def test_corners_of_the_mouth_and_lids():
 
     wide, tight = landmarks(5, aus={5: 1.0}), landmarks(5, aus={7: 1.0})
     assert opening(wide) > opening(still) + 1 > opening(still) > opening(tight) + 1 > 1
+
+
+def test_lids_and_lips_tighten_and_press_each_in_its_own_way():
+    """7 raises the lower lid, 23 makes the mouth narrower, 24 wider and its lips thinnest."""
+    still, lid, tight, pressed = (landmarks(5, aus=aus) for aus in ({}, {7: 1.0}, {23: 1.0}, {24: 1.0}))
+
+    def width(points: np.ndarray) -> float:
+        return float(points[54, 0] - points[48, 0])
+
+    def height(points: np.ndarray) -> float:
+        return float(points[57, 1] - points[51, 1])
+
+    lower, upper = (still[rows, 1].mean() - lid[rows, 1].mean() for rows in ([40, 41, 46, 47], [37, 38, 43, 44]))
+    assert lower > 1.2 and -0.7 < upper < 0
+    assert np.ptp(lid[[39, 40, 41, 36], 1]) < 0.6 * np.ptp(still[[39, 40, 41, 36], 1]), "the lower lid is straight"
+    assert np.array_equal(lid[48:68], still[48:68])
+    assert width(tight) < width(still) - 3 < width(still) + 2 < width(pressed)
+    assert height(pressed) < 0.7 * height(tight) < height(tight) < height(still) - 1
 
 
 def test_contempt_pulls_one_corner_only():
@@ -368,6 +409,7 @@ def test_extreme_poses_render_every_hair_style():
         ({"pitch": "high"}, "pitch must be a number or a pair"),
         ({"noise": -1}, "noise must lie in"),
         ({"intensity": (0.5, 2)}, "intensity must lie in"),
+        ({"apart": 1.5}, "apart must lie in"),
         ({"jitter": float("nan")}, "jitter must lie in"),
         ({"split": "dev"}, "no split 'dev'"),
         ({"split": "test", "identities": 2}, "is empty"),

@@ -339,6 +339,14 @@ class Person:
                 [(-36.0, height - 2), (-18.0, height), (0.0, height - 1.5), (18.0, height), (36.0, height - 2)]
             )
             points.add(f"forehead{number}", smooth_curve(line, 15))
+        for name, sign in (("right", 1.0), ("left", -1.0)):
+            for number, (across, top, low) in enumerate(
+                ((-5.0, -55.0, -61.0), (-10.5, -56.0, -63.0), (-6.0, -82.5, -87.0), (-12.0, -80.0, -84.5))
+            ):
+                pucker = np.array([(across * 1.06, top), (across, (top + low) / 2), (across * 0.94, low)])
+                points.add(f"{name}_pucker{number}", pucker * (sign * mouth, 1.0))
+            bracket = np.array([(-27.5, -66.0), (-29.5, -70.5), (-29.0, -76.0)]) * (sign * mouth, 1.0)
+            points.add(f"{name}_bracket", smooth_curve(bracket, 7))
         points.add("chin_dimple", smooth_curve(np.array([(-11.0, -87.0), (0.0, -84.5), (11.0, -87.0)]), 7), lift=0.0)
         points.add("ridge", np.stack([np.zeros(9), np.linspace(8, tip, 9)], -1))
         moustache = np.array(
@@ -387,6 +395,8 @@ class Person:
             "crow": [rows(f"{side}_crow{number}") for side in sides for number in range(3)],
             "scrunch": [rows(f"{side}_scrunch{number}") for side in sides for number in range(2)],
             "forehead": [rows(f"forehead{number}") for number in range(3)],
+            "pucker": [rows(f"{side}_pucker{number}") for side in sides for number in range(4)],
+            "bracket": [rows(f"{side}_bracket") for side in sides],
             "opening": [between("draw_inner_upper", "draw_inner_lower")],
             "upper_lip": [between("draw_outer_upper", "draw_inner_upper")],
             "lower_lip": [between("draw_inner_lower", "draw_outer_lower")],

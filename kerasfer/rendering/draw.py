@@ -300,12 +300,14 @@ def _draw_lines(canvas: _Canvas, who: Person, au: dict[int, float]) -> None:
     raised = 0.5 * (au[1] + au[2])
     for name, depth, width in (
         ("fold", 0.06 + 0.10 * age + 0.30 * max(au[12], 0.8 * au[9]) + 0.08 * au[6], 1.3),
-        ("bag", 0.08 * age + 0.16 * au[6] + 0.10 * au[7], 1.0),
+        ("bag", 0.08 * age + 0.16 * au[6] + 0.22 * au[7], 1.0),
         ("crow", 0.10 * age * au[6] + 0.22 * au[6] - 0.02, 0.8),
         ("furrow", 0.40 * au[4] + 0.18 * au[9], 1.2),
         ("scrunch", 0.36 * au[9], 1.0),
         ("forehead", 0.05 * age + 0.22 * raised, 0.9),
-        ("chin_dimple", 0.10 + 0.25 * au[17], 1.2),
+        ("chin_dimple", 0.10 + 0.25 * au[17] + 0.10 * au[24], 1.2),
+        ("pucker", 0.24 * au[23], 0.8),
+        ("bracket", 0.34 * au[24], 1.2),
     ):
         if depth > 0.06:
             depth = min(depth, 0.5)
@@ -348,7 +350,7 @@ def _draw_mouth(canvas: _Canvas, who: Person, au: dict[int, float], high: np.nda
         canvas.fill(np.concatenate([upper, edge[::-1]]), (226.0, 222.0, 212.0), 130)
     canvas.fill("upper_lip", "upper_lip")
     canvas.fill("lower_lip", "lower_lip")
-    canvas.line("draw_inner_upper", "lip_line", 0.9)
+    canvas.line("draw_inner_upper", "lip_line", 0.9 + 0.7 * au[24])
     if is_open:
         canvas.line("draw_inner_lower", "lip_edge", 0.7)
 

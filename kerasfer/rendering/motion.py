@@ -39,6 +39,9 @@ def skin_motion(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     add(15, dy=-7.0 * gauss(ax, y, 27, -75, 9, 9))
     add(17, dy=4.0 * gauss(ax, y, 0, -95, 18, 9), dz=3.0 * gauss(ax, y, 0, -95, 12, 8))
     jaw = smooth_step(-y, 60, 92) * np.exp(-0.5 * (ax / 42.0) ** 2)
+    around = gauss(ax, y, 10, -58, 12, 4) + gauss(ax, y, 10, -84, 12, 4)
+    add(23, dx=-2.5 * gauss(ax, y, 28, -71, 9, 8))
+    add(24, dx=1.5 * gauss(ax, y, 28, -71, 9, 8), dz=2.5 * around)
     add(25, dy=-3.0 * jaw)
     add(27, dx=-0.09 * ax * smooth_step(-y, 45, 80), dy=-24.0 * jaw, dz=-6.0 * jaw)
     return motion
@@ -64,9 +67,12 @@ def lip_motion(x: np.ndarray, y: np.ndarray, upper: bool, inner: bool) -> np.nda
     add(17, dy=3.0 * middle, dz=2.0 * middle)
     if not upper and not inner:
         add(17, dy=1.0 * middle)
-    thinner = 0.0 if inner else (-1.7 if upper else 2.6) * middle
-    add(23, dx=-2.0 * corner, dy=thinner)
-    add(24, dx=-2.5 * corner, dy=thinner, dz=-1.0 * middle)
+    # 23 rolls the red of the lips in and draws the corners toward each other; 24 flattens the lips against each other
+    if not inner:
+        add(23, dy=(-1.6 if upper else 2.4) * rounded)
+        add(24, dy=(-3.2 if upper else 5.2) * middle)
+    add(23, dx=-4.5 * corner, dz=-2.0 * middle)
+    add(24, dx=2.5 * corner, dy=-0.5 * corner, dz=-1.0 * middle)
     add(25, dy=2.5 * middle if upper else -5.0 * middle)
     if upper:
         add(27, dx=-5.0 * corner, dy=2.0 * rounded - 9.0 * corner)
@@ -81,7 +87,8 @@ def lid_motion(x: np.ndarray, y: np.ndarray, upper: bool, shape: dict[str, float
     place = (np.abs(x) - EYE_X - shape["eye_spacing"]) / (EYE_HALF * shape["eye_width"])
     middle = np.clip(1.0 - place**2, 0.0, 1.0) * shape["eye_opening"]
     inner = np.clip(0.6 - place, 0.0, 1.5) * middle
-    lift = {4: -0.8, 5: 3.4, 6: -0.8, 7: -1.6, 9: -1.0} if upper else {6: 2.4, 7: 2.0, 9: 1.4, 12: 0.4}
+    # 7 draws the lower lid straight and hardly lowers the upper one; 6 pushes the lower lid up with the cheek
+    lift = {4: -0.8, 5: 3.4, 6: -0.8, 7: -0.7, 9: -1.0} if upper else {6: 2.4, 7: 3.6, 9: 1.4, 12: 0.4}
     for unit, height in lift.items():
         motion[AU_COLUMN[unit], :, 1] = height * middle
     if upper:
