@@ -272,6 +272,7 @@ class DetectedFace:
             landmarks were asked for; else None.
         blendshapes: each of `BLENDSHAPES` -> score in [0, 1]; None if none were asked for or the network that scores
             them sees no face.
+        measures: of the same network's points, as `kerasfer.units.measured` takes them; None likewise.
     """
 
     box: Box
@@ -280,6 +281,7 @@ class DetectedFace:
     pose: HeadPose | None = None
     points: np.ndarray | None = None
     blendshapes: dict[str, float] | None = None
+    measures: tuple[float, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -296,6 +298,8 @@ class Prediction:
         action_units: number of a FACS action unit -> probability that it is present; None if none were asked for.
         blendshapes: name of a movement (`BLENDSHAPES`) -> score in [0, 1]; None if none were asked for, or the network
             that scores them sees no face.
+        unit_details: where action units go by movements, "AU12_intensity" -> in [0, 5], and "AU12_left" and
+            "AU12_right" -> in [0, 1], of the units that have them (`kerasfer.units.details`); else None.
         valence: how pleasant what the face shows is, in [-1, 1]; None of a model that has not learned it.
         arousal: how excited it is, in [-1, 1]; None likewise.
     """
@@ -310,6 +314,7 @@ class Prediction:
     blendshapes: dict[str, float] | None = None
     valence: float | None = None
     arousal: float | None = None
+    unit_details: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("valence", "arousal"):
@@ -324,6 +329,7 @@ class Prediction:
         labels: Sequence[str],
         probabilities: np.ndarray,
         action_units: dict[int, float] | None = None,
+        unit_details: dict[str, float] | None = None,
     ) -> Prediction:
         """What probabilities, (K,) in the order of the labels, say of a face that was found."""
         return cls(
@@ -335,6 +341,7 @@ class Prediction:
             score=face.score,
             action_units=action_units,
             blendshapes=face.blendshapes,
+            unit_details=unit_details,
         )
 
     def scaled(self, factor: float) -> Prediction:
@@ -349,7 +356,7 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """The prediction as plain numbers, strings and lists."""
-        units, shapes = self.action_units, self.blendshapes
+        units, shapes, details = self.action_units, self.blendshapes, self.unit_details
         return {
             "box": [round(float(value), 2) for value in dataclasses.astuple(self.box)],
             "score": round(self.score, 4),
@@ -358,6 +365,7 @@ class Prediction:
             "pose": None if self.pose is None else dataclasses.asdict(self.pose),
             "landmarks": None if self.landmarks is None else np.round(self.landmarks.points, 2).tolist(),
             **({} if units is None else {"action_units": {f"AU{n}": round(float(p), 6) for n, p in units.items()}}),
+            **({} if details is None else {"unit_details": {name: round(p, 6) for name, p in details.items()}}),
             **({} if shapes is None else {"blendshapes": {name: round(p, 6) for name, p in shapes.items()}}),
             **{name: round(value, 6) for name in ("valence", "arousal") if (value := getattr(self, name)) is not None},
         }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kerasfer import units as action_units
 from kerasfer.faces import Prediction
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ def columns(
     Args:
         first: the caller's.
         labels: the model's expressions, whether or not a face is found.
-        units: numbers of the action units that it tells.
+        units: numbers of the action units that it tells; where they go by movements, intensities and sides follow.
         shapes: names of the blendshapes that are asked for.
     """
     face = ["left", "top", "right", "bottom", "score", "expression", *map(_column, labels), "yaw", "pitch", "roll"]
-    return [*first, *face, *(f"AU{unit}" for unit in units), *shapes]
+    return [*first, *face, *(f"AU{unit}" for unit in units), *action_units.detail_columns(units), *shapes]
 
 
 def _column(label: str) -> str:
@@ -54,6 +55,7 @@ def face_row(face: Prediction) -> Row:
     row |= {_column(label): round(float(value), 6) for label, value in face.probabilities.items()}
     row |= {angle: None if pose is None else round(getattr(pose, angle), 1) for angle in ("yaw", "pitch", "roll")}
     row |= {f"AU{unit}": round(float(value), 6) for unit, value in (face.action_units or {}).items()}
+    row |= {name: round(value, 6) for name, value in (face.unit_details or {}).items()}
     return row | {name: round(value, 6) for name, value in (face.blendshapes or {}).items()}
 
 

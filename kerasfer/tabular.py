@@ -89,7 +89,8 @@ def _names(rows: list[tuple[dict[str, Any], Prediction | None, str | None]]) -> 
     faces = [prediction for _, prediction, _ in rows if prediction is not None]
     units = sorted({unit for face in faces for unit in face.action_units or {}})
     shapes = list(dict.fromkeys(shape for face in faces for shape in face.blendshapes or {}))
-    others = [*(f"AU{unit}" for unit in units), *shapes]
+    details = list(dict.fromkeys(name for face in faces for name in face.unit_details or {}))
+    others = [*(f"AU{unit}" for unit in units), *details, *shapes]
     taken = {*_FIRST, *_FACE, *_AFTER, *others, "error"}
     labels = dict.fromkeys(label for face in faces for label in face.probabilities)
     return {label: f"probability_{label}" if label in taken else label for label in labels}, others
@@ -106,5 +107,6 @@ def _face(prediction: Prediction, labels: dict[str, str]) -> dict[str, Any]:
         "valence": prediction.valence,
         "arousal": prediction.arousal,
         **{f"AU{unit}": value for unit, value in (prediction.action_units or {}).items()},
+        **(prediction.unit_details or {}),
         **(prediction.blendshapes or {}),
     }

@@ -99,6 +99,7 @@ class FrameResult:
                 score=face["score"],
                 action_units=face["action_units"] and {int(n): value for n, value in face["action_units"].items()},
                 blendshapes=face["blendshapes"],
+                unit_details=face.get("unit_details"),
             )
             faces.append(PersonFace(face["person"], prediction, face["measured"]))
         return cls(entry["frame"], entry["time"], faces, state=entry.get("state"))
@@ -119,6 +120,7 @@ class FrameResult:
                     "pose": None if face.prediction.pose is None else dataclasses.asdict(face.prediction.pose),
                     "action_units": face.prediction.action_units,
                     "blendshapes": face.prediction.blendshapes,
+                    "unit_details": face.prediction.unit_details,
                 }
                 for face in self.faces
             ],
@@ -216,11 +218,10 @@ class VideoRecognizer:
         for number, face in followed.people:
             if str(number) in squares:
                 x, y, side, roll = squares[str(number)][:4]
-                points = landmarker.fit_where(image, (np.array([x, y]), side, roll))
-                scores = None if points is None else landmarker.named(landmarker.scores_of(points))
+                face = landmarker.moved(face, landmarker.fit_where(image, (np.array([x, y]), side, roll)))
             else:
-                (scores,) = landmarker.blendshapes(image, [face])
-            people.append((number, dataclasses.replace(face, blendshapes=scores)))
+                (face,) = landmarker.with_movements(image, [face])
+            people.append((number, face))
         return followed._replace(people=people)
 
     def _recognized(self, followed: _Followed) -> FrameResult:

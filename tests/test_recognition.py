@@ -124,6 +124,10 @@ def test_action_units_by_movements(folder):
     assert tuple(face.action_units) == tuple(units.UNITS) and face.blendshapes is None
     assert face.action_units[12] > 0.7 and face.action_units[25] > 0.7
     assert max(face.action_units[unit] for unit in (1, 2, 15, 27)) < 0.4
+    assert list(face.unit_details) == units.detail_columns(tuple(units.UNITS))
+    left, right = (face.unit_details[f"AU12_{side}"] for side in ("left", "right"))
+    assert min(left, right) > 0.7 and face.unit_details["AU12_intensity"] > 3
+    assert face.to_json()["unit_details"]["AU12_intensity"] == round(face.unit_details["AU12_intensity"], 6)
     (both,) = recognize(ASTRONAUT, BrightnessModel(), action_units="movements", blendshapes=True)
     assert both.action_units == face.action_units and both.blendshapes["mouthSmileLeft"] > 0.7
     (box,) = [face.box for face in recognize(ASTRONAUT, BrightnessModel())]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kerasfer import units
+from kerasfer.expressions import Expression
 from kerasfer.faces import BLENDSHAPES
 
 LABELS = ("neutral", "happiness", "surprise", "anger", "my own")
@@ -21,9 +22,38 @@ def scores_of(**shown: float) -> np.ndarray:
     return row
 
 
-def answer(scores: np.ndarray, **shares: float) -> dict[int, float]:
+def answer(scores: np.ndarray, measures: dict[str, float] | None = None, **shares: float) -> dict[int, float]:
     expressions = np.array([[shares.get(label, 0.0) for label in LABELS]])
-    return dict(zip(NUMBERS, units.probabilities(scores, expressions, LABELS)[0]))
+    row = None if measures is None else np.array([[measures.get(name, 0.0) for name in units.MEASURES]])
+    return dict(zip(NUMBERS, units.probabilities(scores, expressions, LABELS, row)[0]))
+
+
+def points_of(**changes: float) -> np.ndarray:
+    """Points (1, 478, 3) of a face with London's mean measures but for changes in its standard deviations, 300 pixels
+    between the corners of the eyes, drawn back to front and leaning by 20 degrees."""
+    value = {name: mean + spread * changes.get(name, 0.0) for name, (mean, spread) in units.MEASURES.items()}
+    points = np.zeros((478, 3))
+
+    def put(x: float, y: float, *numbers: int) -> None:
+        for number, side in zip(numbers, (-1, 1)):
+            points[number] = (side * x if len(numbers) == 2 else x, y, 0.02 * number / 478)
+        points[list(numbers), 2] = 0.0
+
+    put(0.5, 0.0, 33, 263)
+    put(0.2, 0.0, 133, 362)
+    put(0.2, -value["nose"], 129, 358)
+    put(0.1, value["lip"], 39, 269)
+    put(0.0, -0.1, 168)
+    put(0.0, 0.6, 10)
+    put(0.0, -0.75, 13)
+    put(0.0, -0.77, 14)
+    put(0.0, -0.75 + value["upper"], 0)
+    put(0.0, -0.77 - value["lower"], 17)
+    put(0.0, -0.75 + value["upper"] + value["philtrum"], 2)
+    put(value["mouth"] / 2, -0.76 + value["corners"], 61, 291)
+    angle = np.radians(20)
+    lean = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    return (300 * points * (1, -1, 1) @ lean + (80, 40, 0))[None]
 
 
 def test_a_movement_and_what_is_implied_are_weighed():
@@ -55,14 +85,15 @@ def test_an_expression_implies_its_units():
     angry, own = answer(scores_of(), anger=1.0), answer(scores_of(), **{"my own": 1.0})
     still = 1 / (1 + np.exp(units.STEEPNESS * units.MIDDLE))
     weight = units.UNITS[23].weight
-    assert angry[23] == pytest.approx(1 - weight + weight * still) and angry[24] > 0.5 and angry[12] < 0.06
-    assert max(own.values()) < 0.06
+    share = units.UNITS[23].shares[Expression.ANGER]
+    assert angry[23] == pytest.approx((1 - weight) * share + weight * still)
+    assert angry[24] > 0.3 > 0.06 > angry[12] and max(own.values()) < 0.06
 
 
 def test_without_movements_the_expression_alone_counts():
     unknown = np.full((1, len(BLENDSHAPES)), np.nan)
     found = answer(unknown, surprise=1.0)
-    assert {unit for unit, value in found.items() if value} == {1, 2, 5, 25, 26, 27} and found[27] == 1.0
+    assert {unit for unit, value in found.items() if value} == {1, 2, 5, 25, 26, 27} and found[1] == 1.0
     assert units.probabilities(np.zeros((0, 52)), np.zeros((0, 5)), LABELS).shape == (0, len(NUMBERS))
 
 
@@ -72,15 +103,50 @@ def test_probabilities_are_probabilities():
     assert found.shape == (50, len(NUMBERS)) and found.min() >= 0 and found.max() <= 1
     with pytest.raises(ValueError, match="need 52 scores and 5 probabilities a face"):
         units.probabilities(np.zeros((2, 51)), np.zeros((2, 5)), LABELS)
+    with pytest.raises(ValueError, match=r"need 7 measures a face, got an array of shape \(2, 6\)"):
+        units.probabilities(np.zeros((2, 52)), np.zeros((2, 5)), LABELS, np.zeros((2, 6)))
+
+
+def test_measures_by_hand():
+    """Whatever the size of the face, where it is and how it leans."""
+    assert units.measured(points_of()) == pytest.approx(np.zeros((1, 7)), abs=1e-6)
+    for number, name in enumerate(units.MEASURES):
+        found = units.measured(points_of(**{name: 2.0}))[0]
+        assert found[number] == pytest.approx(2.0, abs=1e-6), name
+        assert np.delete(found, number) == pytest.approx(0, abs=1e-6), name
+
+
+def test_measures_tell_of_units_that_scores_do_not_show():
+    for unit, measures in {
+        9: {"nose": -2.5, "philtrum": -1.0},
+        10: {"lip": 2.5},
+        14: {"mouth": 2.5},
+        15: {"corners": -2.5},
+        23: {"upper": -2.0, "lower": -2.0},
+    }.items():
+        still, shown = answer(scores_of(), {}, neutral=1.0), answer(scores_of(), measures, neutral=1.0)
+        assert still[unit] < 0.06 and shown[unit] > still[unit] + 0.2, unit
+    far, farther = (answer(scores_of(), {"corners": value}, neutral=1.0)[15] for value in (-3.0, -300.0))
+    assert far == farther
+
+
+def test_unknown_measures_leave_the_scores():
+    scores, share = scores_of(mouthFrown=0.3, mouthSmile=0.1), {"neutral": 0.5, "anger": 0.5}
+    assert answer(scores, dict.fromkeys(units.MEASURES, np.nan), **share) == answer(scores, **share)
 
 
 def test_left_and_right_apart():
     row = dict.fromkeys(BLENDSHAPES, 0.0) | {"mouthSmileLeft": 0.5, "jawOpen": 0.4}
     left, right = units.sides(row)[12]
     assert left > 0.8 > 0.06 > right and 27 not in units.sides(row)
+    assert 14 not in units.sides(row), "measures tell of it too, and they have no sides"
 
 
 def test_intensities_are_on_facs_scale():
     row = dict.fromkeys(BLENDSHAPES, 0.0) | {"jawOpen": 2 / 3}
     found = units.intensities(row)
     assert found[27] == pytest.approx(5.0) and found[12] == 0 and 9 not in found
+    details = units.details(row | {"mouthSmileLeft": 0.5})
+    assert details["AU27_intensity"] == pytest.approx(5.0) and details["AU12_intensity"] == pytest.approx(1.5)
+    assert details["AU12_left"] > 0.8 > 0.06 > details["AU12_right"]
+    assert units.detail_columns(NUMBERS) == list(details) and units.detail_columns((1, 12)) == []

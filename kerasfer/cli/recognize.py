@@ -507,10 +507,24 @@ def _described(result: PhotoResult, target: Path | None) -> str:
         lines.append("     " + ", ".join(f"{label} {value:.1%}" for label, value in prediction.probabilities.items()))
         if prediction.action_units is not None:
             lines.append("     " + ", ".join(f"AU{n} {value:.1%}" for n, value in prediction.action_units.items()))
+            if prediction.unit_details is not None:
+                lines.append("     " + _detailed(prediction.action_units, prediction.unit_details))
         if prediction.blendshapes is not None:
             strong = sorted(prediction.blendshapes.items(), key=lambda pair: -pair[1])[:8]
             lines.append("     " + ", ".join(f"{name} {value:.2f}" for name, value in strong))
     return "\n".join(lines)
+
+
+def _detailed(units: dict[int, float], details: dict[str, float]) -> str:
+    """Intensities and sides of the units that are more likely than not."""
+    shown = [f"AU{unit}" for unit, value in units.items() if value >= 0.5]
+    graded = [f"{unit} {value:.1f}" for unit in shown if (value := details.get(f"{unit}_intensity")) is not None]
+    sided = [
+        f"{unit} {details[f'{unit}_left']:.0%}/{details[f'{unit}_right']:.0%}"
+        for unit in shown
+        if f"{unit}_left" in details
+    ]
+    return f"intensity of 5: {', '.join(graded) or 'none'}; left/right: {', '.join(sided) or 'none'}"
 
 
 def _photo_rows(entries: Iterable[dict[str, Any]]) -> Iterator[Row]:

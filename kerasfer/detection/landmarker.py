@@ -8,18 +8,30 @@ closer look shows, the region is the closer look's.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
 import numpy as np
 
-from kerasfer import images
+from kerasfer import images, units
 from kerasfer.detection import blazeface, mesh
 from kerasfer.detection.detectors import Detector, detect
 from kerasfer.detection.graphs import Graph
 from kerasfer.faces import BLENDSHAPES, Box, DetectedFace
 
-__all__ = ["blendshapes", "blendshapes_of_crop", "fit", "fit_where", "named", "refit", "scores_of"]
+__all__ = [
+    "blendshapes",
+    "blendshapes_of_crop",
+    "fit",
+    "fit_where",
+    "moved",
+    "named",
+    "points_of_crop",
+    "refit",
+    "scores_of",
+    "with_movements",
+]
 
 SEEN = (
     *(0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78),
@@ -67,17 +79,28 @@ def blendshapes(
     image = images.read(image)
     if faces is None:
         faces = detect(image, detector, pose=False)
+    return [face.blendshapes for face in with_movements(image, faces)]
+
+
+def with_movements(image: np.ndarray, faces: Sequence[DetectedFace]) -> list[DetectedFace]:
+    """The same faces with their blendshapes and measures, which `kerasfer.units` reads; None where no face is seen.
+
+    Args:
+        image: uint8 RGB (height, width, 3).
+        faces: as `detect` finds them in this image.
+    """
     if not faces:
         return []
-    answers: list[dict[str, float] | None] = []
     seen = _glance(image)
-    for face in faces:
-        points = fit(image, *_region(face, seen))
-        if points is None:
-            answers.append(None)
-        else:
-            answers.append(named(scores_of(points)))
-    return answers
+    return [moved(face, fit(image, *_region(face, seen))) for face in faces]
+
+
+def moved(face: DetectedFace, points: np.ndarray | None) -> DetectedFace:
+    """The face with the blendshapes and the measures of its points, float (478, 3), or with neither."""
+    if points is None:
+        return dataclasses.replace(face, blendshapes=None, measures=None)
+    measures = tuple(units.measured(points[None])[0].tolist())
+    return dataclasses.replace(face, blendshapes=named(scores_of(points)), measures=measures)
 
 
 def blendshapes_of_crop(image: np.ndarray, box: Box | None = None) -> dict[str, float] | None:
@@ -92,14 +115,19 @@ def blendshapes_of_crop(image: np.ndarray, box: Box | None = None) -> dict[str, 
     Returns:
         Name of each of `kerasfer.faces.BLENDSHAPES` -> score in [0, 1]; None if no face is seen.
     """
+    points = points_of_crop(image, box)
+    return None if points is None else named(scores_of(points))
+
+
+def points_of_crop(image: np.ndarray, box: Box | None = None) -> np.ndarray | None:
+    """The points of a face that is cut out already, as `blendshapes_of_crop` fits them: as `fit` gives them."""
     height, width = image.shape[:2]
     if box is None:
         side = min(height, width)
         box = Box((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
     side = max(box.width, box.height)
     inner = Box(box.left + 0.1 * side, box.top + 0.12 * side, box.right - 0.1 * side, box.bottom - 0.05 * side)
-    points = refit(image, inner)
-    return None if points is None else named(scores_of(points))
+    return refit(image, inner)
 
 
 def fit(image: np.ndarray, box: Box, roll: float = 0.0, minimum_presence: float = PRESENT) -> np.ndarray | None:

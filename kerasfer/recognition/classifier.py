@@ -218,8 +218,14 @@ class FaceClassifier:
         shown: list[dict[int, float] | None] = [None] * len(faces)
         if self.units and faces:
             shown = [dict(zip(self.units, row)) for row in self._units(faces, aligned, probabilities).tolist()]
-        rows = zip(faces, probabilities, shown, strict=True)
-        return [Prediction.of(face, self.labels, answer, present) for face, answer, present in rows]
+        return [
+            Prediction.of(face, self.labels, answer, present, self._details(face))
+            for face, answer, present in zip(faces, probabilities, shown, strict=True)
+        ]
+
+    def _details(self, face: DetectedFace) -> dict[str, float] | None:
+        """Intensities and sides of units that go by movements."""
+        return units.details(face.blendshapes) if self.needs_movements and face.blendshapes else None
 
     def _units(
         self, faces: Sequence[DetectedFace], aligned: Sequence[np.ndarray], probabilities: np.ndarray
@@ -229,4 +235,6 @@ class FaceClassifier:
             return self._machines(aligned)
         unknown = dict.fromkeys(BLENDSHAPES, np.nan)
         scores = [[(face.blendshapes or unknown)[name] for name in BLENDSHAPES] for face in faces]
-        return units.probabilities(np.array(scores), probabilities, self.labels)
+        unmeasured = (np.nan,) * len(units.MEASURES)
+        measures = [unmeasured if face.measures is None else face.measures for face in faces]
+        return units.probabilities(np.array(scores), probabilities, self.labels, np.array(measures))

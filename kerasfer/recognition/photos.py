@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer import detection, folders, images
-from kerasfer.detection import DetectionError, Detector, detect, find_detector
+from kerasfer import folders, images
+from kerasfer.detection import DetectionError, Detector, detect, find_detector, landmarker
 from kerasfer.faces import Box, DetectedFace, Prediction
 from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.priors import Prior
@@ -147,7 +147,7 @@ def recognize_faces(
             image = images.read_reduced(crop)[0]
             face = DetectedFace(Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0])), 1.0)
             if classifier.needs_movements:
-                face = dataclasses.replace(face, blendshapes=detection.blendshapes_of_crop(image))
+                face = landmarker.moved(face, landmarker.points_of_crop(image))
             return _Found(name_of(crop, number), [face], [classifier.prepared(image)])
         except (ValueError, OSError, MemoryError) as error:
             return _Found(name_of(crop, number), [], [], str(error) or type(error).__name__)
@@ -242,8 +242,7 @@ def _results(
             image, reduced = images.read_reduced(photo)
             faces = detect(image, detector, minimum_score=minimum_score)
             if blendshapes or classifier.needs_movements:
-                scores = detection.blendshapes(image, faces)
-                faces = [dataclasses.replace(face, blendshapes=shown) for face, shown in zip(faces, scores)]
+                faces = landmarker.with_movements(image, faces)
             return _Found(path, faces, [classifier.aligned(image, face) for face in faces], reduced=reduced)
         except DetectionError:
             raise
