@@ -49,6 +49,7 @@ _MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".tflite": "application/octet-stream",
     ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
 }
 """Types that do not depend on what the operating system knows."""
 

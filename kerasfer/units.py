@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ __all__ = [
     "MEASURES",
     "UNITS",
     "Evidence",
+    "description",
     "detail_columns",
     "details",
     "intensities",
@@ -56,6 +58,24 @@ MEASURES: dict[str, tuple[float, float]] = {
 between the outer corners of the eyes: from the inner corner of the eye to the wing of the nose (both sides' mean), from
 the nose to the upper lip, the height of the upper lip's edge over the line of the eyes, of the mouth's corners over its
 middle, the mouth's width, the upper and the lower lip's thickness."""
+
+_BETWEEN: dict[str, tuple[tuple[int, int], ...]] = {
+    "nose": ((133, 129), (362, 358)),
+    "philtrum": ((2, 0),),
+    "mouth": ((61, 291),),
+    "upper": ((0, 13),),
+    "lower": ((14, 17),),
+}
+"""Measure -> pairs of points, whose mean distance it is."""
+
+_OVER: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "lip": ((39, 269), ()),
+    "corners": ((61, 291), (13, 14)),
+}
+"""Measure -> points whose mean height it is, over that of others; over the line of the eyes, if there are none."""
+
+_CORNERS, _AXIS, _EYES = (33, 263), (168, 10), (33, 133, 263, 362)
+"""The outer corners of the eyes, from the person's right on; from the bridge of the nose to the forehead; the eyes."""
 
 _FARTHEST = 3.0
 """Standard deviations beyond which a measure says no more."""
@@ -193,25 +213,19 @@ def measured(points: np.ndarray) -> np.ndarray:
     def between(first: int, second: int) -> np.ndarray:
         return np.linalg.norm(points[:, first] - points[:, second], axis=1)
 
-    unit = between(33, 263)
-    across = (points[:, 263] - points[:, 33]) / unit[:, None]
-    up = points[:, 10] - points[:, 168]
+    right, left = _CORNERS
+    unit = between(right, left)
+    across = (points[:, left] - points[:, right]) / unit[:, None]
+    up = points[:, _AXIS[1]] - points[:, _AXIS[0]]
     up = up - (up * across).sum(1, keepdims=True) * across
     up /= np.linalg.norm(up, axis=1, keepdims=True)
-    eyes = points[:, [33, 133, 263, 362]].mean(1)
 
-    def height(*numbers: int) -> np.ndarray:
-        return ((points[:, list(numbers)].mean(1) - eyes) * up).sum(1)
+    def middle(numbers: Sequence[int]) -> np.ndarray:
+        return points[:, list(numbers)].mean(1)
 
-    values = {
-        "nose": (between(133, 129) + between(362, 358)) / 2,
-        "philtrum": between(2, 0),
-        "lip": height(39, 269),
-        "corners": height(61, 291) - height(13, 14),
-        "mouth": between(61, 291),
-        "upper": between(0, 13),
-        "lower": between(14, 17),
-    }
+    values = {name: np.mean([between(*pair) for pair in pairs], 0) for name, pairs in _BETWEEN.items()}
+    for name, (these, others) in _OVER.items():
+        values[name] = ((middle(these) - middle(others or _EYES)) * up).sum(1)
     return np.stack([(values[name] / unit - mean) / spread for name, (mean, spread) in MEASURES.items()], 1)
 
 
@@ -234,9 +248,13 @@ def _summed(scores: np.ndarray, evidence: Evidence, side: int | None = None) -> 
 
 
 def _implied(unit: int, expressions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    return np.clip(expressions @ np.array(_shares(unit, labels)), 0.0, 1.0)
+
+
+def _shares(unit: int, labels: Sequence[str]) -> list[float]:
+    """Share of the people who show a unit in each of the expressions."""
     kinds = [known_expression(label) for label in labels]
-    shares = [0.0 if kind is None else UNITS[unit].shares.get(kind, 0.0) for kind in kinds]
-    return np.clip(expressions @ np.array(shares), 0.0, 1.0)
+    return [0.0 if kind is None else UNITS[unit].shares.get(kind, 0.0) for kind in kinds]
 
 
 def probabilities(
@@ -331,3 +349,49 @@ def details(scores: Mapping[str, float]) -> dict[str, float]:
 def detail_columns(numbers: Sequence[int]) -> list[str]:
     """The names that `details` gives, where units of these numbers go by movements; none of a model's machines."""
     return list(details(dict.fromkeys(BLENDSHAPES, 0.0))) if tuple(numbers) == tuple(UNITS) else []
+
+
+def description(labels: Sequence[str]) -> dict[str, Any]:
+    """All that `measured`, `probabilities`, `sides` and `intensities` go by, for programs in other languages.
+
+    Args:
+        labels: names of the expressions, in the order of their probabilities.
+
+    Returns:
+        Plain numbers, strings and lists: "blendshapes", the names of the 52 scores in order; "steepness" and "middle"
+        of the logistic function; "corners" and "axis", the points that a face is measured by; "farthest", the
+        standard deviations that measures are cut to; "measures", one entry each with "mean", "spread" and either
+        "between", pairs of points, or "these" and "others", whose heights are compared; "units", one entry each in the
+        order of `UNITS`: "number", "name", "weight" of the movements, "moved" with the places of blendshapes (one, or
+        the person's left and right) and the factor of their mean, "measured" with a factor for each measure, "shares"
+        of the people who show it in each of the labels, "sides" and "intensity", whether these are told.
+    """
+    measures = []
+    for name, (mean, spread) in MEASURES.items():
+        these, others = _OVER.get(name, ((), ()))
+        places = {"between": [list(pair) for pair in _BETWEEN.get(name, ())]}
+        places |= {"these": list(these), "others": list(others or (_EYES if these else ()))}
+        measures.append({"name": name, "mean": mean, "spread": spread, **places})
+    entries = [
+        {
+            "number": unit,
+            "name": evidence.name,
+            "weight": evidence.weight,
+            "moved": [{"places": _places(shape), "factor": factor} for shape, factor in evidence.moved.items()],
+            "measured": [evidence.measured.get(name, 0.0) for name in MEASURES],
+            "shares": _shares(unit, labels),
+            "sides": _is_sided(evidence),
+            "intensity": evidence.graded,
+        }
+        for unit, evidence in UNITS.items()
+    ]
+    return {
+        "blendshapes": list(BLENDSHAPES),
+        "steepness": STEEPNESS,
+        "middle": MIDDLE,
+        "corners": list(_CORNERS),
+        "axis": list(_AXIS),
+        "farthest": _FARTHEST,
+        "measures": measures,
+        "units": entries,
+    }

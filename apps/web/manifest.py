@@ -3,16 +3,19 @@
 
     python apps/web/manifest.py FOLDER
 
-Run by scripts/build_web.sh. The networks are MediaPipe's detector and face mesh, one TFLite file of each bundled
-recognizer, and the generators that take a face and either another face or landmarks. TDGAN's generator, if it comes
-without a TFLite file, is exported in float16, once: it is kept beside FOLDER until its weights change. Whatever the
-page must know of them (labels, image sizes, constants of detection and alignment, accuracy, milliseconds) is read from
-the files, from `metrics.json` and from kerasfer's modules, and written to networks/manifest.json.
+Run by scripts/build_web.sh. The networks are MediaPipe's detector, face mesh, face landmarker and blendshapes, one
+TFLite file of each bundled recognizer, and the generators that take a face and either another face or landmarks, as
+far as metrics.json says that people accept what they draw (the figure generator_accepted, not 0); --all-generators
+takes the others as well. TDGAN's generator, if it is taken and comes without a TFLite file, is exported in float16,
+once: it is kept beside FOLDER until its weights change. Whatever the page must know of them (labels, image sizes,
+constants of detection and alignment, accuracy, milliseconds) is read from the files, from `metrics.json` and from
+kerasfer's modules, and written to networks/manifest.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import json
 import shutil
@@ -20,23 +23,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image, ImageDraw
+
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from common import run_app  # noqa: E402  (lies one folder up)
 
-from kerasfer import images, lite, rendering, sample, tracking, video, weights  # noqa: E402
-from kerasfer.detection import blazeface, mesh  # noqa: E402
+from kerasfer import images, lite, rendering, sample, tracking, units, video, weights  # noqa: E402
+from kerasfer.detection import blazeface, landmarker, mesh  # noqa: E402
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE  # noqa: E402
 from kerasfer.detection.graphs import Graph  # noqa: E402
-from kerasfer.faces import LANDMARK_GROUPS  # noqa: E402
+from kerasfer.faces import BLENDSHAPES, LANDMARK_GROUPS  # noqa: E402
 from kerasfer.files import atomic_write  # noqa: E402
 from kerasfer.interpreter import open_interpreter  # noqa: E402
 from kerasfer.models import DEFAULT_RECOGNIZER  # noqa: E402
-from kerasfer.priors import PriorError, prior_weights  # noqa: E402
+from kerasfer.priors import PRIORS, PriorError, prior_weights  # noqa: E402
 from kerasfer.version import __version__  # noqa: E402
 
 DETECTOR, MESH = "face_detection_short_range.tflite", "face_landmark.tflite"
+LANDMARKER, BLENDSHAPES_FILE = "face_landmarks_detector.tflite", "face_blendshapes.tflite"
 RUNTIME = ("litert_wasm_internal", "litert_wasm_compat_internal")
 """LiteRT for browsers with relaxed SIMD and for those with SIMD alone."""
 
@@ -54,6 +61,21 @@ TRANSFER = ({"face", "expression"}, {"face", "expression", "noise"}, {"face", "l
 EXPORTED = ("tdgan",)
 """Models whose generator is exported here if they come without a TFLite file of it."""
 
+ACCEPTED = "generator_accepted"
+"""The figure of a metrics.json that says whether people accept what a generator draws: 0, or not there, for no."""
+
+LONDON = "Face Research Lab London Set, DeBruine and Jones, CC BY 4.0"
+GALLERY = (
+    ("astronaut.jpg", "An astronaut", "NASA, public domain"),
+    ("london_smile.jpg", "A smile", LONDON),
+    ("london_neutral.jpg", "A neutral face", LONDON),
+    ("london_three.jpg", "Three people", LONDON),
+)
+"""Photos to try the page with: file, what it shows, whose it is."""
+
+ICONS = (180, 192, 512)
+"""Sides of the page's icons in pixels."""
+
 DEFAULT_GENERATOR = "tdgan"
 """The generator that the page begins with, if it is there."""
 
@@ -62,17 +84,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the app; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to; emptied first")
-    folder: Path = parser.parse_args(arguments).folder
+    parser.add_argument("--all-generators", action="store_true", help="also those that people have not accepted")
+    options = parser.parse_args(arguments)
+    folder: Path = options.folder
     shutil.rmtree(folder, ignore_errors=True)
     networks = folder / "networks"
-    detector, face_mesh = (_copied(Graph(name).file, networks) for name in (DETECTOR, MESH))
+    for name in (DETECTOR, MESH, LANDMARKER, BLENDSHAPES_FILE):
+        _copied(Graph(name).file, networks)
     recognizers, generators = [], []
     for name, model in weights.bundled().items():
         figures = _figures(model)
         recognizer = next((model / entry for entry in RECOGNIZERS if (model / entry).is_file()), None)
         if recognizer is not None:
             recognizers.append(_recognizer(name, recognizer, figures, networks))
-        file = _generator_file(name, model, folder.parent / "generators")
+        wanted = options.all_generators or figures.get(ACCEPTED, {}).get("value")
+        file = _generator_file(name, model, folder.parent / "generators") if wanted else None
         if file is not None:
             generators.append(_generator(name, file, figures, networks))
     if not recognizers:
@@ -84,19 +110,22 @@ def main(arguments: list[str] | None = None) -> int:
         "version": __version__,
         "recognizer": DEFAULT_RECOGNIZER if DEFAULT_RECOGNIZER in names else names[0],
         "generator": DEFAULT_GENERATOR if DEFAULT_GENERATOR in drivers else next(iter(drivers), ""),
-        **_settings(detector, face_mesh),
+        **_settings(),
         "recognizers": recognizers,
         "generators": generators,
         "samples": _samples(folder / "samples"),
     }
+    shutil.copytree(HERE / "static", folder, dirs_exist_ok=True)
+    for size in ICONS:
+        images.write(folder / f"icon-{size}.png", _icon(size))
     _copy_runtime(folder / "litert")
     atomic_write(networks / "manifest.json", json.dumps(manifest, indent=1).encode())
-    print(f"{len(recognizers)} recognizers ({', '.join(names)}), {len(generators)} generators ({', '.join(drivers)})")
+    print(f"recognizers: {', '.join(names)}; generators: {', '.join(drivers) or 'none'}")
     return 0
 
 
-def _settings(detector: str, face_mesh: str) -> dict[str, Any]:
-    """The constants of detection, alignment and following."""
+def _settings() -> dict[str, Any]:
+    """The constants of detection, alignment, following and action units."""
     landmarks = [index for indices in mesh.MESH_POINTS.values() for index in indices]
     interpreter = open_interpreter(Graph(MESH).file.read_bytes())
     size = int(interpreter.get_input_details()[0]["shape"][1])
@@ -104,7 +133,7 @@ def _settings(detector: str, face_mesh: str) -> dict[str, Any]:
     following = inspect.signature(video.VideoRecognizer).parameters
     return {
         "detector": {
-            "file": detector,
+            "file": DETECTOR,
             "window": blazeface.WINDOW,
             "padding": blazeface.PADDING,
             "step": blazeface.STEP,
@@ -115,7 +144,7 @@ def _settings(detector: str, face_mesh: str) -> dict[str, Any]:
             "sureScore": blazeface.SURE_SCORE,
         },
         "mesh": {
-            "file": face_mesh,
+            "file": MESH,
             "size": size,
             "points": points,
             "present": mesh.PRESENT,
@@ -140,7 +169,24 @@ def _settings(detector: str, face_mesh: str) -> dict[str, Any]:
             "patience": tracking.PATIENCE,
             "smoothing": following["smoothing"].default,
         },
+        "landmarker": {
+            "file": LANDMARKER,
+            "size": int(open_interpreter(Graph(LANDMARKER).file.read_bytes()).get_input_details()[0]["shape"][1]),
+            "points": max(landmarker.SEEN) + 1,
+            "present": landmarker.PRESENT,
+            "region": landmarker.REGION,
+            "sameFace": landmarker.SAME_FACE,
+            "seen": list(landmarker.SEEN),
+        },
+        "blendshapes": {"file": BLENDSHAPES_FILE, "names": list(BLENDSHAPES)},
+        "units": _units(),
     }
+
+
+def _units() -> dict[str, Any]:
+    told = units.description([])
+    entries = [{key: unit[key] for key in unit if key != "shares"} for unit in told.pop("units")]
+    return {key: told[key] for key in told if key != "blendshapes"} | {"entries": entries}
 
 
 def _recognizer(name: str, file: Path, figures: dict[str, dict[str, Any]], networks: Path) -> dict[str, Any]:
@@ -153,7 +199,8 @@ def _recognizer(name: str, file: Path, figures: dict[str, dict[str, Any]], netwo
     return {
         **_described(name, file, metadata, figures, networks),
         "labels": metadata["labels"],
-        "balancing": _balancing(metadata),
+        "priors": _priors(metadata),
+        "shares": [unit["shares"] for unit in units.description(metadata["labels"])["units"]],
         "input": _quantization(interpreter.get_input_details()[0], file),
         "output": _quantization(interpreter.get_output_details()[0], file),
         "accuracy": accuracy.get("value"),
@@ -163,12 +210,13 @@ def _recognizer(name: str, file: Path, figures: dict[str, dict[str, Any]], netwo
     }
 
 
-def _balancing(metadata: dict[str, Any]) -> list[float] | None:
-    """What probabilities are multiplied by for the prior "balanced"; None if the model does not say its own."""
-    try:
-        return prior_weights("balanced", metadata["labels"], metadata.get("training_prior")).tolist()
-    except PriorError:
-        return None
+def _priors(metadata: dict[str, Any]) -> dict[str, list[float]]:
+    """What probabilities are multiplied by for each prior that the model can answer for, by the prior's name."""
+    weights_of = {}
+    for name in PRIORS:
+        with contextlib.suppress(PriorError):
+            weights_of[name] = prior_weights(name, metadata["labels"], metadata.get("training_prior")).tolist()
+    return weights_of
 
 
 def _generator(name: str, file: Path, figures: dict[str, dict[str, Any]], networks: Path) -> dict[str, Any]:
@@ -234,14 +282,35 @@ def _figures(model: Path) -> dict[str, dict[str, Any]]:
     return {entry["key"]: entry for entry in json.loads(file.read_text(encoding="utf-8"))["figures"]}
 
 
-def _samples(folder: Path) -> dict[str, str]:
-    """A photo of an astronaut (NASA, public domain) and a rendered face of nobody."""
-    folder.mkdir(parents=True)
+def _samples(folder: Path) -> dict[str, Any]:
+    """The gallery: an astronaut and people of the London set; and a rendered face of nobody, for the generators."""
+    shutil.copytree(HERE / "samples", folder, ignore=shutil.ignore_patterns("*.md"))
     shutil.copy(sample.PHOTO, folder / "astronaut.jpg")
     face = rendering.render(rendering.make_factors(identity=3), size=256, channels=3)
     images.write(folder / "rendered.png", face.image)
-    photo = "samples/astronaut.jpg"
-    return {"photo": photo, "face": "samples/rendered.png", "expression": photo}
+    gallery = [
+        {"name": Path(file).stem, "file": f"samples/{file}", "shows": shows, "credit": credit}
+        for file, shows, credit in GALLERY
+    ]
+    return {"gallery": gallery, "face": "samples/rendered.png", "expression": gallery[0]["file"]}
+
+
+def _icon(size: int) -> np.ndarray:
+    """static/icon.svg in pixels, uint8 (size, size, 3), for the systems that want it so."""
+    drawn = Image.new("RGB", (1024, 1024), "#15191b")
+    pen = ImageDraw.Draw(drawn)
+
+    def line(color: str, *points: tuple[float, float]) -> None:
+        pen.line([(16 * x, 16 * y) for x, y in points], fill=color, width=40, joint="curve")
+
+    for x, y in ((1, 1), (-1, 1), (-1, -1), (1, -1)):
+        near, far = 32 - 18 * x, 32 - 8 * x
+        line("#f4f3ee", (near, 32 - 8 * y), (near, 32 - 18 * y), (far, 32 - 18 * y))
+    for x, y in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        line("#ff8b66", (32 + 14 * x, 32 + 14 * y), (32 + 22 * x, 32 + 22 * y))
+    turns = np.linspace(0.78, 2.36, 24)
+    line("#ff8b66", *((32 + 11.3 * float(np.cos(turn)), 27.5 + 11.3 * float(np.sin(turn))) for turn in turns))
+    return np.array(drawn.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def _copy_runtime(folder: Path) -> None:

@@ -1,5 +1,9 @@
-/** The probabilities of one face as bars, and the choice of the face. */
-import { colorOf, element, largest, made, percent } from "./page";
+/** What each face expresses, said once a face, and the probabilities of the chosen one. */
+import { element, largest, made, percent } from "./page";
+import type { ReadFace } from "./protocol";
+
+/** A probability below which the expressions not named are likelier, all together, than the one that is. */
+const UNSURE = 0.5;
 
 interface Bar {
   readonly row: HTMLElement;
@@ -10,19 +14,15 @@ interface Bar {
 export class Bars {
   private bars: Bar[] = [];
   private labels: readonly string[] = [];
-  private readonly top = element("top", HTMLElement);
 
   /** Makes a bar for each label, all empty. */
   name(labels: readonly string[]): void {
     if (labels.join() === this.labels.join()) return;
     this.labels = labels;
-    this.bars = labels.map((label, index) => {
+    this.bars = labels.map((label) => {
       const row = made("li", "bar");
-      const track = made("span", "track");
-      const fill = made("span", "fill");
+      const [track, fill] = scaleOf();
       const value = made("span", "value", "–");
-      row.style.setProperty("--color", colorOf(index));
-      track.append(fill);
       row.append(made("span", "label", label), track, value);
       return { row, fill, value };
     });
@@ -31,42 +31,92 @@ export class Bars {
 
   show(probabilities: readonly number[] | null): void {
     const first = probabilities === null ? -1 : largest(probabilities);
-    this.top.textContent = first < 0 ? "" : this.labels[first];
     this.bars.forEach(({ row, fill, value }, index) => {
       const probability = probabilities?.[index] ?? 0;
       fill.style.transform = `scaleX(${probability.toFixed(4)})`;
-      value.textContent = probabilities === null ? "–" : percent(probability);
+      value.textContent = probabilities === null ? "–" : (100 * probability).toFixed(0);
       row.classList.toggle("first", index === first);
     });
   }
 }
 
-/** Buttons to choose one of several faces. */
-export class People {
+/** A scale with a bar on it: both parts. */
+export function scaleOf(): [HTMLElement, HTMLElement] {
+  const track = made("span", "track");
+  const fill = made("span", "fill");
+  track.append(fill);
+  return [track, fill];
+}
+
+interface Statement {
+  readonly number: number;
+  readonly input: HTMLInputElement;
+  readonly statement: HTMLElement;
+  readonly chance: HTMLElement;
+  readonly needle: HTMLElement;
+  readonly unsure: HTMLElement;
+}
+
+/** The statements; of several faces one is chosen, whose probabilities are shown. */
+export class Faces {
   chosen: number | null = null;
-  private numbers: readonly number[] = [];
-  private readonly group = element("people", HTMLElement);
+  private statements: Statement[] = [];
+  private readonly group = element("faces", HTMLElement);
 
   constructor(private readonly changed: () => void) {}
 
-  /** Offers the people that are seen; keeps the choice as long as it is there. */
-  show(numbers: readonly number[]): void {
+  /** Chooses a face by its number. */
+  choose(number: number): void {
+    this.chosen = number;
+    for (const { input, number: other } of this.statements) input.checked = other === number;
+    this.changed();
+  }
+
+  /** Says what the faces express that are seen; keeps the choice as long as it is there. */
+  show(faces: readonly ReadFace[], labels: readonly string[]): void {
+    const numbers = faces.map(({ person }) => person);
     if (this.chosen === null || !numbers.includes(this.chosen)) this.chosen = numbers[0] ?? null;
-    if (numbers.join() === this.numbers.join()) return;
-    this.numbers = numbers;
-    this.group.hidden = numbers.length < 2;
+    if (numbers.join() !== this.statements.map(({ number }) => number).join()) this.offer(numbers);
+    element("answer", HTMLElement).classList.toggle("empty", faces.length === 0);
+    this.statements.forEach(({ number, input, statement, chance, needle, unsure }, index) => {
+      const { probabilities } = faces[index];
+      const first = largest(probabilities);
+      statement.textContent = labels[first];
+      chance.textContent = percent(probabilities[first]);
+      needle.style.setProperty("--share", probabilities[first].toFixed(4));
+      unsure.hidden = probabilities[first] >= UNSURE;
+      input.checked = number === this.chosen;
+    });
+  }
+
+  private offer(numbers: readonly number[]): void {
+    const several = numbers.length > 1;
+    this.group.classList.toggle("one", !several);
+    if (several) {
+      this.group.setAttribute("role", "radiogroup");
+      this.group.setAttribute("aria-label", "Face");
+    } else {
+      this.group.removeAttribute("role");
+      this.group.removeAttribute("aria-label");
+    }
+    this.statements = numbers.map((number) => {
+      const input = made("input");
+      input.type = "radio";
+      input.name = "person";
+      input.addEventListener("change", () => {
+        this.choose(number);
+      });
+      const gauge = made("span", "gauge");
+      const needle = made("i");
+      gauge.append(needle);
+      gauge.ariaHidden = "true";
+      const unsure = made("span", "unsure", "Not sure: the other expressions together are likelier.");
+      return { number, input, statement: made("span", "statement"), chance: made("span", "chance"), needle, unsure };
+    });
     this.group.replaceChildren(
-      ...numbers.map((number) => {
-        const label = made("label", "chip", `Face ${number}`);
-        const input = made("input");
-        input.type = "radio";
-        input.name = "person";
-        input.checked = number === this.chosen;
-        input.addEventListener("change", () => {
-          this.chosen = number;
-          this.changed();
-        });
-        label.prepend(input);
+      ...this.statements.map(({ number, input, statement, chance, needle, unsure }) => {
+        const label = made("label", "face");
+        label.append(input, made("span", "number", String(number)), statement, chance, needle.parentElement!, unsure);
         return label;
       }),
     );

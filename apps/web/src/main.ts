@@ -1,4 +1,5 @@
 import { Engine, runsNetworks } from "./engine";
+import { keepForOffline, offerInstalling } from "./offline";
 import { announce, button, complain, element, explain, PageError } from "./page";
 import { Reader } from "./reader";
 import { Transfer } from "./transfer";
@@ -73,27 +74,43 @@ async function main(): Promise<void> {
   setUpTabs(() => {
     if (shown !== "read") reader?.leave();
   });
+  offerInstalling();
   if (!runsNetworks()) {
     throw new PageError("This browser has no WebAssembly SIMD, which the networks need. Use a newer browser.");
   }
   const engine = new Engine();
-  let manifest;
-  try {
-    manifest = await engine.call("start", { base: new URL("./", document.baseURI).href });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new PageError(`The networks could not be loaded: ${reason}`, { cause: error });
-  }
+  const manifest = await engine.call("manifest", { base: new URL("./", document.baseURI).href }).catch(unloaded);
+  const ready = engine.call("start", null).catch(unloaded);
+  // What is asked for from here on is answered when all is ready.
   const reading = (reader = new Reader(manifest, engine));
   const transfer = new Transfer(manifest, engine);
+  if (manifest.generators.length > 0) showTabs();
   setUpFiles((file, place) => {
     if (shown === "read") reading.take(file);
     else transfer.take(file, place);
   });
   element("version", HTMLElement).textContent = manifest.version;
+  await ready;
   element("loading", HTMLElement).hidden = true;
   document.documentElement.dataset.ready = performance.now().toFixed(0);
   announce("Ready");
+  await keepForOffline(engine).catch((error: unknown) => {
+    console.warn("The page is not kept for later:", error);
+  });
+}
+
+function unloaded(error: unknown): never {
+  const reason = error instanceof Error ? error.message : String(error);
+  throw new PageError(`The networks could not be loaded: ${reason}`, { cause: error });
+}
+
+/** Two tabs, where there is a generator that people accept. */
+function showTabs(): void {
+  element("tabs", HTMLElement).hidden = false;
+  const panel = element("panel-read", HTMLElement);
+  panel.setAttribute("role", "tabpanel");
+  panel.removeAttribute("aria-label");
+  panel.setAttribute("aria-labelledby", "tab-read");
 }
 
 main().catch((error: unknown) => {

@@ -2,6 +2,7 @@
 export interface Manifest {
   readonly version: string;
   readonly recognizer: string;
+  /** Of the generators that people would accept; "" if there is none. */
   readonly generator: string;
   readonly detector: DetectorSettings;
   readonly mesh: MeshSettings;
@@ -9,7 +10,71 @@ export interface Manifest {
   readonly tracking: TrackingSettings;
   readonly recognizers: readonly RecognizerEntry[];
   readonly generators: readonly GeneratorEntry[];
-  readonly samples: { readonly photo: string; readonly face: string; readonly expression: string };
+  readonly samples: Samples;
+  readonly landmarker: LandmarkerSettings;
+  readonly blendshapes: BlendshapeSettings;
+  readonly units: UnitSettings;
+}
+
+export interface Samples {
+  readonly gallery: readonly GalleryEntry[];
+  readonly face: string;
+  readonly expression: string;
+}
+
+/** A photo to try the page with. */
+export interface GalleryEntry {
+  readonly name: string;
+  readonly file: string;
+  /** What it shows, and whose photo it is. */
+  readonly shows: string;
+  readonly credit: string;
+}
+
+/** The constants of `kerasfer.detection.landmarker`. */
+export interface LandmarkerSettings {
+  readonly file: string;
+  readonly size: number;
+  readonly points: number;
+  readonly present: number;
+  readonly region: number;
+  readonly sameFace: number;
+  /** The points that the network of the blendshapes sees. */
+  readonly seen: readonly number[];
+}
+
+export interface BlendshapeSettings {
+  readonly file: string;
+  readonly names: readonly string[];
+}
+
+/** What `kerasfer.units.description` gives. */
+export interface UnitSettings {
+  readonly steepness: number;
+  readonly middle: number;
+  readonly corners: readonly number[];
+  readonly axis: readonly number[];
+  readonly farthest: number;
+  readonly measures: readonly MeasureEntry[];
+  readonly entries: readonly UnitEntry[];
+}
+
+export interface MeasureEntry {
+  readonly mean: number;
+  readonly spread: number;
+  readonly between: readonly (readonly [number, number])[];
+  readonly these: readonly number[];
+  readonly others: readonly number[];
+}
+
+export interface UnitEntry {
+  readonly number: number;
+  readonly name: string;
+  readonly weight: number;
+  readonly moved: readonly { readonly places: readonly number[]; readonly factor: number }[];
+  readonly measured: readonly number[];
+  readonly sides: boolean;
+  readonly intensity: boolean;
 }
 
 /** The constants of `kerasfer.detection.blazeface`. */
@@ -72,6 +137,8 @@ export interface Quantization {
   readonly zero: number;
 }
 
+export type PriorName = "balanced" | "ferplus";
+
 export interface RecognizerEntry {
   readonly name: string;
   readonly title: string;
@@ -79,8 +146,10 @@ export interface RecognizerEntry {
   readonly storage: string;
   readonly bytes: number;
   readonly labels: readonly string[];
-  /** What probabilities are multiplied by so that all expressions count as equally frequent; null if not known. */
-  readonly balancing: readonly number[] | null;
+  /** Name of a prior -> what probabilities are multiplied by so that it holds; those that the model can answer for. */
+  readonly priors: Readonly<Partial<Record<PriorName, readonly number[]>>>;
+  /** For each action unit the share of people who show it, for each of the labels. */
+  readonly shares: readonly (readonly number[])[];
   readonly image: ImageFormat;
   readonly input: Quantization | null;
   readonly output: Quantization | null;

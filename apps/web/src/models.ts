@@ -1,9 +1,35 @@
 /** The switch between the zoo's recognizers. */
-import type { RecognizerEntry } from "./manifest";
-import { element, made, percent } from "./page";
+import type { PriorName, RecognizerEntry } from "./manifest";
+import { element, made } from "./page";
 
 export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+/** The priors that a model can answer for, by name; "" is that of its training. */
+const PRIORS: readonly (readonly [PriorName | "", string])[] = [
+  ["", "as frequent as in the model's training"],
+  ["balanced", "all equally frequent"],
+  ["ferplus", "as frequent as in FER+"],
+];
+
+/** The prior that is chosen, as far as a model can answer for it; null: that of its training. */
+export function chosenPrior({ priors }: RecognizerEntry): PriorName | null {
+  const chosen = element("prior", HTMLSelectElement).value as PriorName | "";
+  return chosen !== "" && priors[chosen] !== undefined ? chosen : null;
+}
+
+/** Offers the priors of a model. */
+export function offerPriors({ priors }: RecognizerEntry, holds: PriorName | null): void {
+  const offered = PRIORS.filter(([name]) => name === "" || priors[name] !== undefined);
+  element("prior", HTMLSelectElement).replaceChildren(
+    ...offered.map(([name, text]) => {
+      const option = made("option", "", text);
+      option.value = name;
+      option.selected = name === (holds ?? "");
+      return option;
+    }),
+  );
 }
 
 /** Fills the switch. `choose` loads a model; if it fails, the choice goes back. */
@@ -38,9 +64,9 @@ export function offerModels(
       const label = made("label", "model");
       const figures = made("span", "model-figures");
       figures.append(
-        made("span", "", megabytes(entry.bytes)),
-        made("span", "", entry.accuracy === null ? "–" : percent(entry.accuracy, 1)),
-        made("span", "", entry.milliseconds === null ? "–" : `${entry.milliseconds.toFixed(1)} ms`),
+        figure("file", (entry.bytes / 1e6).toFixed(1), "MB"),
+        figure("right on FER+ valid", entry.accuracy === null ? null : (100 * entry.accuracy).toFixed(1), "%"),
+        figure("one face", entry.milliseconds?.toFixed(1) ?? null, "ms"),
       );
       label.append(inputs[index], made("span", "model-title", entry.title), figures);
       return label;
@@ -52,7 +78,18 @@ export function offerModels(
     return made("p", "", [about, ...told.map((text) => `${text}.`)].join(" "));
   });
   element("figures", HTMLElement).replaceChildren(
-    made("p", "", "Size of the file, accuracy, and milliseconds for one aligned face outside a browser."),
+    made("p", "", "Milliseconds are those of one aligned face outside a browser, on the machine that measured them."),
     ...notes,
   );
+}
+
+/** A figure of the table, whose meaning and unit stand in its head; who listens hears them with it. */
+function figure(meaning: string, value: string | null, unit: string): HTMLElement {
+  const cell = made("span");
+  cell.append(
+    made("span", "unseen", `, ${meaning} `),
+    value ?? "–",
+    ...(value === null ? [] : [made("span", "unseen", ` ${unit}`)]),
+  );
+  return cell;
 }

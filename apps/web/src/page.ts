@@ -98,14 +98,6 @@ export function percent(share: number, digits = 0): string {
   return `${(100 * share).toFixed(digits)} %`;
 }
 
-/** Colors of the expressions, in the order of the labels: told apart in light and dark. */
-const COLORS = ["#8b95a1", "#e3a008", "#ef7d3c", "#4a86d8", "#d64550", "#4c9f62", "#8f68d6", "#2a9d9a"];
-
-export function colorOf(label: number): string {
-  // Of further classes each hue is the golden angle from the one before: none comes again.
-  return COLORS[label] ?? `hsl(${Math.round((label * 137.508) % 360)} 55% 52%)`;
-}
-
 /** Fits a canvas to its place in the page at the screen's resolution; gives its width and height in CSS pixels. */
 export function fitted(target: HTMLCanvasElement): [number, number] {
   const { clientWidth: width, clientHeight: height } = target;

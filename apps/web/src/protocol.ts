@@ -1,7 +1,9 @@
 /** What the page asks of the worker that runs the networks, and what it answers. */
-import type { Manifest } from "./manifest";
+import type { Manifest, PriorName } from "./manifest";
 import type { Box } from "./vision/boxes";
+import type { Points } from "./vision/mesh";
 import type { Picture } from "./vision/pictures";
+import type { UnitAnswer } from "./vision/units";
 
 /** A face that was recognized. */
 export interface ReadFace {
@@ -9,6 +11,16 @@ export interface ReadFace {
   readonly person: number;
   readonly box: Box;
   readonly probabilities: readonly number[];
+  /** What the parts of the face do; null if it was not asked for. */
+  readonly movement: Movement | null;
+}
+
+export interface Movement {
+  /** In the order of the manifest's units. */
+  readonly units: readonly UnitAnswer[];
+  /** Scores of the blendshapes, and the mesh in pixels of the picture; null where the network sees no face. */
+  readonly shapes: readonly number[] | null;
+  readonly points: Points | null;
 }
 
 export interface Reading {
@@ -23,10 +35,16 @@ export interface Reading {
 
 /** The calls: name -> arguments and result. */
 export interface Calls {
-  /** Loads runtime, detector, mesh and the recognizer that the page begins with. `base`: the page's folder. */
-  start: { with: { base: string }; gives: Manifest };
-  /** Loads a recognizer. `balanced`: whether all expressions are to count as equally frequent. */
-  choose: { with: { name: string; balanced: boolean }; gives: null };
+  /** Begins to load runtime, detector, mesh and the recognizer that the page begins with. `base`: the page's folder. */
+  manifest: { with: { base: string }; gives: Manifest };
+  /** Ends when all that is ready. */
+  start: { with: null; gives: null };
+  /** Loads a recognizer. `prior`: how frequent the expressions are to count as; null: as in its training. */
+  choose: { with: { name: string; prior: PriorName | null }; gives: null };
+  /** Whether action units and blendshapes are told with each face; their networks are loaded when first asked for. */
+  move: { with: { wanted: boolean }; gives: null };
+  /** Addresses of all that was loaded, so that the page can keep it for when there is no connection. */
+  loaded: { with: null; gives: readonly string[] };
   /** Reads a photo. */
   photo: { with: { bitmap: ImageBitmap }; gives: Reading };
   /** Reads a frame of a video; `time` in seconds; `first`: whether a new video begins. */

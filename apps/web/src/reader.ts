@@ -1,9 +1,11 @@
 /** The first tab: a camera, a photo or a video, and what its faces express. */
-import { Bars, People } from "./bars";
+import { Bars, Faces } from "./bars";
 import type { Engine } from "./engine";
 import { drawFrames, drawOver, type Framed } from "./frames";
+import { offerSamples } from "./gallery";
 import type { Manifest, RecognizerEntry } from "./manifest";
-import { offerModels } from "./models";
+import { chosenPrior, offerModels, offerPriors } from "./models";
+import { MovementTable } from "./movement";
 import {
   announce,
   button,
@@ -28,6 +30,8 @@ import { Timeline } from "./timeline";
 const LONGEST_FRAME = 960;
 /** Seconds between two announcements of what a video shows. */
 const QUIET = 3;
+/** Pixels of the screen around a face that still count as pressing it. */
+const MARGIN = 12;
 
 type Source = "none" | "photo" | "camera" | "video";
 
@@ -36,9 +40,11 @@ export class Reader {
   private readonly still = canvas("still");
   private readonly frames = canvas("frames");
   private readonly cameraButton = button("camera");
-  private readonly balanced = element("balanced", HTMLInputElement);
+  private readonly prior = element("prior", HTMLSelectElement);
+  private readonly moving = element("moving", HTMLInputElement);
+  private readonly movement: MovementTable;
   private readonly bars = new Bars();
-  private readonly people = new People(() => {
+  private readonly chosen = new Faces(() => {
     this.showFaces();
   });
   private readonly timeline = new Timeline();
@@ -67,18 +73,27 @@ export class Reader {
     this.model = manifest.recognizers.find(({ name }) => name === manifest.recognizer)!;
     this.bars.name(this.model.labels);
     offerModels(manifest.recognizers, this.model.name, (entry) => this.change(entry));
-    this.balanced.disabled = this.model.balancing === null;
-    this.balanced.addEventListener("change", () => {
-      this.balanced.disabled = true;
+    offerPriors(this.model, null);
+    this.movement = new MovementTable(manifest);
+    this.prior.disabled = this.moving.disabled = false;
+    this.prior.addEventListener("change", () => {
+      this.prior.disabled = true;
       this.attempt(
         this.change(this.model).finally(() => {
-          this.balanced.disabled = this.model.balancing === null;
+          this.prior.disabled = false;
+        }),
+      );
+    });
+    this.moving.addEventListener("change", () => {
+      this.moving.disabled = true;
+      this.attempt(
+        this.tellMovement().finally(() => {
+          this.moving.disabled = false;
         }),
       );
     });
     const file = element("file", HTMLInputElement);
-    const sampleButton = button("sample");
-    for (const control of [this.cameraButton, button("open"), sampleButton]) control.disabled = false;
+    for (const control of [this.cameraButton, button("open")]) control.disabled = false;
     this.cameraButton.addEventListener("click", () => {
       if (this.source === "camera") this.stop();
       else this.attempt(this.useCamera());
@@ -91,11 +106,14 @@ export class Reader {
       if (chosen) this.take(chosen);
       file.value = "";
     });
-    sampleButton.addEventListener("click", () => {
-      this.attempt(sample(manifest.samples.photo).then((photo) => this.usePhoto(photo, "sample")));
+    offerSamples(manifest.samples.gallery, (entry) => {
+      this.attempt(sample(entry.file).then((photo) => this.usePhoto(photo, entry.name)));
+    });
+    this.frames.addEventListener("click", (event) => {
+      this.chooseAt(event);
     });
     button("csv").addEventListener("click", () => {
-      download(new Blob([this.records.csv(this.model.labels)], { type: "text/csv" }), "kerasfer.csv");
+      download(new Blob([this.records.csv(this.model.labels, manifest)], { type: "text/csv" }), "kerasfer.csv");
     });
     button("png").addEventListener("click", () => {
       this.attempt(this.savePicture());
@@ -144,8 +162,8 @@ export class Reader {
     this.video.classList.toggle("mirrored", source === "camera");
     this.video.controls = source === "video";
     this.frames.classList.toggle("beneath", source === "video");
+    element("course", HTMLElement).hidden = source === "photo";
     this.cameraButton.textContent = source === "camera" ? "Stop the camera" : "Use the camera";
-    element("timeline-note", HTMLElement).hidden = source === "camera" || source === "video";
     element("rate", HTMLElement).textContent = "–";
     button("png").disabled = false;
     return this.turn;
@@ -284,8 +302,8 @@ export class Reader {
       ...face,
       probabilities: moving ? this.smoother.update(face.person, time, face.probabilities) : face.probabilities,
     }));
-    for (const { person, box, probabilities } of this.faces) {
-      this.records.add({ source: this.name, time, person, model: this.model.name, box, probabilities });
+    for (const { person, box, probabilities, movement } of this.faces) {
+      this.records.add({ source: this.name, time, person, model: this.model.name, box, probabilities, movement });
       if (moving) this.timeline.add(person, time, probabilities);
     }
     this.showFaces();
@@ -298,9 +316,11 @@ export class Reader {
   }
 
   private showFaces(): void {
-    this.people.show(this.faces.map(({ person }) => person));
-    const face = this.faces.find(({ person }) => person === this.people.chosen);
+    this.chosen.show(this.faces, this.model.labels);
+    const face = this.faces.find(({ person }) => person === this.chosen.chosen);
     this.bars.show(face?.probabilities ?? null);
+    if (this.moving.checked) this.movement.show(face?.movement ?? null);
+    this.frames.classList.toggle("several", this.faces.length > 1);
     button("csv").disabled = this.records.empty;
     this.draw();
   }
@@ -308,13 +328,20 @@ export class Reader {
   private draw(): void {
     drawOver(this.frames, this.framed(), this.pictureWidth, this.source === "camera");
     this.frames.setAttribute("aria-label", this.source === "none" ? "Nothing is shown yet" : this.told(this.faces));
-    this.timeline.draw(this.people.chosen, this.time, this.model.labels);
+    this.timeline.draw(this.chosen.chosen, this.time, this.model.labels);
   }
 
   private framed(): Framed[] {
-    return this.faces.map(({ person, box, probabilities }) => {
+    return this.faces.map(({ person, box, probabilities, movement }) => {
       const label = largest(probabilities);
-      return { person, box, label, name: this.model.labels[label], probability: probabilities[label] };
+      return {
+        person,
+        box,
+        name: this.model.labels[label],
+        probability: probabilities[label],
+        chosen: person === this.chosen.chosen,
+        points: this.moving.checked ? (movement?.points ?? null) : null,
+      };
     });
   }
 
@@ -325,6 +352,20 @@ export class Reader {
       return `${faces.length > 1 ? `face ${person} ` : ""}${this.model.labels[label]}, ${percent(probabilities[label])}`;
     });
     return `${faces.length} ${faces.length > 1 ? "faces" : "face"}: ${texts.join("; ")}`;
+  }
+
+  /** Chooses the face that was pressed in the picture; the list beside it does the same for the keyboard. */
+  private chooseAt({ offsetX, offsetY }: MouseEvent): void {
+    const scale = this.pictureWidth / this.frames.clientWidth;
+    const x = (this.source === "camera" ? this.frames.clientWidth - offsetX : offsetX) * scale;
+    const y = offsetY * scale;
+    const near = MARGIN * scale;
+    const pressed = this.faces.filter(
+      ({ box }) => x > box.left - near && x < box.right + near && y > box.top - near && y < box.bottom + near,
+    );
+    const distance = ({ box }: ReadFace): number => Math.hypot(x - (box.left + box.right) / 2, y - (box.top + box.bottom) / 2);
+    const [nearest] = pressed.sort((one, other) => distance(one) - distance(other)) as [ReadFace?];
+    if (nearest !== undefined) this.chosen.choose(nearest.person);
   }
 
   private setShape(width: number, height: number): void {
@@ -346,16 +387,18 @@ export class Reader {
     drawing.drawImage(shown, 0, 0);
     drawing.setTransform(1, 0, 0, 1, 0, 0);
     const unit = Math.max(1, Math.max(width, height) / 800);
-    drawFrames(drawing, this.framed(), width, width / this.pictureWidth, mirrored, unit);
+    drawFrames(drawing, this.framed(), width, width / this.pictureWidth, mirrored, true, unit);
     await downloadPicture(copy, "kerasfer.png");
   }
 
   private async change(entry: RecognizerEntry): Promise<boolean> {
     complain(null);
     try {
-      await this.engine.call("choose", { name: entry.name, balanced: this.balanced.checked });
+      const prior = chosenPrior(entry);
+      await this.engine.call("choose", { name: entry.name, prior });
+      offerPriors(entry, prior);
     } catch (error) {
-      explain(error);
+      complain(`${entry.title} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`);
       return false;
     }
     if (entry.labels.join() !== this.model.labels.join()) {
@@ -365,11 +408,27 @@ export class Reader {
     this.model = entry;
     this.smoother.forget();
     this.bars.name(entry.labels);
-    if (this.source === "photo" && this.photo !== null) {
-      await this.readPhoto(await decoded(this.photo, this.name), this.turn).catch(explain);
-    }
-    this.balanced.disabled = entry.balancing === null;
+    await this.readAgain();
     return true;
+  }
+
+  /** Tells action units and blendshapes, or no more. */
+  private async tellMovement(): Promise<void> {
+    try {
+      await this.engine.call("move", { wanted: this.moving.checked });
+    } catch (error) {
+      this.moving.checked = false;
+      throw error;
+    }
+    element("units", HTMLElement).hidden = !this.moving.checked;
+    this.movement.show(null);
+    await this.readAgain();
+    this.showFaces();
+  }
+
+  private async readAgain(): Promise<void> {
+    if (this.source !== "photo" || this.photo === null) return;
+    await this.readPhoto(await decoded(this.photo, this.name), this.turn).catch(explain);
   }
 }
 

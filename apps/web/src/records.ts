@@ -1,6 +1,8 @@
 /** What was read, as a table: the columns of `apps/recognize.py --csv` that the page knows. */
 import type { Box } from "./vision/boxes";
+import type { Manifest } from "./manifest";
 import { largest } from "./page";
+import type { Movement } from "./protocol";
 
 /** Rows that are kept: an hour of one face at thirty frames a second. */
 const MOST = 108_000;
@@ -12,6 +14,7 @@ interface Row {
   readonly model: string;
   readonly box: Box;
   readonly probabilities: readonly number[];
+  readonly movement: Movement | null;
 }
 
 export class Records {
@@ -30,10 +33,27 @@ export class Records {
     if (this.rows.length > MOST) this.rows.shift();
   }
 
-  csv(labels: readonly string[]): string {
+  /** The table; with action units and blendshapes where some row has them. */
+  csv(labels: readonly string[], { units, blendshapes }: Manifest): string {
     const first = ["source", "time", "person", "model", "left", "top", "right", "bottom", "expression"];
     const header = [...first, ...labels.map((label) => quoted(first.includes(label) ? `class ${label}` : label))];
-    const lines = this.rows.map(({ source, time, person, model, box, probabilities }) =>
+    const moving = this.rows.some(({ movement }) => movement !== null);
+    const graded = units.entries.flatMap(({ intensity }, index) => (intensity ? [index] : []));
+    const sided = units.entries.flatMap(({ sides }, index) => (sides ? [index] : []));
+    const named = (indices: readonly number[], what: string): string[] =>
+      indices.map((index) => `AU${units.entries[index].number}_${what}`);
+    if (moving) {
+      header.push(...units.entries.map(({ number }) => `AU${number}`));
+      header.push(...named(graded, "intensity"), ...named(sided, "left"), ...named(sided, "right"), ...blendshapes.names);
+    }
+    const cell = (value: number | null | undefined): string => value?.toFixed(6) ?? "";
+    const cells = (movement: Movement | null): string[] => [
+      ...units.entries.map((_, index) => cell(movement?.units[index].probability)),
+      ...graded.map((index) => cell(movement?.units[index].intensity)),
+      ...[0, 1].flatMap((side) => sided.map((index) => cell(movement?.units[index].sides?.[side]))),
+      ...blendshapes.names.map((_, index) => cell(movement?.shapes?.[index])),
+    ];
+    const lines = this.rows.map(({ source, time, person, model, box, probabilities, movement }) =>
       [
         `"${source.replaceAll('"', '""')}"`,
         time.toFixed(3),
@@ -42,6 +62,7 @@ export class Records {
         ...[box.left, box.top, box.right, box.bottom].map((side) => side.toFixed(1)),
         quoted(labels[largest(probabilities)]),
         ...probabilities.map((probability) => probability.toFixed(6)),
+        ...(moving ? cells(movement) : []),
       ].join(","),
     );
     return [header.join(","), ...lines, ""].join("\n");

@@ -1,9 +1,13 @@
-/** The course of one face's probabilities over the last seconds, as bands one above the other. */
-import { canvas, colorOf, drawingOf, fitted, largest, percent } from "./page";
+/** The course of one face's probabilities over the last seconds, a lane for each expression. */
+import { canvas, drawingOf, fitted, largest, percent } from "./page";
 
 const SECONDS = 30;
-/** Seconds without a face that break the bands. */
+/** Seconds without a face that break the course. */
 const GAP = 1.2;
+/** Pixels that the expressions' names take, before their lanes. */
+const NAMES = 84;
+/** Probability below which nothing is drawn. */
+const LEAST = 0.01;
 
 interface Moment {
   readonly time: number;
@@ -26,38 +30,52 @@ export class Timeline {
     this.moments.set(person, course);
   }
 
+  /** Draws a lane for each expression, as a chart recorder does: its probability rises from the lane's ground. */
   draw(person: number | null, now: number, labels: readonly string[]): void {
+    if (this.target.clientWidth === 0) return;
     const drawing = drawingOf(this.target);
     const [width, height] = fitted(this.target);
     const style = getComputedStyle(this.target);
-    const base = height - 18;
+    const base = height - 20;
+    const begin = NAMES;
+    const lane = base / labels.length;
     drawing.clearRect(0, 0, width, height);
-    drawing.font = `11px ${style.fontFamily}`;
+    drawing.font = `12px ${style.fontFamily}`;
     drawing.fillStyle = style.color;
     drawing.strokeStyle = style.borderBottomColor;
+    drawing.lineWidth = 1;
+    drawing.textBaseline = "alphabetic";
+    drawing.textAlign = "left";
+    drawing.beginPath();
+    labels.forEach((label, index) => {
+      const ground = Math.round((index + 1) * lane) - 0.5;
+      drawing.fillText(label, 0, ground - 5, begin - 8);
+      drawing.moveTo(0, ground);
+      drawing.lineTo(width, ground);
+    });
     for (let ago = 0; ago <= SECONDS; ago += 10) {
-      const x = Math.min(Math.max(width * (1 - ago / SECONDS), 0.5), width - 0.5);
-      drawing.beginPath();
+      const x = Math.round(begin + (width - begin) * (1 - ago / SECONDS)) - 0.5;
       drawing.moveTo(x, 0);
-      drawing.lineTo(x, base);
-      drawing.stroke();
+      drawing.lineTo(x, base + 4);
       drawing.textAlign = ago === 0 ? "right" : ago === SECONDS ? "left" : "center";
-      drawing.fillText(ago === 0 ? "now" : `${ago} s ago`, x, height - 4);
+      drawing.fillText(ago === 0 ? "now" : `${ago} s ago`, x, height - 3);
     }
+    drawing.stroke();
     const course = person === null ? [] : (this.moments.get(person) ?? []);
     for (const part of unbroken(course)) {
-      const xs = part.map(({ time }) => width * (1 - (now - time) / SECONDS));
-      let below = part.map(() => 0);
+      const xs = part.map(({ time }) => begin + (width - begin) * (1 - (now - time) / SECONDS));
       labels.forEach((_, label) => {
-        const above = part.map(({ probabilities }, i) => below[i] + probabilities[label]);
+        const ground = Math.round((label + 1) * lane) - 1;
+        const most = Math.max(...part.map(({ probabilities }) => probabilities[label]));
+        if (most < LEAST) return;
         drawing.beginPath();
-        xs.forEach((x, i) => {
-          drawing.lineTo(x, base * (1 - above[i]));
+        drawing.moveTo(xs[0], ground);
+        part.forEach(({ probabilities }, i) => {
+          drawing.lineTo(xs[i], ground - (lane - 3) * probabilities[label]);
         });
-        for (let i = xs.length - 1; i >= 0; i--) drawing.lineTo(xs[i], base * (1 - below[i]));
-        drawing.fillStyle = colorOf(label);
+        drawing.lineTo(xs[xs.length - 1], ground);
+        drawing.fillStyle = style.outlineColor;
         drawing.fill();
-        below = above;
       });
     }
     if (now - this.described > 2 || now < this.described) {

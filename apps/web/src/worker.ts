@@ -4,22 +4,32 @@ import type { Calls, Reading, Request, Response, Role } from "./protocol";
 import { Detector } from "./vision/blazeface";
 import { Finder, type FoundFace } from "./vision/finder";
 import { Mesh } from "./vision/mesh";
+import { Landmarker } from "./vision/movements";
 import type { Picture } from "./vision/pictures";
 import { type AlignedFace, Generator, Recognizer } from "./vision/recognizer";
 import { Network, startRuntime } from "./vision/runtime";
+import { withFixedShapes } from "./vision/shapes";
+import { unitsOf } from "./vision/units";
 
 /** Longer side that larger pictures are shrunk to, in pixels: what browsers can hold on any phone. */
 const LONGEST_SIDE = 4096;
 
 let base = "";
+/** The runtime, and the networks that the page begins with, as they come. */
+let begun: Promise<Uint8Array[]>;
 let manifest: Manifest;
+let detector: Detector;
+let mesh: Mesh;
 let finder: Finder;
 let recognizer: Recognizer;
+let landmarker: Landmarker | null = null;
+let moving = false;
 let generator: Generator | null = null;
 const kept = new Map<Role, { picture: Picture; face: FoundFace }>();
 
 async function fetched(path: string): Promise<globalThis.Response> {
-  const response = await fetch(base + path);
+  const response = await fetch(base + path).catch(() => null);
+  if (response === null) throw new Error(`${path} cannot be had without a connection; what was used once is kept`);
   if (!response.ok) throw new Error(`${path} is missing (${response.status}); build the page with scripts/build_web.sh`);
   return response;
 }
@@ -29,31 +39,54 @@ async function content(file: string): Promise<Uint8Array> {
 }
 
 const calls: { [Name in keyof Calls]: (given: Calls[Name]["with"]) => Promise<Calls[Name]["gives"]> } = {
-  async start(given) {
+  async manifest(given) {
     base = given.base;
     const runtime = startRuntime(`${base}litert/`);
+    begun = runtime.then(() => []);
     manifest = (await (await fetched("networks/manifest.json")).json()) as Manifest;
     const entry = manifest.recognizers.find(({ name }) => name === manifest.recognizer)!;
-    const contents = await Promise.all([manifest.detector, manifest.mesh, entry].map(({ file }) => content(file)));
-    await runtime;
-    const detector = new Detector(manifest.detector, contents[0]);
-    const mesh = new Mesh(manifest.mesh, await Network.compile(contents[1]));
+    const contents = Promise.all([manifest.detector, manifest.mesh, entry].map(({ file }) => content(file)));
+    begun = runtime.then(() => contents);
+    begun.catch(() => undefined); // whoever asks to start is told
+    return manifest;
+  },
+
+  async start() {
+    const contents = await begun;
+    const entry = manifest.recognizers.find(({ name }) => name === manifest.recognizer)!;
+    detector = new Detector(manifest.detector, contents[0]);
+    mesh = new Mesh(manifest.mesh, await Network.compile(contents[1]));
     finder = new Finder(manifest, detector, mesh);
     recognizer = new Recognizer(entry, await Network.compile(contents[2]));
     await detector.warmUp();
     await mesh.warmUp();
-    return manifest;
+    return null;
   },
 
-  async choose({ name, balanced }) {
+  async choose({ name, prior }) {
     if (name !== recognizer.entry.name) {
       const entry = manifest.recognizers.find((candidate) => candidate.name === name)!;
       const next = new Recognizer(entry, await Network.compile(await content(entry.file)));
       recognizer.delete();
       recognizer = next;
     }
-    recognizer.balanced = balanced;
+    recognizer.prior = prior;
     return null;
+  },
+
+  async move({ wanted }) {
+    if (wanted && landmarker === null) {
+      const { landmarker: settings, blendshapes } = manifest;
+      const contents = await Promise.all([settings, blendshapes].map(({ file }) => content(file)));
+      const [points, scorer] = [await Network.compile(withFixedShapes(contents[0])), await Network.compile(contents[1])];
+      landmarker = new Landmarker(settings, blendshapes, points, scorer, detector, mesh);
+    }
+    moving = wanted;
+    return null;
+  },
+
+  loaded() {
+    return Promise.resolve(performance.getEntriesByType("resource").map(({ name }) => name));
   },
 
   async photo({ bitmap }) {
@@ -65,6 +98,7 @@ const calls: { [Name in keyof Calls]: (given: Calls[Name]["with"]) => Promise<Ca
       picture,
       faces.map((face, index) => ({ ...face, person: index + 1 })),
       finding,
+      false,
     );
   },
 
@@ -73,7 +107,7 @@ const calls: { [Name in keyof Calls]: (given: Calls[Name]["with"]) => Promise<Ca
     if (first) finder.forget();
     const begin = performance.now();
     const faces = await finder.follow(picture, time);
-    return read(picture, faces, performance.now() - begin);
+    return read(picture, faces, performance.now() - begin, true);
   },
 
   async keep({ role, bitmap }) {
@@ -100,13 +134,26 @@ function alignedFor(entry: GeneratorEntry, role: Role): AlignedFace {
   return finder.aligned(picture, face, entry.image.size);
 }
 
-async function read(picture: Picture, found: readonly (FoundFace & { person: number })[], finding: number): Promise<Reading> {
+async function read(
+  picture: Picture,
+  found: readonly (FoundFace & { person: number })[],
+  finding: number,
+  following: boolean,
+): Promise<Reading> {
   const begin = performance.now();
+  const wanted = moving && landmarker !== null ? landmarker : null;
+  const movements = wanted && (await (following ? wanted.inFrame(picture, found) : wanted.inPhoto(picture, found)));
   const faces = [];
-  for (const face of found) {
+  for (const [index, face] of found.entries()) {
     const aligned = finder.aligned(picture, face, recognizer.entry.image.size);
     const probabilities = await recognizer.recognize(aligned.picture);
-    faces.push({ person: face.person, box: face.box, probabilities });
+    const shown = movements?.[index] ?? null;
+    const movement = movements && {
+      units: unitsOf(manifest.units, shown, probabilities, recognizer.entry.shares),
+      shapes: shown?.scores ?? null,
+      points: shown?.points ?? null,
+    };
+    faces.push({ person: face.person, box: face.box, probabilities, movement });
   }
   const recognizing = faces.length > 0 ? (performance.now() - begin) / faces.length : 0;
   return { width: picture.width, height: picture.height, faces, finding, recognizing };

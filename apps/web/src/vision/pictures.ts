@@ -200,6 +200,41 @@ export function warp(picture: Picture, matrix: Matrix, size: number): Picture {
   return sampled(region, [a, b, (a + b) / 2 + c - 0.5, d, e, (d + e) / 2 + f - 0.5], size);
 }
 
+/**
+ * Samples a picture along a transform as MediaPipe does: bilinear, without a reduction before.
+ *
+ * @param matrix takes places in the result to places in the picture, both counted in whole pixels.
+ * @param black whether what lies beyond the picture is black; else its edge pixels repeat.
+ */
+export function sampledAtCorners({ width, height, data }: Picture, matrix: Matrix, size: number, black: boolean): Picture {
+  const result = blank(size, size);
+  for (let row = 0, out = 0; row < size; row++) {
+    for (let column = 0; column < size; column++, out += 4) {
+      const [x, y] = apply(matrix, [column, row]);
+      const [left, top] = [Math.floor(x), Math.floor(y)];
+      const [far, low] = [x - left, y - top];
+      for (const [across, down, weight] of [
+        [left, top, (1 - far) * (1 - low)],
+        [left + 1, top, far * (1 - low)],
+        [left, top + 1, (1 - far) * low],
+        [left + 1, top + 1, far * low],
+      ]) {
+        if (black && (across < 0 || across >= width || down < 0 || down >= height)) continue;
+        const place = (clamp(down, 0, height - 1) * width + clamp(across, 0, width - 1)) * 4;
+        for (let k = 0; k < 3; k++) sums[k] += weight * data[place + k];
+      }
+      for (let k = 0; k < 3; k++) {
+        result.data[out + k] = sums[k]; // storing rounds
+        sums[k] = 0;
+      }
+      result.data[out + 3] = 255;
+    }
+  }
+  return result;
+}
+
+const sums = [0, 0, 0];
+
 /** Bilinear samples at places counted from the middle of the upper left pixel. */
 function sampled({ width, height, data }: Picture, [a, b, c, d, e, f]: Matrix, size: number): Picture {
   const result = blank(size, size);

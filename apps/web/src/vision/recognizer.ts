@@ -1,5 +1,5 @@
 /** Recognizers and generators: kerasfer's own networks, run as `kerasfer.lite` runs them. */
-import type { GeneratorEntry, ImageFormat, Quantization, RecognizerEntry } from "../manifest";
+import type { GeneratorEntry, ImageFormat, PriorName, Quantization, RecognizerEntry } from "../manifest";
 import { blank, clamp, type Picture, roundEven, toGray } from "./pictures";
 import type { Network, Values } from "./runtime";
 
@@ -19,8 +19,8 @@ function quantized(values: Float32Array<ArrayBuffer>, quantization: Quantization
 const SMALLEST = 1e-12;
 
 export class Recognizer {
-  /** Whether all expressions count as equally frequent; else as they were in training. */
-  balanced = false;
+  /** How frequent the expressions count as; null: as in training. */
+  prior: PriorName | null = null;
 
   constructor(
     readonly entry: RecognizerEntry,
@@ -33,9 +33,9 @@ export class Recognizer {
     const outputs = await this.network.run({ face: quantized(prepared(face, image), input) });
     const answer = Array.from(outputs.get(labels.length)!);
     const values = output === null ? answer : shares(answer.map((value) => (value - output.zero) * output.scale));
-    const { balancing } = this.entry;
-    if (!this.balanced || balancing === null) return values;
-    return shares(values.map((value, i) => Math.max(value, SMALLEST) * balancing[i]));
+    const weights = this.prior === null ? undefined : this.entry.priors[this.prior];
+    if (weights === undefined) return values;
+    return shares(values.map((value, i) => Math.max(value, SMALLEST) * weights[i]));
   }
 
   delete(): void {

@@ -49,6 +49,11 @@ export class Network {
    * @returns the outputs by their number of values.
    */
   async run(inputs: Readonly<Record<string, Values>>): Promise<Map<number, Values>> {
+    return new Map((await this.outputs(inputs)).map((values) => [values.length, values]));
+  }
+
+  /** The same with the outputs in the network's order. */
+  async outputs(inputs: Readonly<Record<string, Values>>): Promise<Values[]> {
     const details = this.model.getInputDetails();
     const tensors = details.map(({ name, shape }) => {
       const values = details.length === 1 ? Object.values(inputs)[0] : inputs[name];
@@ -56,13 +61,11 @@ export class Network {
     });
     try {
       const outputs = await this.model.run(tensors);
-      return new Map(
-        outputs.map((output) => {
-          const values = output.toTypedArray().slice() as Values;
-          output.delete();
-          return [values.length, values];
-        }),
-      );
+      return outputs.map((output) => {
+        const values = output.toTypedArray().slice() as Values;
+        output.delete();
+        return values;
+      });
     } finally {
       for (const tensor of tensors) tensor.delete();
     }

@@ -32,3 +32,30 @@ export function withImageSize(content: Uint8Array, height: number, width: number
   for (const [, rows] of shapes(2)) view.setInt32(rows, count, true);
   return copy;
 }
+
+/**
+ * A copy of the file whose tensors have the shapes that stand in it, and no more dimensions that are open.
+ *
+ * LiteRT.js runs no network whose batch may be of any size. A Tensor's field 7, in the schema of TFLite, tells which
+ * dimensions are open; its place in the tables' layouts is set to "not there".
+ */
+export function withFixedShapes(content: Uint8Array): Uint8Array {
+  const copy = content.slice();
+  const view = new DataView(copy.buffer);
+  const target = (place: number): number => place + view.getUint32(place, true);
+  const entry = (table: number, index: number): number => {
+    const layout = table - view.getInt32(table, true);
+    return 4 + 2 * index < view.getUint16(layout, true) ? layout + 4 + 2 * index : 0;
+  };
+  const vector = (table: number, index: number): number[] => {
+    const start = target(table + view.getUint16(entry(table, index), true));
+    return Array.from({ length: view.getUint32(start, true) }, (_, i) => target(start + 4 + 4 * i));
+  };
+  for (const graph of vector(target(0), 2)) {
+    for (const tensor of vector(graph, 0)) {
+      const place = entry(tensor, 7);
+      if (place > 0) view.setUint16(place, 0, true);
+    }
+  }
+  return copy;
+}
