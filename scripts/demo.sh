@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs kerasfer into .venv if that is not done yet, recognizes the expression in a photo with the bundled TDGAN and
-# moves expressions onto faces with its generator. Everything is on this machine: nothing is downloaded but the packages.
+# Installs kerasfer into .venv if that is not done yet, recognizes the expressions in a photo and, with the bundled TDGAN,
+# moves expressions onto faces. Everything is on this machine: nothing is downloaded but the packages.
 #
 #     scripts/demo.sh              the photo of an astronaut that comes with kerasfer (NASA, public domain)
 #     scripts/demo.sh PHOTO...     your own photos

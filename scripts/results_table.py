@@ -57,9 +57,9 @@ DEFAULT = "wild"
 COLUMNS = {
     "ferplus_valid_accuracy": "accuracy",
     "ferplus_valid_balanced": "mean recall",
-    "int8_ferplus_valid_accuracy": "accuracy of the int8 file",
+    "int8_ferplus_valid_accuracy": "int8 file: accuracy",
     "tflite_int8_bytes": "its size",
-    "lite_int8_milliseconds": "its time for a face",
+    "lite_int8_milliseconds": "a face takes it",
 }
 """Columns of the table of models: key of a figure -> heading."""
 

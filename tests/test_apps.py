@@ -399,8 +399,12 @@ def commands_of_the_pages(own_faces: Path, folder: Path) -> list[list[str]]:
     return [[places.get(word, word) for word in shlex.split(line)[1:]] for line in lines]
 
 
+@pytest.mark.slow
 def test_classes_of_ones_own_as_the_pages_have_it(own_faces, tmp_path, capsys):
-    """From a bundled model to a run, a report, a photo and a TFLite file that say happy, sad and other."""
+    """From a bundled model to a run, a report, a photo and a TFLite file that say happy, sad and other.
+
+    The default tests go the same way in Python, for README.
+    """
     from kerasfer.lite import Recognizer
 
     train, evaluate, export, recognize = commands_of_the_pages(own_faces, tmp_path)
