@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what was measured of recognize-many into docs/scale.md, between the markers of its sections.
+"""Writes what was measured of recognize-many into docs/guides/scale.md, between the markers of its sections.
 
     python scripts/ray_page.py            # rewrites what stands between the markers
     python scripts/ray_page.py --check    # only tells whether it is up to date (exit code 1: it is not)
@@ -246,8 +246,8 @@ def kills(told: dict[str, Any]) -> str:
 
 
 def page(root: Path) -> str:
-    """docs/scale.md as it should read."""
-    path = root / "docs" / "scale.md"
+    """docs/guides/scale.md as it should read."""
+    path = root / "docs" / "guides" / "scale.md"
     figures = Figures(read(root / "docs" / "scale" / "ray.json", "python scripts/benchmark.py ray --json"))
     told = read(root / "docs" / "scale" / "kills.json", "python scripts/ray_kills.py --json")
     text = path.read_text(encoding="utf-8")
@@ -273,7 +273,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
 
 
 def write_page(made: Callable[[Path], str], about: str | None, arguments: list[str] | None, root: Path) -> int:
-    """Runs a command that brings docs/scale.md up to date; returns its exit code.
+    """Runs a command that brings docs/guides/scale.md up to date; returns its exit code.
 
     Args:
         made: the project's folder to the page as it should read.
@@ -284,7 +284,7 @@ def write_page(made: Callable[[Path], str], about: str | None, arguments: list[s
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the page is out of date")
     options = parser.parse_args(arguments)
-    path = root / "docs" / "scale.md"
+    path = root / "docs" / "guides" / "scale.md"
     try:
         text = made(root)
         stale = path.read_text(encoding="utf-8") != text

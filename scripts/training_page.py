@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what was measured of several workers and of large sets into docs/scale.md, between the markers there.
+"""Writes what was measured of several workers and of large sets into docs/guides/scale.md, between the markers there.
 
     python scripts/training_page.py            # rewrites what stands between the markers
     python scripts/training_page.py --check    # only tells whether it is up to date (exit code 1: it is not)
@@ -49,12 +49,12 @@ def large_sets(told: dict[str, Any]) -> str:
 
 
 def page(root: Path) -> str:
-    """docs/scale.md as it should read.
+    """docs/guides/scale.md as it should read.
 
     Raises:
         FiguresError: figures or markers are missing.
     """
-    path = root / "docs/scale.md"
+    path = root / "docs/guides/scale.md"
     text = path.read_text(encoding="utf-8")
     sections = {
         "workers": (workers, "workers.json", "python scripts/benchmark.py workers"),

@@ -739,14 +739,14 @@ def page(monkeypatch):
 
 def test_the_page_shows_what_was_measured(page, capsys):
     assert page.main(["--check"]) == 0, capsys.readouterr()
-    assert capsys.readouterr().out == "docs/scale.md: up to date\n"
+    assert capsys.readouterr().out == "docs/guides/scale.md: up to date\n"
 
 
 def test_the_page_is_written_from_the_files_alone(page, tmp_path, capsys):
     (tmp_path / "docs" / "scale").mkdir(parents=True)
     (tmp_path / "saved_models").mkdir()
-    text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
-    (tmp_path / "docs" / "scale.md").write_text(text, encoding="utf-8")
+    text = (ROOT / "docs" / "guides" / "scale.md").read_text(encoding="utf-8")
+    (tmp_path / "docs" / "guides" / "scale.md").write_text(text, encoding="utf-8")
     assert page.main([], tmp_path) == 2 and "ray.json: cannot be read" in capsys.readouterr().err
     for name in ("ray.json", "kills.json"):
         (tmp_path / "docs" / "scale" / name).write_bytes((ROOT / "docs" / "scale" / name).read_bytes())
@@ -754,7 +754,7 @@ def test_the_page_is_written_from_the_files_alone(page, tmp_path, capsys):
     (tmp_path / "docs" / "scale" / "kills.json").write_text(json.dumps({**told, "photos": 123456789}))
     assert page.main(["--check"], tmp_path) == 1
     assert page.main([], tmp_path) == 0
-    assert "| 123,456,789, " in (tmp_path / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert "| 123,456,789, " in (tmp_path / "docs" / "guides" / "scale.md").read_text(encoding="utf-8")
     del told["kills"]
     (tmp_path / "docs" / "scale" / "kills.json").write_text(json.dumps(told))
     assert page.main([], tmp_path) == 2 and "lacks a figure" in capsys.readouterr().err

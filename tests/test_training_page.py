@@ -1,4 +1,4 @@
-"""docs/scale.md says of several workers and of large sets what was measured, and nothing else."""
+"""docs/guides/scale.md says of several workers and of large sets what was measured, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def root(tmp_path) -> Path:
         f"<!-- {name}: begin (scripts/training_page.py writes this) -->\nold\n<!-- {name}: end -->"
         for name in ("workers", "large sets")
     ]
-    (tmp_path / "docs/scale.md").write_text("# Title\n\n" + "\n\ntext\n\n".join(marks) + "\n")
+    (tmp_path / "docs/guides").mkdir()
+    (tmp_path / "docs/guides/scale.md").write_text("# Title\n\n" + "\n\ntext\n\n".join(marks) + "\n")
     row = {"model": "edge", "size": "tiny", "batch": 4, "speed-up": 1.5, "load average": 0.5, "input, ms": 1.0}
     row |= {"one process, images/s": 10.0, "two processes, images/s": 15.0}
     row |= {"half a batch, ms": 2.0, "exchange, ms": 3.0}
@@ -36,7 +37,7 @@ def root(tmp_path) -> Path:
 def test_the_page_follows_the_figures(root, capsys):
     assert training_page.main(["--check"], root) == 1
     assert training_page.main([], root) == 0
-    text = (root / "docs/scale.md").read_text()
+    text = (root / "docs/guides/scale.md").read_text()
     assert "| edge (tiny) | 4 | 10.0 | 15.0 | 1.5 | 2.0 | 3.0 | 1.0 | 0.5 |" in text
     assert "| affectnet, read | 9 | 1.0 | – | – | 2.0 | 80 | 0.5 |" in text
     assert "old" not in text and text.count("text\n") == 1
