@@ -218,8 +218,8 @@ def recognize(
     Args:
         dataset: with a column "path" (paths and addresses of photos), a column "bytes" (contents of image files), or
             both, as `ray.data.read_binary_files(..., include_paths=True)` gives them: "path" is then only a name.
-        model, detector, batch_size, minimum_score, action_units, flip, blendshapes, prior, use_lite, workers, gpus,
-        storage_options: as for `recognize_many`.
+        model, detector, batch_size, minimum_score, action_units, flip, blendshapes, prior: as for `recognize_many`.
+        use_lite, workers, gpus, storage_options: as for `recognize_many`.
 
     Returns:
         A dataset with the columns of `recognize_many`: a row for each face, and one for each photo without a face or
