@@ -7,9 +7,9 @@
 
 - links: each link and anchor of the built pages leads to a file, or a place, that is there; nothing is loaded from
   another server.
-- code: the Python blocks of a page run one after the other, as one program, in a temporary folder with photos, faces and
-  a video to work on. A block below the line `<!-- not run: REASON -->` is compiled only, and counted. Commands in blocks
-  of shell are read by their own parsers, but not run; scripts have to be there and to know the options.
+- code: the Python blocks of a page run one after the other, as one program, in a temporary folder with photos, faces
+  and a video to work on. A block below the line `<!-- not run: REASON -->` is compiled only, and named. Commands in
+  blocks of shell are read by their own parsers, but not run; scripts have to be there and to know the options.
 """
 
 from __future__ import annotations
@@ -275,9 +275,7 @@ def check_code(paths: list[Path]) -> int:
             for path, (seconds, problem) in zip(runs, pool.map(failure_of, runs, [samples] * len(runs))):
                 print(f"{path.name}: {ran[path]} blocks of Python, {seconds:.0f} s", flush=True)
                 wrong += [f"{path}: {problem}"] if problem else []
-    print(
-        f"{sum(ran.values())} blocks of Python of {len(runs)} pages ran; {read} commands were read, {unknown} are others'"
-    )
+    print(f"{sum(ran.values())} blocks of Python of {len(runs)} pages; {read} commands read, {unknown} not kerasfer's")
     for problem in wrong:
         print(f"error: {problem}", file=sys.stderr)
     return 1 if wrong else 0

@@ -392,7 +392,9 @@ def pages(root: Path) -> dict[Path, str]:
         wanted[path] = page(path, path.read_text(encoding="utf-8"), tables)
     for name in models:
         wanted[root / "saved_models" / name / "README.md"] = card(root / "saved_models" / name, root)
-    return wanted
+    from site_figures import pages as pages_of_the_site
+
+    return wanted | pages_of_the_site(root, wanted)
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:

@@ -8,16 +8,20 @@
 - docs/papers/<model>.md, between the markers: what the paper claims, in its words for methods and with its figures
   (kerasfer/protocols/published/), beside the figures here, and whether the claim holds here.
 - docs/datasets.md, between the markers: the data sets that kerasfer reads, from their cards.
+
+scripts/results_table.py writes these, too, beside README, the cards and the other tables.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
 import re
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -417,9 +421,9 @@ def figures_page(name: str, figures: list[Figure]) -> str:
     lines = [
         f"# Figures of `{name}`",
         "",
-        f"All {len(figures)} figures that [its card](../../saved_models/{name}/README.md) is made of, under the command "
-        "that prints them.",
-        f"`scripts/site_figures.py` writes this page from `saved_models/{name}/metrics.json`.",
+        f"All {len(figures)} figures of `saved_models/{name}/metrics.json`, under the commands that print them.",
+        f"[Its card](../../saved_models/{name}/README.md) shows those that say most; [notes](../card_notes.md) tell "
+        "how the models were trained, and what falls short.",
     ]
     for command, those in by_command.items():
         lines += ["", f"## {heading(command)}", "", "```sh", command, "```", ""]
@@ -469,20 +473,29 @@ def marks(name: str) -> tuple[str, str]:
     return f"<!-- {name}: begin (scripts/site_figures.py writes this) -->", f"<!-- {name}: end -->"
 
 
-def pages(root: Path) -> dict[Path, str]:
-    """Every page that this writes, as it should read."""
+def pages(root: Path, written: Mapping[Path, str] | None = None) -> dict[Path, str]:
+    """Every page of the site that this writes, as it should read; one that is not there is left out.
+
+    Args:
+        root: the checkout.
+        written: what else was written into pages.
+    """
+    written = written or {}
     models = {path.parent.name: read_figures(path) for path in sorted(root.glob("saved_models/*/metrics.json"))}
-    if not models:
-        raise FiguresError(f"{root / 'saved_models'}: no model with a metrics.json there")
     docs = root / "docs"
-    wanted = {docs / "figures" / f"{name}.md": figures_page(name, figures) for name, figures in models.items()}
-    parts = {docs / "papers" / f"{name}.md": ("claims", claims(name, models[name], root)) for name in CLAIMS}
-    parts[docs / "figures/index.md"] = ("models", overview(models))
-    parts[docs / "datasets.md"] = ("data sets", data_sets())
+    parts: dict[Path, tuple[str, Callable[[], str]]] = {
+        docs / "papers" / f"{name}.md": ("claims", functools.partial(claims, name, models.get(name, []), root))
+        for name in CLAIMS
+    }
+    parts[docs / "figures/index.md"] = ("models", functools.partial(overview, models))
+    parts[docs / "datasets.md"] = ("data sets", data_sets)
+    wanted: dict[Path, str] = {}
+    if (docs / "figures").is_dir():
+        wanted = {docs / "figures" / f"{name}.md": figures_page(name, figures) for name, figures in models.items()}
     for path, (name, content) in parts.items():
-        if not path.is_file():
-            raise FiguresError(f"{path}: missing; write the page first")
-        wanted[path] = between(path.read_text(encoding="utf-8"), *marks(name), content, path)
+        if path.is_file():
+            text = written.get(path) or path.read_text(encoding="utf-8")
+            wanted[path] = between(text, *marks(name), content(), path)
     return wanted
 
 
@@ -500,7 +513,6 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         for path, text in stale.items():
             print(f"{path.relative_to(root)}: {'out of date' if options.check else 'written'}")
             if not options.check:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 atomic_write(path, text.encode(), FiguresError)
     except (FiguresError, OSError, KeyError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,9 +1,9 @@
 """What MkDocs does not do by itself; mkdocs.yml names this file.
 
-- Links out of docs/ lead to pages: a model's card, CONTRIBUTING.md, or the file's text. `FILE.py#equation-7` leads to the
-  line of the file that says "Equation 7"; a file that does not say so is an error.
+- Links out of docs/ lead to pages: a model's card, CONTRIBUTING.md, or the file's text. `FILE.py#equation-7` leads to
+  the line of the file that says "Equation 7"; a file that does not say so is an error.
 - docs/contributing.md shows CONTRIBUTING.md.
-- In docs/reference, `<!-- public names of MODULE -->` stands for the documentation of all that the module's __all__ lists.
+- In docs/reference, `<!-- public names of MODULE -->` stands for the documentation of all that its __all__ lists.
 - `kerasfer.load` and the like, set as code, lead to the reference.
 - Formulas become MathML, so that they need no script and nothing of another server.
 """

@@ -19,6 +19,7 @@ WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
 
 WORDS = {
+    "scripts/build_docs.sh": {"site"},
     "scripts/check.sh": {"style", "types"},
     "scripts/install.sh": {"dev", "tested"},
     "scripts/matrix.sh": {"haar", "lite", "mediapipe", "newest", "oldest", "pandas"},
@@ -44,6 +45,7 @@ def test_a_command_is_a_script_of_ours_with_words_that_it_takes(command):
 
 def test_style_types_and_tests_are_all_there():
     assert {"scripts/check.sh style", "scripts/check.sh types", "scripts/test.sh"} <= set(commands())
+    assert "scripts/build_docs.sh" in commands()
     assert {hook["entry"] for hook in HOOKS} == {"scripts/check.sh style", "scripts/check.sh types"}
     assert "scripts/check.sh" in (ROOT / "scripts" / "test.sh").read_text(encoding="utf-8")
 
