@@ -350,10 +350,8 @@ def card(folder: Path, root: Path) -> str:
     task = text.options.get("pipeline_tag", "image-classification")
     hub = hub_figures(rows)
     front = front_matter(name, license, tags, sets, sorted({entry.metric for entry in hub}), task, hub)
-    pages = ["[metrics.json](metrics.json) holds every figure with the command that prints it"]
-    page = root / "docs" / "figures" / f"{name}.md"
-    if page.is_file():
-        pages.append(f"[docs/figures/{name}.md](../../docs/figures/{name}.md) shows them all")
+    page = f"docs/figures/{name}.md"
+    told = f"[Its page](../../{page}) shows" if (root / page).is_file() else "[metrics.json](metrics.json) holds"
     intervals = ""
     if any(interval(figure) for _, figure in rows):
         intervals = (
@@ -365,7 +363,7 @@ def card(folder: Path, root: Path) -> str:
         wrapped(text.headline),
         _picture(name, text, root),
         table(rows, figures),
-        wrapped(f"{intervals}{'; '.join(pages)}."),
+        wrapped(f"{intervals}{told} every figure with the command that prints it."),
         f"## Use\n\n{text.sections['Use']}",
         f"## Limits\n\n{text.sections['Limits']}",
         f"## Licenses\n\n{_licenses(text, license, sets)}",
