@@ -46,7 +46,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
     (folder / "photo.jpg").write_bytes(sample.PHOTO.read_bytes())
     for number in range(60):
-        part, name = ("test", "train")[number >= 12], ("happy", "sad")[number % 2]
+        part, name = ("test", "train")[number >= 12], ("happy", "other")[number % 2]
         factors = make_factors(number // 4, ("happiness", "sadness")[number % 2], seed=3)
         images.write(folder / "my_faces" / part / name / f"{number}.png", render(factors, 48, 1).image)
     return folder
@@ -73,7 +73,7 @@ def test_its_code_runs(place, monkeypatch, capsys):
     assert names["face"].expression == "happiness" and "happiness" in capsys.readouterr().out
     assert train.count("epochs=20") == 1
     exec(compile(train.replace("epochs=20", "epochs=1"), "README.md", "exec"), names)
-    assert names["names"] == ("happy", "sad") and len(names["run"].history) == 1
+    assert names["names"] == ("happy", "other") and len(names["run"].history) == 1
     assert "accuracy" in capsys.readouterr().out and (place / "exported" / "model_float16.tflite").exists()
 
     first, own = (words for block in blocks("sh") for words in commands_of(block))
@@ -81,7 +81,7 @@ def test_its_code_runs(place, monkeypatch, capsys):
     assert list((place / "marked").iterdir()) and "happiness" in (place / "faces.csv").read_text()
     capsys.readouterr()
     assert command(own) == 0
-    assert re.search(r"1\. (happy|sad) ", capsys.readouterr().out)
+    assert re.search(r"1\. (happy|other) ", capsys.readouterr().out)
 
 
 def commands_of(block: str) -> list[list[str]]:
