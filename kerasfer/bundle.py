@@ -2,9 +2,9 @@
 
     kerasfer.bundle.write_bundle("saved_models/tdgan/model_int8.tflite", "phone")
 
-It holds the recognizer, MediaPipe's detector and face mesh, the labels, the licenses, a README, code for Python, Kotlin
-and Swift (from `templates/bundle`), and of kerasfer the modules that it takes, as the package `kerasfer_lite`. They
-need numpy, Pillow and LiteRT.
+It holds the recognizer, MediaPipe's networks, the labels, how action units are told, the licenses, a README, code for
+Python, Kotlin and Swift (from `templates/bundle`), and of kerasfer the modules that it takes, as the package
+`kerasfer_lite`. They need numpy, Pillow and LiteRT.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import importlib.metadata
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from kerasfer import lite
-from kerasfer.detection import graphs
+from kerasfer import lite, units
+from kerasfer.detection import graphs, landmarker
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE
 from kerasfer.detection.graphs import Graph
 from kerasfer.faces import PIXEL_RANGES
@@ -34,8 +35,10 @@ MODULES = (
     "detection/blazeface.py",
     "detection/detectors.py",
     "detection/graphs.py",
+    "detection/landmarker.py",
     "detection/mesh.py",
     "detection/pose.py",
+    "expressions.py",
     "faces.py",
     "files.py",
     "forks.py",
@@ -50,12 +53,25 @@ MODULES = (
     "lite/pipeline.py",
     "lite/preparation.py",
     "priors.py",
+    "units.py",
     "weights.py",
 )
 """kerasfer's modules that go into a bundle."""
 
-NETWORKS = ("face_detection_short_range.tflite", "face_landmark.tflite")
-"""MediaPipe's networks that go into a bundle, as they are named in its wheel."""
+NETWORKS = (
+    "face_detection_short_range.tflite",
+    "face_landmark.tflite",
+    "face_landmarks_detector.tflite",
+    "face_blendshapes.tflite",
+)
+"""MediaPipe's networks that go into a bundle: detector and face mesh; and for action units points and blendshapes."""
+
+FILLED_IN = ("README.md", "Expressions.kt", "ActionUnits.kt", "Expressions.swift", "ActionUnits.swift")
+"""Templates that get the recognizer's numbers."""
+
+UNITS_TOLERANCE = 0.01
+"""Largest difference between a bundle's action units and `kerasfer.recognize`'s: without OpenCV, pictures shrink by
+other roundings."""
 
 _IMPORT = re.compile(r"^(\s*(?:from|import) )kerasfer(?=[. ])", re.MULTILINE)
 _HERE = Path(__file__).resolve().parent
@@ -85,6 +101,7 @@ def write_bundle(model: str | os.PathLike[str], folder: str | os.PathLike[str]) 
     contents = {
         source.name: source.read_bytes(),
         "labels.txt": "".join(f"{label}\n" for label in recognizer.labels).encode(),
+        "units.json": json.dumps(_units(recognizer.labels), indent=1, ensure_ascii=False).encode(),
         "LICENSE": _license().encode(),
         "LICENSE-mediapipe": (graphs.FOLDER / "LICENSE").read_bytes(),
         "recognize.py": (_TEMPLATES / "recognize.py.in").read_bytes(),
@@ -92,7 +109,7 @@ def write_bundle(model: str | os.PathLike[str], folder: str | os.PathLike[str]) 
         f"{PACKAGE}/detection/__init__.py": b'"""Faces in photos."""\n',
     }
     numbers = _numbers(recognizer, source.name)
-    for name in ("README.md", "Expressions.kt", "Expressions.swift"):
+    for name in FILLED_IN:
         contents[name] = Template((_TEMPLATES / name).read_text(encoding="utf-8")).substitute(numbers).encode()
     for name in NETWORKS:
         file = Graph(name).file
@@ -106,6 +123,11 @@ def write_bundle(model: str | os.PathLike[str], folder: str | os.PathLike[str]) 
         atomic_write(path, content, BundleError)
         written.append(path)
     return written
+
+
+def _units(labels: Sequence[str]) -> dict[str, Any]:
+    """How action units are told, and the points that the network of the blendshapes sees."""
+    return {"labels": list(labels), "seen": list(landmarker.SEEN), **units.description(labels)}
 
 
 def _license() -> str:
@@ -140,6 +162,7 @@ def _numbers(recognizer: lite.Recognizer, file: str) -> dict[str, Any]:
         "storage": recognizer.metadata["storage"],
         "file": file,
         "stem": Path(file).stem,
+        "units_tolerance": UNITS_TOLERANCE,
         "size": spec.size,
         "color": "gray" if spec.channels == 1 else "RGB",
         "count": len(recognizer.labels),

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from kerasfer.expressions import Expression, known_expression
-from kerasfer.faces import BLENDSHAPES
+from kerasfer.faces import BLENDSHAPES, DetectedFace
 
 __all__ = [
     "MEASURES",
@@ -36,6 +36,7 @@ __all__ = [
     "details",
     "intensities",
     "measured",
+    "of_face",
     "probabilities",
     "sides",
 ]
@@ -295,6 +296,26 @@ def probabilities(
         weight = evidence.weight * known
         columns.append(weight * _likely(total) + (1 - weight) * _implied(unit, expressions, labels))
     return np.stack(columns, 1)
+
+
+def of_face(
+    face: DetectedFace, expressions: np.ndarray, labels: Sequence[str]
+) -> tuple[dict[int, float], dict[str, float] | None]:
+    """The units of one face.
+
+    Args:
+        face: with its blendshapes and measures, as `kerasfer.detection.landmarker.with_movements` gives it; without,
+            the expression alone tells.
+        expressions, labels: its probabilities, float (K,), and their names.
+
+    Returns:
+        Number of each unit -> probability, and what `details` gives; None where no movement is known.
+    """
+    shapes = face.blendshapes
+    scores = [np.nan if shapes is None else shapes[name] for name in BLENDSHAPES]
+    measures = None if face.measures is None else np.array([face.measures])
+    (row,) = probabilities(np.array([scores]), expressions[None], labels, measures)
+    return dict(zip(UNITS, row.tolist())), None if shapes is None else details(shapes)
 
 
 def sides(scores: Mapping[str, float]) -> dict[int, tuple[float, float]]:

@@ -22,6 +22,7 @@ pytest.importorskip("uvicorn")
 
 from starlette.testclient import TestClient  # noqa: E402
 
+import kerasfer  # noqa: E402
 from kerasfer import api, images, lite, server  # noqa: E402
 from kerasfer.api import ApiLimits, create_app  # noqa: E402
 from kerasfer.cli import serve  # noqa: E402
@@ -90,6 +91,39 @@ def test_what_may_be_asked_for(client):
         "height": 60,
         "faces": [],
     }
+
+
+def test_action_units_and_priors(client):
+    """As `kerasfer.recognize` gives them for the same file; of every picture of a batch."""
+    share = dict.fromkeys(lite.Pipeline("edge").labels, 0.0) | {"fear": 3.0, "anger": 1.0}
+    for prior, given in (("balanced", "balanced"), (json.dumps(share), share), (None, None)):
+        query = {"action_units": "true", **({} if prior is None else {"prior": prior})}
+        [face] = client.post("/recognize", params=query, files={"image": PHOTO}).json()["faces"]
+        [expected] = kerasfer.recognize(PHOTO, EDGE, action_units=True, prior=given)
+        assert face["action_units"].keys() == {f"AU{number}" for number in expected.action_units}
+        told = {f"AU{number}": value for number, value in expected.action_units.items()}
+        assert face["action_units"] == pytest.approx(told, abs=1e-4)
+        assert face["unit_details"] == pytest.approx(expected.unit_details, abs=1e-4)
+        assert face["probabilities"] == pytest.approx(expected.probabilities, abs=1e-4)
+        assert face["expression"] == expected.expression and "blendshapes" not in face
+    answer = client.post("/recognize/batch?action_units=true", files=[("images", PHOTO), ("images", WALL)]).json()
+    assert answer["results"][0]["faces"][0] == face and answer["results"][1]["faces"] == []
+    [plain] = client.post("/recognize", files={"image": PHOTO}).json()["faces"]
+    assert "action_units" not in plain and plain["probabilities"] == face["probabilities"]
+
+
+@pytest.mark.parametrize(
+    "prior, message",
+    [
+        ("even", "prior: prior is balanced or ferplus or a share for every class, not 'even'"),
+        ('{"fear": 1}', "prior: a prior names every class of the model: neutral,"),
+        ('{"fear"', "prior: not a JSON object ("),
+    ],
+)
+def test_priors_that_cannot_be(client, prior, message):
+    for path, field in (("/recognize", "image"), ("/recognize/batch", "images")):
+        answer = client.post(path, params={"prior": prior}, files={field: PHOTO})
+        assert problem(answer, 422).startswith(message)
 
 
 def test_one_bad_picture_of_a_batch_stops_no_other(client):

@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 import skimage.data
 
-from kerasfer import images, lite
-from kerasfer.bundle import MODULES, BundleError, write_bundle
+import kerasfer
+from kerasfer import images, lite, units
+from kerasfer.bundle import FILLED_IN, MODULES, BundleError, write_bundle
 from kerasfer.detection import FERPLUS_TEMPLATE, blazeface
 
 ROOT = Path(__file__).resolve().parent.parent
 ASTRONAUT = skimage.data.astronaut()
+UNITS_TOLERANCE = 0.01
+"""Largest difference of an action unit between the bundle and `kerasfer.recognize`."""
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +53,20 @@ def test_it_runs_where_kerasfer_is_not(bundle, tmp_path):
     images.write(tmp_path / "a.png", ASTRONAUT)
     (tmp_path / "b.png").touch()
     images.write(tmp_path / "c.png", np.full((90, 90, 3), 70, np.uint8))
-    result = run(bundle[0], *(str(tmp_path / name) for name in ("a.png", "b.png", "c.png")))
+    result = run(bundle[0], "--action-units", *(str(tmp_path / name) for name in ("a.png", "b.png", "c.png")))
     assert (result.returncode, result.stderr) == (1, "")
     photos = [json.loads(line) for line in result.stdout.splitlines()]
     (face,) = photos[0]["faces"]
-    (expected,) = lite.Pipeline("tdgan").recognize(ASTRONAUT)
+    (expected,) = kerasfer.recognize(ASTRONAUT, bundle[0] / "model_int8.tflite", "quick", action_units=True)
     assert face["expression"] == expected.expression
     np.testing.assert_allclose(face["box"], expected.to_json()["box"], atol=1)
     for name, probability in expected.probabilities.items():
         assert face["probabilities"][name] == pytest.approx(probability, abs=0.05)
+    # Without OpenCV pictures shrink by other roundings; the README states what that may change.
+    told = {f"AU{number}": value for number, value in expected.action_units.items()}
+    assert face["action_units"] == pytest.approx(told, abs=UNITS_TOLERANCE)
+    assert face["unit_details"] == pytest.approx(expected.unit_details, abs=UNITS_TOLERANCE)
+    assert f"within {UNITS_TOLERANCE}" in (bundle[0] / "README.md").read_text()
     assert "b.png: the file is empty" in photos[1]["error"]
     assert photos[2] == {"path": str(tmp_path / "c.png"), "error": None, "faces": []}
 
@@ -68,6 +76,9 @@ def test_what_it_holds(bundle):
     assert sorted(files) == sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
     assert (folder / "labels.txt").read_text().split() == list(lite.Recognizer(folder / "model_int8.tflite").labels)
     assert (folder / "face_detection_short_range.tflite").read_bytes() == blazeface._network().file.read_bytes()
+    told = json.loads((folder / "units.json").read_text())
+    assert told["labels"] == (folder / "labels.txt").read_text().split()
+    assert [unit["number"] for unit in told["units"]] == list(units.UNITS) and len(told["seen"]) == 146
     for name in ("LICENSE", "LICENSE-mediapipe"):
         assert "Apache License" in (folder / name).read_text()
 
@@ -97,9 +108,9 @@ def test_its_modules_import_nothing_that_stayed_behind(bundle):
 )
 def test_the_snippets_have_the_models_numbers(name, kotlin, swift, tmp_path):
     write_bundle(ROOT / "saved_models" / name, tmp_path)
-    texts = {path: (tmp_path / path).read_text() for path in ("README.md", "Expressions.kt", "Expressions.swift")}
+    texts = {path: (tmp_path / path).read_text() for path in FILLED_IN}
     assert kotlin in texts["Expressions.kt"] and swift in texts["Expressions.swift"]
-    assert all(Path(name).stem in text and not re.search(r"\$[a-z_]", text) for text in texts.values())
+    assert all(Path(name).stem in text and not re.search(r"\$[a-z_]|\$\$", text) for text in texts.values())
     (target,) = re.findall(r"let target: \[CGFloat\] = \[(.*)\]", texts["Expressions.swift"])
     expected = (FERPLUS_TEMPLATE.points * 48).ravel()
     np.testing.assert_allclose([float(value) for value in target.split(", ")], expected, atol=0.006)
@@ -116,11 +127,12 @@ def test_the_snippets_have_the_models_numbers(name, kotlin, swift, tmp_path):
 )
 def test_the_kotlin_code_compiles(name, tmp_path):
     write_bundle(ROOT / "saved_models" / name, tmp_path)
-    sources = [tmp_path / "Expressions.kt", *sorted((ROOT / "tests" / "android_stubs").glob("*.kt"))]
+    sources = [*sorted(tmp_path.glob("*.kt")), *sorted((ROOT / "tests" / "android_stubs").glob("*.kt"))]
     command = ["kotlinc", "-nowarn", *map(str, sources), "-d", str(tmp_path / "classes")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert (tmp_path / "classes" / "Expressions.class").is_file()
+    for name in ("Expressions", "ActionUnits", "UnitRules"):
+        assert (tmp_path / "classes" / f"{name}.class").is_file()
 
 
 def test_the_way_of_a_picture_as_the_readme_tells_it():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -133,6 +135,38 @@ def test_measures_tell_of_units_that_scores_do_not_show():
 def test_unknown_measures_leave_the_scores():
     scores, share = scores_of(mouthFrown=0.3, mouthSmile=0.1), {"neutral": 0.5, "anger": 0.5}
     assert answer(scores, dict.fromkeys(units.MEASURES, np.nan), **share) == answer(scores, **share)
+
+
+def test_the_description_is_all_that_another_program_needs():
+    """What is told is worked out from the description alone, as those who read units.json must."""
+    told = json.loads(json.dumps(units.description(LABELS)))
+    generator = np.random.default_rng(1)
+    points = points_of(nose=-1.5, lip=2.0, mouth=1.0, corners=-5.0)[0] + generator.normal(0, 2, (478, 3))
+    scores, shares = generator.random(52), generator.dirichlet(np.ones(5))
+    right, left = points[told["corners"]]
+    unit = np.linalg.norm(left - right)
+    across = (left - right) / unit
+    up = np.subtract(*points[told["axis"][::-1]])
+    up = up - up @ across * across
+    up /= np.linalg.norm(up)
+    measures = []
+    for entry in told["measures"]:
+        if entry["between"]:
+            value = np.mean([np.linalg.norm(points[one] - points[other]) for one, other in entry["between"]])
+        else:
+            value = (points[entry["these"]].mean(0) - points[entry["others"]].mean(0)) @ up
+        measures.append((value / unit - entry["mean"]) / entry["spread"])
+    measures = np.clip(measures, -told["farthest"], told["farthest"])
+    expected = units.probabilities(scores[None], shares[None], LABELS, units.measured(points[None]))[0]
+    named = dict(zip(told["blendshapes"], scores.tolist()))
+    for entry, probability in zip(told["units"], expected, strict=True):
+        moved = sum(part["factor"] * scores[part["places"]].mean() for part in entry["moved"])
+        likely = 1 / (1 + np.exp(-told["steepness"] * (moved + measures @ entry["measured"] - told["middle"])))
+        weight, number = entry["weight"], entry["number"]
+        assert weight * likely + (1 - weight) * (shares @ entry["shares"]) == pytest.approx(probability), number
+        assert entry["sides"] == (number in units.sides(named))
+        if entry["intensity"]:
+            assert 5 * np.clip(moved, 0, 1) == pytest.approx(units.intensities(named)[number])
 
 
 def test_left_and_right_apart():

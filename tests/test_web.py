@@ -495,8 +495,11 @@ def test_one_of_several_faces_is_chosen(visit):
     rows = {row["person"]: row for row in opened.rows()}
 
     def shown():
-        value = page.locator(".bar", has_text="neutral").locator(".value").inner_text()
-        [number] = [number for number, row in rows.items() if f"{100 * float(row['neutral']):.0f}" == value]
+        """The number of the face that is chosen, whose probabilities are those shown."""
+        number = page.locator("#faces .face:has(:checked) .number").text_content()
+        values = [value.inner_text() for value in page.locator(".bar .value").all()]
+        expected = [f"{100 * float(rows[number][label]):.0f}" for label in FERPLUS8.labels]
+        assert values == expected
         return number
 
     assert shown() == "1"
@@ -930,7 +933,7 @@ def test_a_phone_shows_the_answer_first(visit, screenshots):
     opened.take_sample("london_smile")
     page.check("#moving")
     page.wait_for_selector("#moving:enabled")
-    tops = [page.locator(part).bounding_box()["y"] for part in (".stage", ".statement", "#bars", ".tools", "#units")]
+    tops = [page.locator(part).bounding_box()["y"] for part in (".stage", ".statement", "#bars", "#camera", "#units")]
     assert tops == sorted(tops) and tops[1] < 844 / 2
     page.mouse.move(0, 0)
     page.screenshot(path=screenshots / "web_narrow.png", full_page=False)

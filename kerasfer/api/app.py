@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import prometheus_client
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -27,14 +29,17 @@ from kerasfer.api.schemas import (
     ModelCard,
     ModelName,
     Models,
+    PriorName,
     Recognized,
     WithLandmarks,
+    WithUnits,
     batch_body,
 )
 from kerasfer.api.service import LATE, Service, looker, servable
 from kerasfer.api.traffic import METRICS_TYPE, Bounded, Metrics
 from kerasfer.faces import Prediction
 from kerasfer.models import DEFAULT_RECOGNIZER
+from kerasfer.priors import Prior
 from kerasfer.version import __version__
 
 if TYPE_CHECKING:
@@ -100,18 +105,26 @@ def create_app(
         """Counts and times for Prometheus."""
         return Response(prometheus_client.generate_latest(metrics.registry), media_type=METRICS_TYPE)
 
-    @app.post("/recognize", responses=PROBLEMS, openapi_extra={"requestBody": ONE_BODY})
+    @app.post(
+        "/recognize",
+        responses=PROBLEMS,
+        response_model_exclude_unset=True,
+        openapi_extra={"requestBody": ONE_BODY},
+    )
     async def recognize(
         request: Request,
         model: ModelName = None,
         detector: DetectorName = "mediapipe",
         landmarks: WithLandmarks = False,
         minimum_score: MinimumScore = 0.5,
+        prior: PriorName = None,
+        action_units: WithUnits = False,
     ) -> Recognized:
         """The expression of every face in a picture, which is sent as a form, as JSON, or as the body itself."""
         name, pipeline = service.pipeline(model)
+        weights = _weights(pipeline, prior)
         [picture] = await pictures_of(request, "image", 1, limits)
-        look = looker(pipeline, detector, minimum_score, limits.image_pixels)
+        look = looker(pipeline, detector, minimum_score, limits.image_pixels, weights, action_units)
         [(size, faces, error)] = await service.read([picture], name, look)
         if error is not None or size is None:
             too_large = picture.too_large or len(picture.content) > limits.image_bytes
@@ -119,18 +132,27 @@ def create_app(
             raise HTTPException(status, error)
         return Recognized(model=name, width=size[0], height=size[1], faces=[_face(face, landmarks) for face in faces])
 
-    @app.post("/recognize/batch", responses=PROBLEMS, openapi_extra={"requestBody": batch_body(limits.images)})
+    @app.post(
+        "/recognize/batch",
+        responses=PROBLEMS,
+        response_model_exclude_unset=True,
+        openapi_extra={"requestBody": batch_body(limits.images)},
+    )
     async def recognize_batch(
         request: Request,
         model: ModelName = None,
         detector: DetectorName = "mediapipe",
         landmarks: WithLandmarks = False,
         minimum_score: MinimumScore = 0.5,
+        prior: PriorName = None,
+        action_units: WithUnits = False,
     ) -> Batch:
         """The same for several pictures. One that cannot be read has its own error; the others are answered."""
         name, pipeline = service.pipeline(model)
+        weights = _weights(pipeline, prior)
         pictures = await pictures_of(request, "images", limits.images, limits)
-        answers = await service.read(pictures, name, looker(pipeline, detector, minimum_score, limits.image_pixels))
+        look = looker(pipeline, detector, minimum_score, limits.image_pixels, weights, action_units)
+        answers = await service.read(pictures, name, look)
         results = []
         for index, (picture, (size, faces, error)) in enumerate(zip(pictures, answers, strict=True)):
             width, height = size or (None, None)
@@ -141,10 +163,22 @@ def create_app(
     return app
 
 
+def _weights(pipeline: lite.Pipeline, prior: str | None) -> np.ndarray | None:
+    """What the prior of a request makes of probabilities; one that cannot be answered for is refused."""
+    if prior is None:
+        return None
+    try:
+        shares: Prior = json.loads(prior) if prior.lstrip().startswith("{") else prior
+        return pipeline.weights_of(shares)
+    except ValueError as error:
+        reason = f"not a JSON object ({error})" if isinstance(error, json.JSONDecodeError) else error
+        raise HTTPException(422, f"prior: {reason}") from error
+
+
 def _face(prediction: Prediction, landmarks: bool) -> Face:
     values = prediction.to_json()
     return Face(
-        **{key: values[key] for key in Face.model_fields if key != "landmarks"}
+        **{key: values[key] for key in Face.model_fields if key in values and key != "landmarks"}
         | {"landmarks": values["landmarks"] if landmarks else None}
     )
 

@@ -34,6 +34,14 @@ class Face(BaseModel):
     probabilities: dict[str, float] = Field(description="expression to probability; they add up to 1")
     pose: Pose | None
     landmarks: list[tuple[float, float]] | None = Field(description="68 points in pixels, if asked for")
+    action_units: dict[str, float] | None = Field(
+        None, description='FACS action unit, such as "AU12", to the probability that it is present; there if asked for'
+    )
+    unit_details: dict[str, float] | None = Field(
+        None,
+        description='of the units that have them: "AU12_intensity", 0 to 5, and "AU12_left" and "AU12_right" (the '
+        "person's own), 0 to 1; there if asked for and where movements are seen",
+    )
 
 
 class Recognized(BaseModel):
@@ -145,4 +153,14 @@ DetectorName = Annotated[
     Query(description="quick looks no more than it must; mediapipe looks again for small faces beside large ones"),
 ]
 WithLandmarks = Annotated[bool, Query(description="whether to give 68 landmarks")]
+PriorName = Annotated[
+    str | None,
+    Query(
+        description="how frequent the expressions are to count as: balanced, ferplus, or a JSON object with a share "
+        "for each expression; by default as in the model's training",
+        max_length=2000,
+        examples=["balanced"],
+    ),
+]
+WithUnits = Annotated[bool, Query(description="whether to tell FACS action units, by movements and expressions")]
 MinimumScore = Annotated[float, Query(ge=0, le=1, description="least confidence of the detector in a face")]

@@ -158,14 +158,25 @@ def servable() -> list[str]:
 
 
 def looker(
-    pipeline: lite.Pipeline, detector: str, minimum_score: float, most: int
+    pipeline: lite.Pipeline,
+    detector: str,
+    minimum_score: float,
+    most: int,
+    weights: np.ndarray | None = None,
+    action_units: bool = False,
 ) -> Callable[[bytes], tuple[tuple[int, int], list[Prediction]]]:
-    """What reads a picture's content: its width and height, and its faces."""
+    """What reads a picture's content: its width and height, and its faces.
+
+    Args:
+        pipeline, detector, minimum_score: what looks for faces and recognizes them.
+        most: pixels of a picture.
+        weights, action_units: as for `lite.Pipeline.classify`.
+    """
 
     def look(content: bytes) -> tuple[tuple[int, int], list[Prediction]]:
         _require_few_pixels(content, most)
         image: np.ndarray = images.decode(content, "the picture")
         faces = detect(image, detector, minimum_score=minimum_score)
-        return (image.shape[1], image.shape[0]), pipeline.classify(image, faces)
+        return (image.shape[1], image.shape[0]), pipeline.classify(image, faces, weights, action_units)
 
     return look

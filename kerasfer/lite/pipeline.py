@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from collections.abc import Sequence
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasfer import units
 from kerasfer.faces import DetectedFace, Prediction
 from kerasfer.forks import renew_in_child
 from kerasfer.lite.metadata import LiteError
 from kerasfer.lite.networks import Recognizer
-from kerasfer.priors import Prior
+from kerasfer.priors import Prior, adjusted, prior_weights
 
 __all__ = ["RECOGNIZERS", "Pipeline", "recognizer_file"]
 
@@ -39,6 +41,8 @@ class Pipeline:
             aligned by the eyes, nose and mouth that the detector sees, and one network less is run.
         minimum_score: least confidence of the detector in a face, in [0, 1].
         prior: as for `Recognizer`.
+        action_units: whether to tell FACS action units as well, by movements and expressions (`kerasfer.units`): two
+            networks more are run.
 
     Attributes:
         file: the recognizer's file.
@@ -59,6 +63,7 @@ class Pipeline:
         landmarks: bool = True,
         minimum_score: float = 0.5,
         prior: Prior | None = None,
+        action_units: bool = False,
     ) -> None:
         from kerasfer.detection.detectors import find_detector
 
@@ -66,9 +71,11 @@ class Pipeline:
             raise LiteError(f"threads must be at least 1, got {threads}")
         self.file = recognizer_file(model)
         self._opened = threading.local()
-        self._prior = prior
-        recognizer = self._opened.recognizer = Recognizer(self.file, prior=prior)
+        recognizer = self._opened.recognizer = Recognizer(self.file)
         self.labels, self.image_spec = recognizer.labels, recognizer.image_spec
+        self._training_prior = recognizer.training_prior
+        self._weights = self.weights_of(prior)
+        self._action_units = action_units
         self._detector = find_detector(detector)
         self._landmarks = landmarks
         self._minimum_score = minimum_score
@@ -105,15 +112,51 @@ class Pipeline:
 
         return detect(image, self._detector, self._landmarks, self._landmarks, self._minimum_score, self._executor)
 
-    def classify(self, image: np.ndarray, faces: Sequence[DetectedFace]) -> list[Prediction]:
-        """The predictions for faces found in an image, uint8 RGB (height, width, 3), in order."""
+    def weights_of(self, prior: Prior | None) -> np.ndarray | None:
+        """What this recognizer's probabilities are multiplied by under a prior, as `kerasfer.priors.prior_weights`.
+
+        Raises:
+            PriorError: the prior is not known or not of the model's expressions.
+        """
+        return prior_weights(prior, self.labels, self._training_prior)
+
+    def classify(
+        self,
+        image: np.ndarray,
+        faces: Sequence[DetectedFace],
+        weights: np.ndarray | None = None,
+        action_units: bool | None = None,
+    ) -> list[Prediction]:
+        """The predictions for faces found in an image.
+
+        Args:
+            image: uint8 RGB (height, width, 3).
+            faces: as `detect` gives them.
+            weights: of another prior, as `weights_of` gives them; None: of the pipeline's own.
+            action_units: whether to tell them; None: as the pipeline does.
+
+        Returns:
+            One prediction for each face, in order.
+        """
         from kerasfer.detection.alignment import align
+
+        weights = self._weights if weights is None else weights
+        telling = self._action_units if action_units is None else action_units
+        if telling:
+            from kerasfer.detection import landmarker
+
+            faces = landmarker.with_movements(image, faces)
 
         def answer(face: DetectedFace) -> Prediction:
             if not hasattr(self._opened, "recognizer"):
-                self._opened.recognizer = Recognizer(self.file, prior=self._prior)
+                self._opened.recognizer = Recognizer(self.file)
             aligned = align(image, face, self.image_spec.size)
-            return Prediction.of(face, self.labels, self._opened.recognizer.recognize(aligned))
+            probabilities = adjusted(self._opened.recognizer.recognize(aligned), weights)
+            if not telling:
+                return Prediction.of(face, self.labels, probabilities)
+            told = units.of_face(face, probabilities, self.labels)
+            plain = dataclasses.replace(face, blendshapes=None)
+            return Prediction.of(plain, self.labels, probabilities, *told)
 
         apply = map if self._executor is None or len(faces) < 2 else self._executor.map
         return list(apply(answer, faces))

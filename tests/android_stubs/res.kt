@@ -1,8 +1,10 @@
 package android.content.res
 
 import java.io.FileInputStream
+import java.io.InputStream
 
 abstract class AssetManager {
+    abstract fun open(name: String): InputStream
     abstract fun openFd(name: String): AssetFileDescriptor
 }
 

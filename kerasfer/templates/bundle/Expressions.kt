@@ -19,14 +19,17 @@ class Expressions(context: Context) {
     private val recognizer = open(context, "$file")
     val labels = listOf($kotlin_labels)
 
-    private fun open(context: Context, name: String): Interpreter {
+    internal fun open(context: Context, name: String): Interpreter {
         val file = context.assets.openFd(name)
         val content = file.createInputStream().channel
         return Interpreter(content.map(FileChannel.MapMode.READ_ONLY, file.startOffset, file.declaredLength))
     }
 
-    /** Right eye, left eye, nose and mouth as x, y in pixels of the picture; null if there is no face. */
-    fun points(picture: Bitmap): FloatArray? {
+    /**
+     * The surest face, in pixels of the picture: center x, y, width and height of its box, then right eye, left eye,
+     * nose and mouth as x, y; null if there is no face.
+     */
+    fun find(picture: Bitmap): FloatArray? {
         val scale = 128f / max(picture.width, picture.height)
         val left = (128 - picture.width * scale) / 2
         val top = (128 - picture.height * scale) / 2
@@ -46,7 +49,10 @@ class Expressions(context: Context) {
         if (scores[0][best][0] < 0f) return null  // a score of one half
         val (cell, cells) = if (best < 512) Pair(best / 2, 16) else Pair((best - 512) / 6, 8)
         val anchor = floatArrayOf((cell % cells + 0.5f) / cells * 128, (cell / cells + 0.5f) / cells * 128)
-        return FloatArray(8) { (values[0][best][4 + it] + anchor[it % 2] - (if (it % 2 == 0) left else top)) / scale }
+        return FloatArray(12) {
+            val shift = if (it == 2 || it == 3) 0f else anchor[it % 2] - (if (it % 2 == 0) left else top)
+            (values[0][best][it] + shift) / scale
+        }
     }
 
     /** The similarity transform that brings points nearest to others. */
@@ -65,8 +71,11 @@ class Expressions(context: Context) {
     }
 
     /** Probabilities in the order of the labels; null if there is no face. */
-    fun recognize(picture: Bitmap): List<Float>? {
-        val from = points(picture) ?: return null
+    fun recognize(picture: Bitmap): List<Float>? = find(picture)?.let { recognize(picture, it) }
+
+    /** The same of a face as `find` gives it. */
+    fun recognize(picture: Bitmap, found: FloatArray): List<Float> {
+        val from = found.copyOfRange(4, 12)
         val to = floatArrayOf($kotlin_target)
         val face = Bitmap.createBitmap($size, $size, Bitmap.Config.ARGB_8888)
         Canvas(face).drawBitmap(picture, similarity(from, to), Paint(Paint.FILTER_BITMAP_FLAG))

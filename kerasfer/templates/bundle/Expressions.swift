@@ -34,12 +34,12 @@ final class Expressions {
         return pixels
     }
 
-    /// Right eye, left eye, nose and mouth in pixels of the picture; nil if there is no face.
-    func points(_ picture: CGImage) throws -> [CGPoint]? {
+    /// The surest face: its box, and right eye, left eye, nose and mouth, in pixels of the picture; nil if there is none.
+    func find(_ picture: CGImage) throws -> (box: CGRect, points: [CGPoint])? {
         let scale = 128 / CGFloat(max(picture.width, picture.height))
         let left = (128 - CGFloat(picture.width) * scale) / 2, top = (128 - CGFloat(picture.height) * scale) / 2
-        let place = CGAffineTransform(a: scale, b: 0, c: 0, d: scale, tx: left, ty: top)
-        let pixels = draw(picture, side: 128, place: place)
+        let fit = CGAffineTransform(a: scale, b: 0, c: 0, d: scale, tx: left, ty: top)
+        let pixels = draw(picture, side: 128, place: fit)
         var input = [Float]()
         for i in stride(from: 0, to: pixels.count, by: 4) {
             for c in 0..<3 { input.append(Float(pixels[i + c]) / 127.5 - 1) }
@@ -51,10 +51,13 @@ final class Expressions {
         if scores[best] < 0 { return nil }  // a score of one half
         let (cell, cells) = best < 512 ? (best / 2, 16) : ((best - 512) / 6, 8)
         let x = (Float(cell % cells) + 0.5) / Float(cells) * 128, y = (Float(cell / cells) + 0.5) / Float(cells) * 128
-        return (0..<4).map { k in
-            let at = 16 * best + 4 + 2 * k
-            return CGPoint(x: (CGFloat(values[at] + x) - left) / scale, y: (CGFloat(values[at + 1] + y) - top) / scale)
+        func place(_ at: Int) -> CGPoint {
+            CGPoint(x: (CGFloat(values[at] + x) - left) / scale, y: (CGFloat(values[at + 1] + y) - top) / scale)
         }
+        let center = place(16 * best)
+        let size = CGSize(width: CGFloat(values[16 * best + 2]) / scale, height: CGFloat(values[16 * best + 3]) / scale)
+        let corner = CGPoint(x: center.x - size.width / 2, y: center.y - size.height / 2)
+        return (CGRect(origin: corner, size: size), (0..<4).map { place(16 * best + 4 + 2 * $$0) })
     }
 
     /// The similarity transform that brings points nearest to others.
@@ -74,7 +77,12 @@ final class Expressions {
 
     /// Probabilities in the order of the labels; nil if there is no face.
     func recognize(_ picture: CGImage) throws -> [Float]? {
-        guard let from = try points(picture) else { return nil }
+        guard let found = try find(picture) else { return nil }
+        return try recognize(picture, found.points)
+    }
+
+    /// The same of a face whose points `find` gives.
+    func recognize(_ picture: CGImage, _ from: [CGPoint]) throws -> [Float] {
         let target: [CGFloat] = [$target]
         let to = stride(from: 0, to: 8, by: 2).map { CGPoint(x: target[$$0], y: target[$$0 + 1]) }
         let pixels = draw(picture, side: $size, place: similarity(from, to))
