@@ -14,7 +14,9 @@ export async function keepForOffline(engine: Engine): Promise<void> {
   workers.addEventListener("controllerchange", () => {
     if (before !== null) complain("A newer version of this page is there. Load the page again to use it.");
   });
-  await workers.register("sw.js");
+  const registration = await workers.register("sw.js");
+  // Whether there is a newer version; without a connection nobody can tell.
+  if (before !== null) registration.update().catch(() => undefined);
   const { active } = await workers.ready;
   const mine = performance.getEntriesByType("resource").map(({ name }) => name);
   const theirs = await engine.call("loaded", null);
