@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 
-from kerasfer import registration
+from kerasfer import kernels, registration
 from kerasfer.missing import explained
 from kerasfer.version import __version__
 
@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+kernels.prefer_onednn()
 registration.announce()
 
 _PUBLIC = {

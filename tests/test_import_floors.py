@@ -22,6 +22,7 @@ FLOORS = {
     "kerasfer.graphs": 0,
     "kerasfer.hub": 1,
     "kerasfer.interpreter": 0,
+    "kerasfer.kernels": 0,
     "kerasfer.missing": 0,
     "kerasfer.priors": 0,
     "kerasfer.sample": 0,
