@@ -148,6 +148,7 @@ def identity_network(
     spec: ImageSpec = _DEFAULT_SPEC,
     name: str = "identity",
     lift: float = LIFT,
+    size: int = SIZE,
 ) -> keras.Model:
     """A frozen network that tells who a face is, whatever faces a model has.
 
@@ -158,6 +159,7 @@ def identity_network(
         name: of the model.
         lift: share of the height by which faces are moved up for dlib's network, which was trained on faces that stand
             higher in the picture.
+        size: side in pixels that dlib's network sees faces at, 150 in its training.
 
     Returns:
         A functional model without trainable weights, built under the dtype policy in force: float (n, size, size,
@@ -168,7 +170,7 @@ def identity_network(
         ResNetError: the path is not that of a ResNet-18 that can be read.
     """
     if identity == "dlib_resnet":
-        network = build_dlib_resnet(name, spec.size, spec.channels, spec.pixel_range, lift=lift)
+        network = build_dlib_resnet(name, spec.size, spec.channels, spec.pixel_range, internal_size=size, lift=lift)
         load_dlib_weights(network)
     else:
         network = _resnet18(Path(identity), spec, name)

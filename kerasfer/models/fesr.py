@@ -105,8 +105,8 @@ class FESRConfig(ModelConfig):
             (see `kerasfer.backbones.lightcnn`), or "untrained": a Light CNN with random weights, for tests.
         lightcnn_size: side in pixels that Light CNN scales faces to.
         lightcnn_width: channels of Light CNN's first layer.
-        trunk_size: side in pixels that R scales faces to where its frozen layers are the dlib network's; F_id always
-            takes 150.
+        trunk_size: side in pixels that R scales faces to where its frozen layers are the dlib network's.
+        identity_size: the same of F_id, whose weights were trained at 150.
         trunk_blocks: how many of the dlib network's 14 residual blocks R has.
         train_trunk: whether R's first layers learn, which the paper freezes.
         latent: n, the width of g(x) and z.
@@ -141,6 +141,7 @@ class FESRConfig(ModelConfig):
     lightcnn_size: int = 128
     lightcnn_width: int = 48
     trunk_size: int = ours(150, "the dlib network in place of Light CNN-29")
+    identity_size: int = ours(150, "fewer pixels cost less, and tell people apart less surely")
     trunk_blocks: int = ours(7, "the dlib network in place of Light CNN-29")
     train_trunk: bool = ours(False, "what knows faces alone learns expressions, too")
     latent: int = 64
@@ -325,7 +326,7 @@ def build_latent_discriminator(config: FESRConfig) -> keras.Model:
 def build_identity(config: FESRConfig) -> keras.Model:
     """F_id: image (h, w, c) to numbers that tell people apart, float32 (n, d); frozen."""
     if config.identity == "dlib_resnet":
-        return identity_network("dlib_resnet", _spec(config), "identity")
+        return identity_network("dlib_resnet", _spec(config), "identity", size=config.identity_size)
     network = _lightcnn(config, "identity")
     network.trainable = False
     return network
@@ -660,8 +661,9 @@ class FESR(FERModel):
         """Equation 23: Equation 5 and Equation 9; the penalty reaches the critic and all that it shares with D_cls."""
         config = self.config
         with tf.GradientTape() as tape:
-            on_real = self.networks["discriminator"](images, training=True)
-            scores = [self.networks["critic"](on_real, training=True), self.critic_scores(changed)]
+            on_both = self.networks["discriminator"](tf.concat([images, changed], 0), training=True)
+            on_real = tf.split(on_both, 2)[0]
+            scores = tf.split(self.networks["critic"](on_both, training=True), 2)
             between = self.uniform((tf.shape(images)[0],), _BETWEEN)
             penalty = gradient_penalty(self.critic_scores, images, changed, between)
             terms = {

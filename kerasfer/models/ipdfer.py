@@ -55,8 +55,8 @@ class IPDFERConfig(ModelConfig):
             ablation); or "baseline", E_exp and C_exp alone: the face-recognition network fine-tuned.
         identity: where E_id's weights come from: "dlib_resnet", the path of a ResNet-18 state dict (see
             `kerasfer.backbones.resnet`), or "untrained": a ResNet-18 with random weights, for tests.
-        encoder_size: side in pixels that the dlib network scales faces to in E_pose, E_exp and D; E_id always takes
-            150.
+        encoder_size: side in pixels that the dlib network scales faces to in E_pose, E_exp and D.
+        identity_size: the same in E_id, whose weights were trained at 150.
         encoder_blocks: how many of the dlib network's 14 residual blocks E_pose, E_exp and D have. The last halves the
             map once more: at an encoder_size of 112 or less it would have nothing left to look at.
         encoder_norm: whether batch normalization follows each convolution of E_pose, E_exp and D if they are the dlib
@@ -91,6 +91,7 @@ class IPDFERConfig(ModelConfig):
     variant: str = "ipd_fer"
     identity: str = ours("dlib_resnet", "released weights are not the project's to ship", is_path)
     encoder_size: int = ours(150, "the dlib network in place of ResNet-18")
+    identity_size: int = ours(150, "fewer pixels cost less, and tell people apart less surely")
     encoder_blocks: int = ours(14, "the dlib network in place of ResNet-18")
     encoder_norm: bool = ours(True, "the dlib network in place of ResNet-18")
     expression_networks: tuple[str, ...] = ours(("identity",), "small faces seen as they are")
@@ -235,7 +236,7 @@ def build_encoder(config: IPDFERConfig, name: str) -> keras.Model:
             config.image_size,
             config.channels,
             config.pixel_range,
-            internal_size=150 if whole else config.encoder_size,
+            internal_size=config.identity_size if whole else config.encoder_size,
             blocks=14 if whole else config.encoder_blocks,
             lift=LIFT if whole else 0.0,
             normalized=config.encoder_norm and not whole,

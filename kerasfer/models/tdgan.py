@@ -458,9 +458,9 @@ class TDGAN(FERModel):
                 self._train_expression_classifier(tf.stop_gradient(expression_code), expression)
 
             # Equation 6: the generated image has the identity of I_f and the expression of I_e.
-            generator_face = self.mean_over_batch(
-                cross_entropy_from_logits(identity, self.face_logits(generated, True))
-            )
+            seen = networks["face_discriminator_encoder"](generated, training=True)
+            face_logits = networks["face_discriminator_head"](seen, training=True)
+            generator_face = self.mean_over_batch(cross_entropy_from_logits(identity, face_logits))
             generator_expression = self.mean_over_batch(
                 cross_entropy_from_logits(expression, self.expression_logits(generated, True))
             )
@@ -489,10 +489,8 @@ class TDGAN(FERModel):
             if config.perceptual == "face_encoder_l1":
                 perceptual = l1_distance(face_code, face_code_of_generated, config.norm)
             else:
-                encoder = networks["face_discriminator_encoder"]
-                difference = tf.cast(encoder(generated, training=True), tf.float32) - tf.cast(
-                    tf.stop_gradient(encoder(faces, training=True)), tf.float32
-                )
+                target = tf.stop_gradient(networks["face_discriminator_encoder"](faces, training=True))
+                difference = tf.cast(seen, tf.float32) - tf.cast(target, tf.float32)
                 perceptual = tf.reduce_mean(tf.square(difference), axis=(1, 2, 3))
             terms["perceptual"] = config.lambda_perceptual * self.mean_over_batch(perceptual)
             generator_loss = tf.add_n(list(terms.values()))  # Equation 9
