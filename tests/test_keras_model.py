@@ -436,6 +436,45 @@ def test_two_replicas_train_like_one():
     assert "alike" in result.stdout
 
 
+LIKE_A_GPU = """
+import sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras, numpy as np
+sys.path.insert(0, "tests")
+from tiny_training import make_batches
+from kerasfer import zoo
+name, devices = sys.argv[1], int(sys.argv[2])
+one = tf.distribute.get_strategy()
+strategy = one if devices == 1 else tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+with strategy.scope():
+    model = zoo.create(name, "tiny", precision="mixed_float16", average=0.5)
+    batches = make_batches(model.batch_kind_of(model.config), model.config, count=16)
+    model.prepare(next(iter(batches.epoch(0))))
+    model.compile(total_steps=4, jit_compile=devices == 1)
+model.adapt(batches.columns)
+assert all(isinstance(found, keras.optimizers.LossScaleOptimizer) for found in model.optimizers.values())
+before = {path.path: path.numpy() for path in model.trainable_variables}
+history = model.fit(batches.epoch(0).take(2), verbose=0).history
+assert set(history) == set(model.loss_terms()) and all(np.isfinite(values).all() for values in history.values())
+assert any((before[path.path] != path.numpy()).any() for path in model.trainable_variables)
+assert all(np.isfinite(value.numpy()).all() for value in model.trainable_variables)
+print("trains")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2], ids=["compiled by XLA", "on two devices"])
+@pytest.mark.parametrize("name", SMALL)
+def test_each_papers_model_trains_as_on_a_gpu(name, devices):
+    """In float16 with scaled losses: compiled whole, and mirrored on two devices."""
+    command = [sys.executable, "-c", LIKE_A_GPU, name, str(devices)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout.splitlines()[-1] == "trains"
+
+
 # -- as before ---------------------------------------------------------------------------------------------------------
 
 
