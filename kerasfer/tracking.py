@@ -3,14 +3,16 @@
 Following: the detector looks at every fifth frame, and in those between the face mesh goes on from where it was. At the
 beginning, where the scene changes (at most twice a second) and every three seconds, the detector "quick" looks more
 closely: it finds small faces beside large ones then, and the mesh goes on from them for as long as it sees a face
-there. A face that the detector finds is the person whose box it overlaps most, if by three tenths or more and if that
-person was seen within the last second; else it is a new person. Smoothing: each probability is averaged over time, with
-weights that fall by half in `smoothing` seconds. Blendshapes, where they are asked for, are not averaged.
+there. Once it has seen a face, it looks at its highest resolution only every 0.8 seconds. A face that the detector
+finds is the person whose box it overlaps most, if by three tenths or more and if that person was seen within the last
+second; else it is a new person. Smoothing: each probability is averaged over time, with weights that fall by half in
+`smoothing` seconds. Blendshapes, where they are asked for, are not averaged.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +41,10 @@ CLOSE_EVERY = 3.0
 
 CLOSE_APART = 0.5
 """Least seconds between two close looks."""
+
+FINE_EVERY = 0.8
+"""Seconds after which the detector looks at its highest resolution again, if it saw a face when it last did; fewer than
+`PATIENCE`, so that nobody is forgotten whom it sees then alone."""
 
 CUT = 16.0
 """Mean difference of two frames, reduced to a few gray pixels, from which on the scene has changed; of 255."""
@@ -84,9 +90,11 @@ class Tracker:
         self._people: list[_Person] = []
         self._count = 0
         self._closer = blazeface.find_closely if self._find is DETECTORS["quick"] else None
+        self._coarser = functools.partial(blazeface.find_quickly, windows=2)
         self._looks: dict[int, dict[str, Any]] = {}
         self._reduced: np.ndarray | None = None
         self._closest: float | None = None
+        self._finest: float | None = None
         self._look_state: dict[str, Any] | None = None
 
     def find(self, frame: Frame) -> list[Candidate] | None:
@@ -103,8 +111,14 @@ class Tracker:
         close = bool(since >= CLOSE_EVERY or since >= CLOSE_APART and self._is_cut(reduced))
         self._reduced = reduced
         self._closest = frame.time if close else self._closest
-        self._looks[frame.number] = {"close": close, "reduced": reduced.tobytes().hex()}
-        return (self._closer if close else self._find)(frame.image, self._minimum_score)
+        fine = close or self._finest is None or frame.time - self._finest >= FINE_EVERY
+        look = self._closer if close else self._find if fine else self._coarser
+        seen = look(frame.image, self._minimum_score)
+        if fine:
+            self._finest = frame.time if seen else None
+        found = bool(seen) if fine else None
+        self._looks[frame.number] = {"close": close, "reduced": reduced.tobytes().hex(), "fine": found}
+        return seen
 
     def _is_cut(self, reduced: np.ndarray) -> bool:
         return self._reduced is not None and np.abs(reduced.astype(np.float32) - self._reduced).mean() > CUT
@@ -119,7 +133,7 @@ class Tracker:
         seen = self.find(frame) if seen is None else seen
         self._look_state = self._looks.pop(frame.number, None)
         if seen is not None:
-            self._look(frame, seen, self._look_state is None or self._look_state["close"])
+            self._look(frame, seen, self._look_state or {"close": True, "fine": True})
         else:
             self._follow(frame)
         self._people = [person for person in self._people if frame.time - person.seen <= PATIENCE]
@@ -134,7 +148,9 @@ class Tracker:
                 center, side, roll = region(person.points)
                 numbers = (*center, side, roll, *person.frame, person.face.score)
                 people[str(person.number)] = [float(number) for number in numbers]
-        return {"people": people, **({} if self._look_state is None else {"look": self._look_state})}
+        still = {str(p.number): p.face.score for p in self._people if p.face is not None and p.points is None}
+        state = {"people": people, "still": still, "look": self._look_state}
+        return {name: value for name, value in state.items() if value or name == "people"}
 
     def restore(self, time: float, boxes: Mapping[int, Box], state: Mapping[str, Any] | None = None) -> None:
         """Notes who was where in a frame of an earlier run; `update` must then go on with a frame for the detector.
@@ -148,6 +164,8 @@ class Tracker:
         if look is not None:
             self._reduced = np.frombuffer(bytes.fromhex(look["reduced"]), np.uint8).reshape(REDUCED)
             self._closest = time if look["close"] else self._closest
+            if look.get("fine") is not None:
+                self._finest = time if look["fine"] else None
         elif self._closest is None:
             self._closest = time
         for person in self._people:
@@ -159,20 +177,22 @@ class Tracker:
                 self._people.append(known[number])
             person = known[number]
             person.box, person.seen = box, time
+            if (score := (state or {}).get("still", {}).get(str(number))) is not None:
+                person.face = DetectedFace(box, score)
             if numbers := (state or {}).get("people", {}).get(str(number)):
                 person.square = (np.array(numbers[:2]), numbers[2], numbers[3])
                 person.frame, person.score = np.array(numbers[4:8]), numbers[8]
         self._count = max(self._count, *boxes, 0)
         self._people = [person for person in self._people if time - person.seen <= PATIENCE]
 
-    def _look(self, frame: Frame, seen: list[Candidate], close: bool) -> None:
+    def _look(self, frame: Frame, seen: list[Candidate], look: Mapping[str, Any]) -> None:
         found = []
         for candidate in seen:
             presence = PRESENT if candidate.trusted else CONFIRMED
             points = fit(frame.image, candidate.box, candidate.roll, presence)
             if points is not None or candidate.trusted:
                 found.append((candidate, points))
-        before = {person.number: _square(person) for person in self._people}
+        before = {person.number: (person.face, _square(person)) for person in self._people}
         for person in self._people:
             person.face = None
         free = [person for person in self._people if frame.time - person.seen <= PATIENCE]
@@ -193,15 +213,24 @@ class Tracker:
                 known = _Person(self._count, candidate.box, frame.time)
                 self._people.append(known)
             _place(known, candidate, points, frame.time)
-        if not close:
+        if not look["close"]:
             taken = {person.number for person in chosen.values()}
-            lost = [(person, before[person.number]) for person in free if person.number not in taken]
-            self._go_on(frame, [(person, square) for person, square in lost if square])
+            lost = [(person, *before[person.number]) for person in free if person.number not in taken]
+            self._go_on(frame, lost, look["fine"] is None)
 
-    def _go_on(self, frame: Frame, people: list[tuple[_Person, _Square]]) -> None:
-        """Follows those whom a look that was not close did not find, from where they were: small faces, above all."""
+    def _go_on(
+        self, frame: Frame, people: list[tuple[_Person, DetectedFace | None, _Square | None]], coarse: bool
+    ) -> None:
+        """Follows those whom a look that was not close did not find, from where they were: small faces, above all.
+
+        Those without a mesh stay where they were after a look too coarse for them.
+        """
         seen = [person for person in self._people if person.face is not None]
-        for person, square in people:
+        for person, face, square in people:
+            if square is None:
+                overlaps = any(other.box.intersection_over_union(person.box) > SAME_PERSON for other in seen)
+                person.face = face if coarse and not overlaps else None
+                continue
             person.points = follow_from(frame.image, square)
             if person.points is None:
                 continue

@@ -311,6 +311,38 @@ def test_close_looks_come_at_cuts(monkeypatch):
     assert close_looks(monkeypatch, flicker)[0] == [0, 15, 30, 45], "no more than twice a second"
 
 
+@pytest.mark.parametrize(("found", "fine"), [(1, [0, 20, 40]), (0, list(range(0, 50, 5)))])
+def test_looks_at_the_highest_resolution_are_rare_where_faces_are_known(monkeypatch, found, fine):
+    """Whom they alone see, and the mesh does not, stays in between; a run that is taken up does the same."""
+
+    def seeing(windows):
+        face = Candidate(Box(5, 5, 15, 15), 0.9)
+        return lambda *_, **options: looks.append(options.get("windows", windows)) or [face] * found * (looks[-1] == 4)
+
+    looks: list[int] = []
+    monkeypatch.setattr(tracking, "fit", lambda *_: None)
+    for name in ("find_closely", "find_quickly"):
+        monkeypatch.setattr(tracking.blazeface, name, seeing(4))
+    monkeypatch.setitem(tracking.DETECTORS, "quick", tracking.blazeface.find_quickly)
+
+    def follow(tracker, numbers):
+        for number in numbers:
+            people.append([person for person, _ in tracker.update(Frame(number, number / 25, SCENES[0]))])
+            states.append(tracker.state())
+
+    people, states = [], []
+    follow(Tracker(), range(50))
+    assert people == [[1] * found] * 50
+    assert [5 * place for place, windows in enumerate(looks) if windows == 4] == fine
+    again = Tracker()
+    for number in range(10):
+        again.restore(number / 25, {1: Box(5, 5, 15, 15)} if found else {}, states[number])
+    del looks[:], people[:]
+    follow(again, range(10, 30))
+    assert people == [[1] * found] * 20
+    assert [10 + 5 * place for place, windows in enumerate(looks) if windows == 4] == [n for n in fine if 10 <= n < 30]
+
+
 def test_only_the_quick_detector_looks_closely_at_times(monkeypatch):
     monkeypatch.setattr(tracking.blazeface, "find_closely", lambda *_: pytest.fail("looked closely"))
     tracker = Tracker(lambda *_: [])
