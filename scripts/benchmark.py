@@ -3,6 +3,7 @@
 python scripts/benchmark.py input                  # images/s of the input pipeline, beside the training step's
 python scripts/benchmark.py data                   # seconds to read a set, images/s of each cache, memory of many paths
 python scripts/benchmark.py train --model tdgan    # images/s of a training step at the paper's size
+python scripts/benchmark.py train --against PATH   # the same in turn with another checkout, or TDGAN's authors' code
 python scripts/benchmark.py lite --model tdgan     # milliseconds a face of the TFLite recognizers
 python scripts/benchmark.py device --model tdgan   # a bundle, photo to expression: import, memory, milliseconds a photo
 python scripts/benchmark.py photo --model tdgan    # kerasfer.recognize and the package fer on the same photos
@@ -56,8 +57,8 @@ def seconds_each(function: Callable[[], Any], runs: int, warm_up: int = 2) -> li
     return times
 
 
-def step_seconds(model_name: str, size: str, precision: str, batch_size: int, runs: int) -> list[float]:
-    """Seconds of a training step on random images, every network updated."""
+def training_step(model_name: str, size: str, precision: str, batch_size: int) -> Callable[[], None]:
+    """Makes a training step on random images, every network updated."""
     import numpy as np
     import tensorflow as tf
 
@@ -90,14 +91,24 @@ def step_seconds(model_name: str, size: str, precision: str, batch_size: int, ru
         for value in step(batch).values():
             value.numpy()
 
-    return seconds_each(run, runs)
+    return run
+
+
+def step_seconds(model_name: str, size: str, precision: str, batch_size: int, runs: int) -> list[float]:
+    """Seconds of each of some training steps."""
+    return seconds_each(training_step(model_name, size, precision, batch_size), runs)
 
 
 def benchmark_train(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Images/s of `train_step`; an image is one face with its expression image.
 
-    With --before, first without what makes it fast, then with one change more in each row.
+    With --before, first without what makes it fast, then with one change more in each row. With --against, in turn
+    with another checkout.
     """
+    if options.against:
+        from against import against_rows
+
+        return against_rows(options)
     from straightforward import CHANGES, without
 
     from kerasfer.models import model_class
@@ -352,6 +363,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--before",
         action="store_true",
         help="of train: begin without what makes the step fast (scripts/straightforward.py), add it one by one",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="PATH",
+        help="of train: in turn with another checkout of kerasfer, or the code of TDGAN's authors (scripts/against.py)",
     )
     parser.add_argument("--dataset", default="synthetic", help="of input and data; default: synthetic")
     parser.add_argument("--data", metavar="DIR", help="folder of the data sets, for input and data")
