@@ -52,6 +52,7 @@ MODULES = (
     "lite/networks.py",
     "lite/pipeline.py",
     "lite/preparation.py",
+    "markup.py",
     "priors.py",
     "units.py",
     "weights.py",

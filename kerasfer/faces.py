@@ -6,11 +6,14 @@ Numpy only, so that `kerasfer.lite` can use it.
 from __future__ import annotations
 
 import dataclasses
+import math
 import reprlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from kerasfer import markup
 
 __all__ = [
     "BLENDSHAPES",
@@ -284,7 +287,7 @@ class DetectedFace:
     measures: tuple[float, ...] | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """What a recognizer says of one face.
 
@@ -353,6 +356,23 @@ class Prediction:
     def confidence(self) -> float:
         """Probability of the expression named."""
         return self.probabilities[self.expression]
+
+    def __repr__(self) -> str:
+        box = self.box
+        place = f"({box.left:.0f}, {box.top:.0f}) to ({box.right:.0f}, {box.bottom:.0f})"
+        return f"Prediction({self.expression} {self.probabilities.get(self.expression, math.nan):.1%}, box {place})"
+
+    @markup.optional
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                markup.Html(f"<b>{markup.escaped(name)}</b>") if name == self.expression else name,
+                markup.bar(share),
+                f"{share:.1%}",
+            )
+            for name, share in self.probabilities.items()
+        ]
+        return markup.table((), rows)
 
     def to_json(self) -> dict[str, Any]:
         """The prediction as plain numbers, strings and lists."""

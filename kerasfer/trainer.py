@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasfer import teaching, training, zoo
+from kerasfer import markup, teaching, training, zoo
 from kerasfer.data.kinds import Batches
 from kerasfer.data.recipe import Recipe, Say
 from kerasfer.datasets.base import FaceTable
@@ -24,7 +24,7 @@ from kerasfer.models.base import FERModel, ModelConfig, chosen_precision
 __all__ = ["Run", "class_of", "first_config", "name_of", "train", "trained_model"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """A training, done or stopped at the end of its time.
 
@@ -40,6 +40,22 @@ class Run:
     history: list[dict[str, float]]
     folder: Path
     stopped: str = ""
+
+    def __repr__(self) -> str:
+        state = f"stopped: {self.stopped}" if self.stopped else "done"
+        return (
+            f"Run({type(self.model).__name__}, {len(self.history)} epochs, {state}, folder {os.fspath(self.folder)!r})"
+        )
+
+    @markup.optional
+    def _repr_html_(self) -> str:
+        last = self.history[-6:]
+        names = list(dict.fromkeys(name for epoch in last for name in epoch))[:10]
+        rows = [[f"{epoch[name]:.4g}" if name in epoch else "–" for name in names] for epoch in last]
+        title = f"{type(self.model).__name__}: {len(self.history)} epochs" + (
+            f"; {self.stopped}" if self.stopped else ""
+        )
+        return markup.page(markup.Html(f"<b>{markup.escaped(title)}</b>"), self.folder, markup.table(names, rows))
 
     def evaluate(self, table: FaceTable, **options: Any) -> Report:
         """Tests the model on a table, as `kerasfer.evaluate` does."""

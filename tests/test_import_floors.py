@@ -23,6 +23,7 @@ FLOORS = {
     "kerasfer.hub": 1,
     "kerasfer.interpreter": 0,
     "kerasfer.kernels": 0,
+    "kerasfer.markup": 0,
     "kerasfer.missing": 0,
     "kerasfer.priors": 0,
     "kerasfer.sample": 0,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasfer import images, markup
 from kerasfer.datasets.sources import (
     ArraySource,
     ChainSource,
@@ -18,6 +19,7 @@ from kerasfer.datasets.sources import (
     open_source,
 )
 from kerasfer.expressions import FERPLUS8, KNOWN_CLASSES, UNKNOWN, LabelSpace
+from kerasfer.faces import Box
 
 __all__ = [
     "COLUMNS",
@@ -207,6 +209,41 @@ class FaceTable:
 
     def __repr__(self) -> str:
         return f"FaceTable({self.name!r}, {len(self)} faces, columns {', '.join(self.columns)})"
+
+    @markup.optional
+    def _repr_html_(self) -> str:
+        counts = {name: number for name, number in self.counts().items() if number}
+        told = ", ".join(f"{name} {number:,}" for name, number in counts.items()) or "no labels"
+        return markup.page(
+            markup.Html(f"<b>{markup.escaped(self.name)}</b>: {len(self):,} faces; {markup.escaped(told)}"),
+            f"columns: {', '.join(self.columns)}" + (f"; {len(self.rejected)} left out" if self.rejected else ""),
+            self._contact_sheet(12),
+        )
+
+    def _contact_sheet(self, most: int) -> markup.Html:
+        """Some faces from the whole of the table, small, each with the name of its class."""
+        rows = np.linspace(0, len(self) - 1, min(len(self), most)).round().astype(int) if len(self) else []
+        names = self.class_names()
+        cells = []
+        for row in map(int, rows):
+            cells.append(
+                '<span style="display:inline-block;width:76px;margin:2px;text-align:center;font-size:11px;'
+                f'vertical-align:top">{self._thumbnail(row)}<br>{markup.escaped(names[row] or "–")}</span>'
+            )
+        return markup.Html("".join(cells))
+
+    def _thumbnail(self, row: int) -> markup.Html:
+        """A face, 72 pixels wide; in its place "no image" where it cannot be read."""
+        path = str(self["path"][row])
+        try:
+            image = images.read_reduced(self.read(row))[0]
+            box = self["box"][row] if "box" in self else np.full(4, np.nan)
+            if np.isfinite(box).all():
+                image = images.crop(image, Box(*map(float, box)))
+            height = max(1, min(144, round(72 * image.shape[0] / image.shape[1])))
+            return markup.picture(images.encode(images.resize(image, (height, 72)), ".jpg"), path)
+        except (ValueError, OSError, MemoryError):
+            return markup.Html(f'<span title="{markup.escaped(path)}">no image</span>')
 
     def select(self, rows: np.ndarray | Sequence[int] | Sequence[bool]) -> FaceTable:
         """A table of some rows: a boolean mask, or row numbers in the order wanted."""

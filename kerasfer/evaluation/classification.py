@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kerasfer import markup
 from kerasfer.datasets.base import DatasetError, FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.expressions import UNKNOWN, LabelSpace
@@ -34,7 +35,7 @@ class Recognizes(Protocol):
         """A function of images float32 (n, *image_spec.shape), in the spec's range, to probabilities (n, K)."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """The outcome of a test. Rates of a class that does not occur are NaN, None in JSON.
 
@@ -64,6 +65,33 @@ class Report:
             raise ValueError(f"{len(self.labels)} classes need a confusion matrix of counts of that size")
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "confusion", confusion)
+
+    def __repr__(self) -> str:
+        rates = f"accuracy {self.accuracy:.1%}, mean recall {self.balanced_accuracy:.1%}" if self.n else "none known"
+        return f"Report({self._title()}: {self.n:,} faces, {rates})"
+
+    def _title(self) -> str:
+        return " ".join(
+            filter(None, (self.model, "on" if self.model and self.dataset else "", self.dataset, self.split))
+        )
+
+    @markup.optional
+    def _repr_html_(self) -> str:
+        rates = [
+            (label, *(f"{rate:.1%}" if rate == rate else "–" for rate in rates), int(count), *map(int, line))
+            for label, *rates, count, line in zip(
+                self.labels, self.recall, self.precision, self.f1, self.confusion.sum(1), self.confusion
+            )
+        ]
+        told = f"{self.n:,} faces, accuracy {self.accuracy:.1%}, mean recall {self.balanced_accuracy:.1%}"
+        if self.left_out:
+            told += f"; {self.left_out:,} left out"
+        return markup.page(
+            markup.Html(f"<b>{markup.escaped(self._title() or 'Report')}</b>: {told}"),
+            markup.table(
+                ("class", "recall", "precision", "F1", "faces", *(f"as {name}" for name in self.labels)), rates
+            ),
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Report) and self.to_json() == other.to_json()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerasfer import markup
 from kerasfer.faces import PIXEL_RANGES, ImageSpec
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class GeneratorParity:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
     """What was exported, and how near it is to the model.
 
@@ -181,6 +182,32 @@ class Report:
             "compared_on": self.compared_on,
             "formats": [{**dataclasses.asdict(entry), "good": entry.good} for entry in self.parity],
         }
+
+    def __repr__(self) -> str:
+        missed = [entry.format for entry in self.parity if not entry.good]
+        return f"Report({', '.join(self.files)}: {f'MISSED by {len(missed)}' if missed else 'every figure kept'})"
+
+    @markup.optional
+    def _repr_html_(self) -> str:
+        own = "same_label" if self.parity and isinstance(self.parity[0], Parity) else "psnr"
+        rows = [
+            (
+                entry.format,
+                f"{entry.bytes / 1e6:.2f} MB",
+                f"{entry.same_label:.2%}" if isinstance(entry, Parity) else f"{entry.psnr:.1f} dB",
+                f"{entry.max_difference:.2e}",
+                "kept" if entry.good else "MISSED",
+            )
+            for entry in self.parity
+        ]
+        said = f"compared on {self.compared_on}" + (
+            f"; int8 calibrated on {self.calibration}" if self.calibration else ""
+        )
+        return markup.page(
+            markup.table(("format", "size", own.replace("_", " "), "largest difference", "target"), rows),
+            said,
+            markup.table((), [(name, str(path)) for name, path in self.files.items()]),
+        )
 
     def table(self) -> str:
         """The figures as lines of text."""

@@ -7,6 +7,7 @@ A paper's class defines its `Config`, the batches it eats, its networks, which o
 from __future__ import annotations
 
 import abc
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -16,8 +17,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasfer import markup
 from kerasfer.expressions import LabelSpace
-from kerasfer.faces import ImageSpec
+from kerasfer.faces import PIXEL_RANGES, ImageSpec
 from kerasfer.forks import use_tensorflow
 from kerasfer.losses import hits
 from kerasfer.models.config import (
@@ -295,6 +297,38 @@ class FERModel(RangeChecked, Optimized, Stepped, keras.Model):
             Name of the code, such as "expression" -> float32 (n, ...); none if the model has no encoders.
         """
         return {}
+
+    @markup.optional
+    def _repr_html_(self) -> str:
+        spec = self.image_spec
+        color = "gray" if spec.channels == 1 else "RGB"
+        low, high = PIXEL_RANGES[spec.pixel_range]
+        return markup.facts(
+            type(self).__name__,
+            (
+                ("takes", f"aligned faces, {spec.size} x {spec.size}, {color}, in [{low:g}, {high:g}]"),
+                ("tells", ", ".join(self.label_space.labels)),
+                (
+                    "draws, controlled by",
+                    ", ".join(each if isinstance(each, str) else each.__name__ for each in self.controls)
+                    if self.generates
+                    else "nothing",
+                ),
+                ("networks", ", ".join(self.networks)),
+                (
+                    "weights",
+                    sum(
+                        math.prod(each.shape)
+                        for part in self.networks.values()
+                        for each in getattr(part, "variables", ())
+                    ),
+                ),
+                (
+                    "not the paper's",
+                    ", ".join(each.field for each in deviations(self.config)) or "nothing in the config",
+                ),
+            ),
+        )
 
     @property
     def generates(self) -> bool:

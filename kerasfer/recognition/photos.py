@@ -20,23 +20,9 @@ from kerasfer.models import DEFAULT_RECOGNIZER
 from kerasfer.priors import Prior
 from kerasfer.recognition.classifier import ActionUnits, FaceClassifier, RecognitionModel
 from kerasfer.recognition.inputs import Photo, RecognitionError, are_many, find_photos, in_memory, is_batch, name_of
+from kerasfer.recognition.shown import Faces, PhotoResult, PhotoResults
 
 __all__ = ["PhotoResult", "recognize", "recognize_each", "recognize_faces"]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PhotoResult:
-    """What was recognized in one of several photos.
-
-    Attributes:
-        path: the photo's path, or what it is and its number, such as "array 0".
-        predictions: one for each face, the largest face first; [] if there is none or the photo is bad.
-        error: why the photo could not be read, or None.
-    """
-
-    path: str
-    predictions: list[Prediction]
-    error: str | None = None
 
 
 def recognize(
@@ -74,7 +60,8 @@ def recognize(
     Returns:
         For one photo its faces' predictions, the largest face first; [] if there is no face. For a batch a list of
         these, one for each image. For many a `PhotoResult` each, in order; one that cannot be read carries its error,
-        and so does a video in a folder. What a folder holds beside these is counted in a warning to the log.
+        and so does a video in a folder. What a folder holds beside these is counted in a warning to the log. A notebook
+        shows the photo with its faces marked, or a table of many.
 
     Raises:
         ImageError: one photo was given and cannot be read, or values are in no range that images have.
@@ -87,12 +74,12 @@ def recognize(
     asked: dict[str, Any] = {"action_units": action_units, "flip": flip, "blendshapes": blendshapes, "prior": prior}
     results = recognize_each(photos, model, detector, batch_size, minimum_score, **asked)
     if are_many(photos):
-        return list(results)
-    answers = []
+        return PhotoResults(results)
+    answers: list[list[Prediction]] = []
     for result in results:
         if result.error is not None:
             raise images.ImageError(result.error)
-        answers.append(result.predictions)
+        answers.append(Faces(result.predictions, None if is_batch(photos) else photos))
     return answers if is_batch(photos) else answers[0]
 
 
@@ -152,7 +139,7 @@ def recognize_faces(
         except (ValueError, OSError, MemoryError) as error:
             return _Found(name_of(crop, number), [], [], str(error) or type(error).__name__)
 
-    results = []
+    results = PhotoResults()
     looked_at = _looked_at(found, look, classifier, workers if _reads_files(found) else 1)
     for result in _without_blendshapes(looked_at):
         if result.error is not None and (on_error == "raise" or not is_many):
