@@ -1,13 +1,82 @@
-"""How far an epoch has come, on standard output."""
+"""How far a command has come: an epoch on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TextIO
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Status", "bar"]
+
+LONG = 60.0
+"""Seconds after which work is long enough to be told of where no terminal shows it, and between two such lines."""
+
+
+def bar(steps: Iterable[Any], total: int | None, unit: str, initial: int = 0) -> Any:
+    """tqdm's bar over steps, on standard error: at once on a terminal, elsewhere a line now and then if it takes long.
+
+    Use it as `with bar(...) as shown: for step in shown: ...`; without tqdm, on devices, these are just the steps.
+    Whoever prints meanwhile does it with `tqdm.write`.
+
+    Args:
+        steps: what is gone through.
+        total: their number, if it is known.
+        unit: what one of them is called.
+        initial: number of those that an earlier run has done.
+    """
+    if importlib.util.find_spec("tqdm") is None:
+        return contextlib.nullcontext(steps)
+    from tqdm import tqdm
+
+    terminal = sys.stderr.isatty()
+    often = {} if terminal else {"delay": LONG, "mininterval": LONG, "ascii": True, "ncols": 100}
+    return tqdm(steps, total=total, initial=initial, unit=unit, disable=False, **often)
+
+
+class Status:
+    """A line on standard error that says what goes on, while it does.
+
+    A terminal shows it in one place, and nothing of it afterwards. Elsewhere nothing is told of short work, and of long
+    work a line every `LONG` seconds at most.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._terminal = self._stream.isatty()
+        self._told = time.monotonic()
+        self._line = ""
+
+    def __enter__(self) -> Status:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.tell("")
+
+    def tell(self, text: str) -> None:
+        """Shows another text, "" for none."""
+        self._line = text
+        if self._terminal:
+            width = max(shutil.get_terminal_size((100, 24)).columns - 1, 20)
+            print(f"\r\x1b[2K{text[:width]}", end="", file=self._stream, flush=True)
+        elif text and time.monotonic() - self._told >= LONG:
+            self._told = time.monotonic()
+            print(text, file=self._stream, flush=True)
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Other lines may be printed inside."""
+        text = self._line
+        if self._terminal:
+            self.tell("")
+        try:
+            yield
+        finally:
+            if self._terminal:
+                self.tell(text)
 
 
 class Progress:

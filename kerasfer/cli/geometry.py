@@ -11,7 +11,7 @@ from kerasfer.cli.common import say
 __all__ = ["draw"]
 
 
-def draw(control: Any, options: argparse.Namespace, faces: Any, names: list[str], enlarged: Callable) -> int:
+def draw(control: Any, options: argparse.Namespace, faces: Any, names: list[str], enlarged: Callable) -> str:
     """Draws faces with given landmarks, with named expressions and yaws, on the way between two, or in every pose.
 
     Args:
@@ -22,7 +22,7 @@ def draw(control: Any, options: argparse.Namespace, faces: Any, names: list[str]
         enlarged: makes the frames of an animation of rows of images.
 
     Returns:
-        The exit code.
+        What was drawn.
     """
     from kerasfer import plots
 
@@ -37,7 +37,8 @@ def draw(control: Any, options: argparse.Namespace, faces: Any, names: list[str]
     sets = chosen(control, options)
     for name, points in sets.items():
         for doubt in control.doubts(points):
-            print(f"{name}: {doubt}")
+            with options.status.hidden():
+                say(f"{name}: {doubt}")
     if options.interpolate:
         if len(sets) != 2:
             raise ValueError(f"--interpolate geometry goes between two: name two, not {len(sets)}")
@@ -46,14 +47,12 @@ def draw(control: Any, options: argparse.Namespace, faces: Any, names: list[str]
         plots.save(strip, options.output)
         if options.gif:
             plots.write_gif(options.gif, enlarged(frames))
-            say(f"animation: {options.gif}")
     elif sets:
         drawn = {name: spec.unscale(control.transfer(faces, points)) for name, points in sets.items()}
         plots.save(plots.parts_grid(spec.unscale(faces), drawn, names), options.output)
     else:
         plots.save(poses(control, faces, names), options.output)
-    say(f"{len(faces)} faces with {', '.join(sets) or 'every pose and expression'}: {options.output}")
-    return 0
+    return f"{len(faces)} faces with {', '.join(sets) or 'every pose and expression'}"
 
 
 def chosen(control: Any, options: argparse.Namespace) -> dict[str, Any]:

@@ -41,12 +41,14 @@ from typing import Any
 
 from kerasfer import folders, images, lite
 from kerasfer.cli.common import add_recognition_options, say, undisturbed
-from kerasfer.cli.tables import Journal, Tables, add_options, require_writable
+from kerasfer.cli.opening import add_open_option, open_result
+from kerasfer.cli.tables import Journal, Tables, add_options, require_writable, written
 from kerasfer.detection import DETECTORS
 from kerasfer.faces import BLENDSHAPES
 from kerasfer.files import printable
 from kerasfer.frames import Frame, is_stream_address
 from kerasfer.models import DEFAULT_RECOGNIZER
+from kerasfer.progress import Status, bar
 from kerasfer.recognition import FaceClassifier, PhotoResult, annotate, find_photos, recognize_each
 from kerasfer.rows import Row, columns, face_row, frame_rows, photo_rows
 from kerasfer.version import __version__
@@ -93,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
         help="write photos and videos with their faces marked into this folder; or one photo to this PNG or JPEG "
         "file, a video to this MP4 (default: none)",
     )
+    add_open_option(parser)
     add_recognition_options(parser)
     add_options(parser)
     video = parser.add_argument_group("videos and cameras")
@@ -114,6 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     options = parser().parse_args(arguments)
     require_writable(options)
+    if options.open and options.output == "none" and not written(options):
+        raise ValueError("--open shows what is written: name a file or a folder with --output, or a table with --csv")
     options.model = _answering(options.model)
     photos, videos = _sources(options)
     if not videos:
@@ -158,7 +163,7 @@ def _answering(model: str) -> str:
 
 
 def _recognize_photos(options: argparse.Namespace, photos: Sequence[str]) -> int:
-    classifier = FaceClassifier(options.model, TOGETHER, options.action_units, options.flip, options.prior)
+    classifier = _classifier(options)
     names = [*columns(["path", "face"], classifier.labels, classifier.units, _shapes(options)), "error"]
     journal, tables = Journal(None, {}), Tables(options, names)
     with contextlib.closing(journal):
@@ -167,7 +172,37 @@ def _recognize_photos(options: argparse.Namespace, photos: Sequence[str]) -> int
         finally:
             tables.close(lambda: _photo_rows(journal), lambda: map(_without_rows, journal))
         count = journal.count
+        if count > 1:
+            say(f"{count} photos, {sum(len(entry['faces']) for entry in journal)} faces{_marked(options)}")
+    targets = _targets(photos, options.output)
+    _end(options, targets[0] if len(targets) == 1 else None)
     return _complain(bad, count, "photos")
+
+
+def _classifier(options: argparse.Namespace) -> FaceClassifier:
+    with Status() as status:
+        status.tell(f"loading {options.model} ...")
+        return FaceClassifier(options.model, TOGETHER, options.action_units, options.flip, options.prior)
+
+
+def _marked(options: argparse.Namespace) -> str:
+    """Where the marked copies of several photos and videos are, if anywhere."""
+    return "" if options.output == "none" else f", marked in {options.output}"
+
+
+def _end(options: argparse.Namespace, target: Path | None = None) -> None:
+    """Says where the tables are, and opens what was written if that is asked for.
+
+    Args:
+        options: of the command line.
+        target: the marked photo or video, if there is one alone.
+    """
+    tables = written(options)
+    if tables:
+        say(f"{'table' if len(tables) == 1 else 'tables'} in {', '.join(map(str, tables))}")
+    shown = [] if options.output == "none" else [target or Path(options.output)]
+    for path in [path for path in (*shown, *tables) if path.exists()][: int(options.open)]:
+        open_result(path)
 
 
 def _recognize_all(options: argparse.Namespace, photos: Sequence[str], videos: Sequence[str]) -> int:
@@ -175,7 +210,7 @@ def _recognize_all(options: argparse.Namespace, photos: Sequence[str], videos: S
     if Path(options.output).suffix.lower() in (*PICTURES, *VideoWriter.CODECS) and not Path(options.output).is_dir():
         count = len(photos) + len(videos)
         raise VideoError(f"{options.output}: one file cannot hold {count} photos and videos; name a folder")
-    classifier = FaceClassifier(options.model, TOGETHER, options.action_units, options.flip, options.prior)
+    classifier = _classifier(options)
     own = ["path", *(["face"] if photos else []), "frame", "time", "person"]
     tables = Tables(options, [*columns(own, classifier.labels, classifier.units, _shapes(options)), "error"])
     journal, journals, bad, done = Journal(None, {}), [], [], False
@@ -214,7 +249,10 @@ def _recognize_all(options: argparse.Namespace, photos: Sequence[str], videos: S
                     map(_without_rows, journal), *(_entries(kept, source) for source, kept in journals)
                 ),
             )
-    return _complain(bad, len(photos) + len(videos), "photos and videos" if photos else "videos")
+    what = "photos and videos" if photos else "videos"
+    say(f"{len(photos) + len(videos)} {what}{_marked(options)}")
+    _end(options)
+    return _complain(bad, len(photos) + len(videos), what)
 
 
 def _shapes(options: argparse.Namespace) -> Sequence[str]:
@@ -239,7 +277,7 @@ def _all_photos(
     asked = {"minimum_score": options.minimum_score, "blendshapes": options.blendshapes}
     found = recognize_each(photos, classifier, options.detector or "mediapipe", **asked)
     bad = []
-    for result in _shown(found, photos):
+    for result in _watched(found, photos):
         if result.error is not None and len(photos) == 1 == len(options.photos):
             raise images.ImageError(result.error)
         target = targets.get(journal.count)
@@ -260,17 +298,19 @@ def _all_photos(
 
 
 def _video_recognizer(options: argparse.Namespace) -> VideoRecognizer:
-    return VideoRecognizer(
-        options.model,
-        options.detector or "quick",
-        options.every,
-        options.smoothing,
-        options.minimum_score,
-        options.action_units,
-        options.flip,
-        options.prior,
-        options.blendshapes,
-    )
+    with Status() as status:
+        status.tell(f"loading {options.model} ...")
+        return VideoRecognizer(
+            options.model,
+            options.detector or "quick",
+            options.every,
+            options.smoothing,
+            options.minimum_score,
+            options.action_units,
+            options.flip,
+            options.prior,
+            options.blendshapes,
+        )
 
 
 def _recognize_video(options: argparse.Namespace, source: str) -> int:
@@ -293,6 +333,8 @@ def _recognize_video(options: argparse.Namespace, source: str) -> int:
         with contextlib.ExitStack() as stack:
             stack.callback(journal.close, remove=done)
             stack.callback(tables.close, lambda: frame_rows(_frames(journal)), lambda: _entries(journal))
+    if count:
+        _end(options, target)
     if problem is not None:
         say(f"error: {problem}", sys.stderr)
         return 1 if count else 2
@@ -399,8 +441,6 @@ def _all_frames(
     path: str | None,
 ) -> Iterator[FrameResult]:
     """The results of every frame, those of an earlier run first; marks each in the video that is written."""
-    from tqdm import tqdm
-
     kept = journal.count
     if kept and writer is not None:
         with open_video(source) as again:
@@ -411,10 +451,7 @@ def _all_frames(
     else:
         yield from map(FrameResult.from_json, journal)
     results = recognizer.recognize(video)
-    with (
-        contextlib.closing(results),
-        tqdm(results, total=video.count, initial=kept, unit="frame", disable=None) as shown,
-    ):
+    with contextlib.closing(results), bar(results, video.count, "frame", kept) as shown:
         for result in shown:
             if seconds is not None and result.time >= seconds:
                 return
@@ -475,13 +512,10 @@ def _targets(photos: Sequence[str], output: str) -> dict[int, Path]:
     return targets
 
 
-def _shown(results, photos: Sequence[str]):
-    """The results, with a progress bar if there are many photos and someone watches."""
-    if len(photos) == 1 or importlib.util.find_spec("tqdm") is None:
-        return results
-    from tqdm import tqdm
-
-    return tqdm(results, total=len(photos), unit="photo", disable=None)
+def _watched(results: Iterable[PhotoResult], photos: Sequence[str]) -> Iterator[PhotoResult]:
+    """The results, with a progress bar if there are many photos."""
+    with contextlib.nullcontext(results) if len(photos) == 1 else bar(results, len(photos), "photo") as shown:
+        yield from shown
 
 
 def _say(text: str) -> None:

@@ -31,6 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 from kerasfer.cli.common import say
 from kerasfer.cli.geometry import draw
+from kerasfer.cli.opening import add_open_option, open_result
+from kerasfer.progress import Status
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +100,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--people", type=int, default=4, help="number of synthetic faces (default: 4)")
     parser.add_argument("--aligned", action="store_true", help="the photos are aligned crops already: detect no faces")
     parser.add_argument("--detector", default="mediapipe", help="face detector, as of recognize (default: mediapipe)")
+    add_open_option(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the noise and of the synthetic people (default: 0)")
+    parser.set_defaults(status=Status())
     return parser
 
 
@@ -106,6 +110,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     options = parser().parse_args(arguments)
     check(options)
+    with options.status:
+        options.status.tell(f"loading {options.model} ...")
+        done = synthesize(options)
+    if options.gif:
+        say(f"animation: {options.gif}")
+    say(f"{done}: {options.output}")
+    if options.open:
+        open_result(options.gif or options.output)
+    return 0
+
+
+def synthesize(options: argparse.Namespace) -> str:
+    """Draws what is asked for into the file; returns what that is."""
     from kerasfer import synthesis, zoo
 
     model = zoo.load(options.model)
@@ -123,14 +140,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
 
 
-def draw_by_landmarks(control: Any, options: argparse.Namespace) -> int:
+def draw_by_landmarks(control: Any, options: argparse.Namespace) -> str:
     """Draws faces with the expression and the pose of landmarks."""
     spec = control.model.image_spec
     faces, names = inputs(options.faces, spec, options, lambda: synthetic_people(options))
     return draw(control, options, faces, names, enlarged)
 
 
-def draw_by_photo(control: Any, options: argparse.Namespace) -> int:
+def draw_by_photo(control: Any, options: argparse.Namespace) -> str:
     """Draws faces with the expressions of photos, on the way between two, or part by part."""
     from kerasfer import plots
 
@@ -146,8 +163,7 @@ def draw_by_photo(control: Any, options: argparse.Namespace) -> int:
     if options.disentangle:
         drawn = {f"+ {part}": spec.unscale(images) for part, images in control.disentangle(faces).items()}
         plots.save(plots.parts_grid(spec.unscale(faces), drawn, face_names), options.output)
-        say(f"{len(faces)} faces, drawn from {', '.join(drawn)}: {options.output}")
-        return 0
+        return f"{len(faces)} faces, drawn from {', '.join(drawn)}"
     expressions, expression_names = inputs(
         options.expressions, spec, options, lambda: synthetic_expressions(options, model.label_space.labels)
     )
@@ -164,7 +180,6 @@ def draw_by_photo(control: Any, options: argparse.Namespace) -> int:
         plots.save(plots.interpolation_strip(frames, begin, end, names, spec.unscale(others), kept), options.output)
         if options.gif:
             plots.write_gif(options.gif, enlarged(frames))
-            say(f"animation: {options.gif}")
     else:
         count = len(expressions)
         every_face, every_expression = faces.repeat(count, 0), expressions[list(range(count)) * len(faces)]
@@ -172,8 +187,7 @@ def draw_by_photo(control: Any, options: argparse.Namespace) -> int:
         cells = spec.unscale(generated).reshape(len(faces), count, *spec.shape)
         grid = plots.transfer_grid(spec.unscale(faces), spec.unscale(expressions), cells, face_names, expression_names)
         plots.save(grid, options.output)
-    say(f"{len(faces)} faces, {len(expressions)} expressions: {options.output}")
-    return 0
+    return f"{len(faces)} faces, {len(expressions)} expressions"
 
 
 def check(options: argparse.Namespace) -> None:
@@ -220,7 +234,7 @@ def levels(text: str) -> np.ndarray:
     return np.linspace(low, high, count, dtype=np.float32)
 
 
-def draw_people(control: Any, options: argparse.Namespace) -> int:
+def draw_people(control: Any, options: argparse.Namespace) -> str:
     """Draws people who do not exist, with expressions that nobody chose."""
     from kerasfer import plots
 
@@ -230,14 +244,14 @@ def draw_people(control: Any, options: argparse.Namespace) -> int:
         raise ValueError(
             f"{options.model}: a {type(model).__name__} draws people of its own: give --new-people N alone"
         )
+    options.status.tell("drawing ...")
     people = model.image_spec.unscale(control.generate(options.new_people or options.people, options.seed))
     names = [f"new {number + 1}" for number in range(len(people))]
     plots.save(plots.faces_grid({"": list(people)}, names), options.output)
-    say(f"{len(people)} people: {options.output}")
-    return 0
+    return f"{len(people)} people"
 
 
-def draw_named(control: Any, options: argparse.Namespace) -> int:
+def draw_named(control: Any, options: argparse.Namespace) -> str:
     """Draws faces, or people who do not exist, with expressions by name, at one intensity or from weak to strong."""
     import numpy as np
 
@@ -252,6 +266,7 @@ def draw_named(control: Any, options: argparse.Namespace) -> int:
     expressions = options.expression or list(model.label_space.labels)
     model.expression_codes(expressions)
     if options.new_people is not None:
+        options.status.tell("drawing ...")
         faces, names = None, [f"new {number + 1}" for number in range(options.new_people)]
     else:
         faces, names = inputs(options.faces, spec, options, lambda: synthetic_people(options))
@@ -274,11 +289,10 @@ def draw_named(control: Any, options: argparse.Namespace) -> int:
     else:
         grid = plots.parts_grid(spec.unscale(faces).repeat(len(rows) // len(names), 0), cells, rows)
     plots.save(grid, options.output)
-    say(f"{len(names)} people with {', '.join(expressions)}: {options.output}")
-    return 0
+    return f"{len(names)} people with {', '.join(expressions)}"
 
 
-DRAWN_BY: dict[str, Callable[[Any, argparse.Namespace], int]] = {
+DRAWN_BY: dict[str, Callable[[Any, argparse.Namespace], str]] = {
     "landmarks": draw_by_landmarks,
     "names": draw_named,
     "photos": draw_by_photo,
@@ -305,7 +319,8 @@ def inputs(
             names.append(name)
     else:
         named: list[Any] = find_photos(paths)
-        for photo in map(os.fsdecode, named):
+        for number, photo in enumerate(map(os.fsdecode, named), 1):
+            options.status.tell(f"looking for the face in photo {number} of {len(named)} ...")
             image, _ = images.read_reduced(photo)
             if not options.aligned:
                 detected = detect(image, options.detector, pose=False)
@@ -314,6 +329,7 @@ def inputs(
                 image = align(image, detected[0], spec.size)
             found.append(image)
             names.append(Path(photo).stem)
+    options.status.tell("drawing ...")
     return np.stack([images.prepare(image, spec) for image in found]), names
 
 

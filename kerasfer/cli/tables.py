@@ -22,7 +22,17 @@ from typing import Any
 from kerasfer.files import aside_of, atomic_file, is_stream, put_in_place, text_of_name, unwritable
 from kerasfer.rows import Row, columns, face_row, schema
 
-__all__ = ["Journal", "Row", "TableError", "Tables", "add_options", "columns", "face_row", "require_writable"]
+__all__ = [
+    "Journal",
+    "Row",
+    "TableError",
+    "Tables",
+    "add_options",
+    "columns",
+    "face_row",
+    "require_writable",
+    "written",
+]
 
 FORMATS = ("csv", "json", "jsonl", "parquet")
 
@@ -52,6 +62,12 @@ def require_writable(options: argparse.Namespace) -> None:
             import pyarrow.parquet  # noqa: F401
         except ImportError as error:
             raise TableError(f"--parquet needs pyarrow ({error}); pip install 'pyarrow<20', or take --csv") from error
+
+
+def written(options: argparse.Namespace) -> list[Path]:
+    """The files that tables are asked for in; a stream, such as /dev/stdout, is none."""
+    paths = [Path(path) for kind in FORMATS if (path := getattr(options, kind))]
+    return [path for path in paths if not is_stream(path)]
 
 
 class Tables:
