@@ -936,7 +936,7 @@ def test_a_phone_shows_the_answer_first(visit, screenshots):
     tops = [page.locator(part).bounding_box()["y"] for part in (".stage", ".statement", "#bars", "#camera", "#units")]
     assert tops == sorted(tops) and tops[1] < 844 / 2
     page.mouse.move(0, 0)
-    page.screenshot(path=screenshots / "web_narrow.png", full_page=False)
+    page.screenshot(path=screenshots / "web_narrow.png")
     for width in (320, 600, 768, 1000):
         page.set_viewport_size({"width": width, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -944,18 +944,18 @@ def test_a_phone_shows_the_answer_first(visit, screenshots):
 
 @slow
 def test_screenshots(visit, screenshots):
-    opened = visit(viewport={"width": 1280, "height": 900}, permissions=["camera"], reduced_motion="reduce")
+    opened = visit(viewport={"width": 1280, "height": 1080}, permissions=["camera"], reduced_motion="reduce")
     page = opened.page
     opened.take_sample("london_three")
     page.check("#moving")
     page.wait_for_selector("#moving:enabled")
     page.mouse.move(0, 0)
-    page.screenshot(path=screenshots / "web_units.png", full_page=True)
+    page.screenshot(path=screenshots / "web_units.png")
     page.uncheck("#moving")
     page.click("#camera")
     page.wait_for_selector("#timeline[aria-label^='Most shown']")
     page.wait_for_timeout(20_000 if "KERASFER_SCREENSHOTS" in os.environ else 0)
-    page.screenshot(path=screenshots / "web_camera.png", full_page=True)
+    page.screenshot(path=screenshots / "web_camera.png")
     page.click("#camera")
     assert page.is_visible("#welcome"), "the camera was let go"
 
