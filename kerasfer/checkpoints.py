@@ -13,7 +13,16 @@ from kerasfer.files import atomic_file, atomic_folder
 from kerasfer.models.base import FERModel
 from kerasfer.weights import ZooError, read_state, write_state
 
-__all__ = ["Checkpoints", "NonFiniteLossError", "Place", "TrainingError", "changed_fields", "load_state", "save_state"]
+__all__ = [
+    "Checkpoints",
+    "NonFiniteLossError",
+    "Place",
+    "TrainingError",
+    "changed_fields",
+    "load_state",
+    "save_state",
+    "snapshots",
+]
 
 
 class TrainingError(ValueError):
@@ -86,6 +95,12 @@ def load_state(model: FERModel, path: Path) -> None:
 def _fits(array: np.ndarray, shape: tuple[int, ...]) -> bool:
     """Whether an array is of a shape; a single number may be stored with an axis."""
     return array.shape == shape or array.size == 1 and not shape
+
+
+def snapshots(folder: Path) -> dict[int, Path]:
+    """Number of epochs -> file that `kerasfer.training.Snapshots` kept in the folder of a training, in order."""
+    files = sorted((Path(folder) / "snapshots").glob("epoch-*.safetensors"))
+    return {int(file.stem.removeprefix("epoch-")): file for file in files}
 
 
 def changed_fields(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -46,7 +46,7 @@ from kerasfer.evaluation.classification import evaluate
 from kerasfer.files import atomic_file, atomic_write
 from kerasfer.models.base import FERModel
 from kerasfer.progress import Progress
-from kerasfer.weights import ZooError, check_seal, read_json, seal
+from kerasfer.weights import ZooError, check_seal, pack, read_json, seal
 
 __all__ = [
     "Checkpoints",
@@ -56,6 +56,7 @@ __all__ = [
     "NonFiniteLossError",
     "Place",
     "Preview",
+    "Snapshots",
     "TimeIsOver",
     "TrainingError",
     "Validation",
@@ -402,6 +403,35 @@ class CollapseCheck:
         (end.folder / "samples").mkdir(exist_ok=True)
         images.write(end.folder / "samples" / f"epoch-{end.epoch + 1:05d}-nearest.png", pixels)
         return {"diversity": found.diversity, "repeats": found.repeats, "novelty": found.novelty}
+
+
+class Snapshots:
+    """Keeps weights, as they are averaged, at the end of every so many epochs: snapshots/epoch-00010.safetensors.
+
+    `kerasfer.checkpoints.snapshots` lists them, and `kerasfer.weights.unpack` reads one: "NETWORK/NUMBER" -> weight.
+
+    Args:
+        every: epochs from one to the next, 1 or more.
+        networks: names of the networks to keep.
+    """
+
+    def __init__(self, every: int, networks: Sequence[str]) -> None:
+        if every < 1:
+            raise TrainingError(f"snapshots are kept every epoch or every so many, got {every}")
+        self.every = every
+        self.networks = tuple(networks)
+
+    def __call__(self, end: EpochEnd) -> None:
+        if (end.epoch + 1) % self.every:
+            return
+        arrays = {
+            f"{name}/{number}": values
+            for name in self.networks
+            for number, values in enumerate(end.model.networks[name].get_weights())
+        }
+        folder = end.folder / "snapshots"
+        folder.mkdir(exist_ok=True)
+        atomic_write(folder / f"epoch-{end.epoch + 1:05d}.safetensors", pack(arrays), TrainingError)
 
 
 def _distributed(batches: Batches, epoch: int, first: int, strategy: tf.distribute.Strategy) -> Iterator[Any]:

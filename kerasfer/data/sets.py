@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kerasfer import splits
 from kerasfer.data.augment import PAPER_AUGMENTATION, Augmentation
 from kerasfer.data.kinds import kind_of
 from kerasfer.data.recipe import Recipe, Say, read_faces, read_parts
 from kerasfer.datasets.base import DatasetError, FaceTable
-from kerasfer.expressions import UNKNOWN
+from kerasfer.expressions import EXPRESSION_ACTION_UNITS, UNKNOWN
 
-__all__ = ["AUGMENTATIONS", "NamedSets", "divided"]
+__all__ = ["AUGMENTATIONS", "NamedSets", "divided", "showing"]
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "paper": PAPER_AUGMENTATION,
@@ -28,6 +30,19 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 def divided(table: FaceTable, hold_out: float) -> splits.Split:
     """A further set as `NamedSets.faces_hold_out` divides it: what is trained on, and as `test` what is left aside."""
     return splits.holdout(table.select(table["expression"] != UNKNOWN), hold_out, seed=0)
+
+
+def showing(table: FaceTable, unit: int) -> FaceTable:
+    """The faces whose expression shows an action unit, as `EXPRESSION_ACTION_UNITS` has it.
+
+    Raises:
+        DatasetError: none does.
+    """
+    codes = [int(expression) for expression, units in EXPRESSION_ACTION_UNITS.items() if unit in units]
+    kept = np.isin(table["expression"], codes)
+    if not kept.any():
+        raise DatasetError(f"{table.name}: no face of an expression that shows action unit {unit}; take another set")
+    return table.select(kept)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +63,9 @@ class NamedSets:
         align_faces: whether the further faces are aligned by their landmarks first.
         faces_hold_out: share of the labeled faces of each further set to leave aside, by person where identities are
             known, so that there is something of it to measure on; None: none. Faces without a label go as well.
+        unit: learn only from faces whose expression shows this action unit (`EXPRESSION_ACTION_UNITS`); None: all.
+        detector: cut faces as this detector finds them (`kerasfer.detection.estimate_boxes`), as DCGAN-FER's paper
+            cuts them by Viola and Jones' ("haar"); None: as the sets have them.
         options: of the data set's reader.
 
     Raises:
@@ -65,6 +83,8 @@ class NamedSets:
     balanced: bool = False
     align_faces: bool = False
     faces_hold_out: float | None = None
+    unit: int | None = None
+    detector: str | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def recipe(
@@ -107,6 +127,7 @@ class NamedSets:
         if others and kind.further == 0:
             say(f"{', '.join(others)}: not used, as {model.__name__} learns from one set so")
             others = []
+        train = parts.train if self.unit is None else showing(parts.train, self.unit)
         faces = []
         for name in others:
             table, said = read_faces(name, locate(name), kind, config, images=self.images)
@@ -115,8 +136,12 @@ class NamedSets:
                 said += f"; {len(table)} of them to train on, as the others are left aside"
             say(said)
             faces.append(table)
+        if self.detector is not None:
+            from kerasfer.detection import estimate_boxes
+
+            train, *faces = (estimate_boxes(table, self.detector) for table in (train, *faces))
         return Recipe(
-            parts.train,
+            train,
             parts.valid,
             split="all",
             said=parts.said,

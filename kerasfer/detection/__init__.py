@@ -5,7 +5,14 @@ from kerasfer.detection.detectors import DETECTORS, Detector, detect, find_detec
 from kerasfer.detection.graphs import DetectionError
 from kerasfer.detection.landmarker import blendshapes, blendshapes_of_crop
 from kerasfer.detection.pose import head_pose, head_poses
-from kerasfer.detection.tables import align_table, estimate_blendshapes, estimate_landmarks, estimate_poses, landmarked
+from kerasfer.detection.tables import (
+    align_table,
+    estimate_blendshapes,
+    estimate_boxes,
+    estimate_landmarks,
+    estimate_poses,
+    landmarked,
+)
 
 __all__ = [
     "DETECTORS",
@@ -20,6 +27,7 @@ __all__ = [
     "blendshapes_of_crop",
     "detect",
     "estimate_blendshapes",
+    "estimate_boxes",
     "estimate_landmarks",
     "estimate_poses",
     "find_detector",

@@ -24,7 +24,14 @@ from kerasfer.detection.pose import head_pose
 from kerasfer.faces import Box, DetectedFace, Landmarks
 from kerasfer.files import atomic_file
 
-__all__ = ["align_table", "estimate_blendshapes", "estimate_landmarks", "estimate_poses", "landmarked"]
+__all__ = [
+    "align_table",
+    "estimate_blendshapes",
+    "estimate_boxes",
+    "estimate_landmarks",
+    "estimate_poses",
+    "landmarked",
+]
 
 _FORMAT = 1
 """Number of the cache's layout and of the way faces are aligned; raised when either changes."""
@@ -34,6 +41,9 @@ _POSE_FORMAT = 1
 
 _LANDMARK_FORMAT = 1
 """Number of the way landmarks are located and stored; raised when either changes."""
+
+_BOX_FORMAT = 1
+"""Number of the way boxes are found and stored; raised when either changes."""
 
 _BLENDSHAPE_FORMAT = 1
 """Number of the way blendshapes are scored and stored; raised when either changes."""
@@ -149,6 +159,33 @@ def estimate_landmarks(
     return table.with_columns(landmarks=known)
 
 
+def estimate_boxes(
+    table: FaceTable,
+    detector: str = "haar",
+    cache: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> FaceTable:
+    """Finds the face of every image of a data set anew, so that it is cut out as another detector has it.
+
+    Viola and Jones' detector, which older papers cut faces with, is "haar". Its boxes are squares from the middle of
+    the forehead to below the lower lip; what they cut is resized as it is, not aligned.
+
+    Args:
+        table, detector, cache, progress: as for `estimate_poses`.
+
+    Returns:
+        The table with `box`, in pixels of its images: the row's own, or NaN for all of the image, where no face was
+        found or the image does not decode.
+
+    Raises:
+        DetectionError, DatasetError: as `estimate_poses`.
+    """
+    bare = table.replace(columns={name: values for name, values in table.columns.items() if name != "landmarks"})
+    found = _looked_up(bare, "box", (_BOX_FORMAT, detector), cache, progress, _of_face(detector, _box_of))
+    own = table["box"] if "box" in table else np.full((len(table), 4), np.nan, np.float32)
+    return table.with_columns(box=np.where(np.isfinite(found), found, own))
+
+
 def estimate_blendshapes(
     table: FaceTable,
     cache: str | os.PathLike[str] | None = None,
@@ -207,6 +244,10 @@ def _pose_of(face: DetectedFace) -> tuple[float, ...] | None:
     return None if face.pose is None else dataclasses.astuple(face.pose)
 
 
+def _box_of(face: DetectedFace) -> tuple[float, ...]:
+    return dataclasses.astuple(face.box)
+
+
 def _points_of(face: DetectedFace) -> np.ndarray | None:
     return None if face.landmarks is None else face.landmarks.points
 
@@ -227,7 +268,12 @@ def _blendshapes_of(table: FaceTable, row: int, image: np.ndarray) -> list[float
     return None if scores is None else list(scores.values())
 
 
-_COLUMNS = {"pose": ((3,), "poses"), "landmarks": ((68, 2), "landmarks"), "blendshapes": ((52,), "blendshapes")}
+_COLUMNS = {
+    "box": ((4,), "boxes"),
+    "pose": ((3,), "poses"),
+    "landmarks": ((68, 2), "landmarks"),
+    "blendshapes": ((52,), "blendshapes"),
+}
 """Column -> shape of a row's value, and the name of its cache."""
 
 

@@ -67,8 +67,13 @@ class RBFDecision(_Fitted):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         vectors = tf.convert_to_tensor(self.vectors)
-        distances = tf.reduce_sum(inputs * inputs, 1, keepdims=True) + tf.reduce_sum(vectors * vectors, 1)[tf.newaxis]
+        # The vectors' lengths are constants to a converter, and half precision is too coarse for them: they are added
+        # as two numbers, of which the second is what half precision leaves of the first.
+        lengths = tf.reduce_sum(vectors * vectors, 1)[tf.newaxis]
+        coarse = tf.cast(tf.cast(lengths, tf.float16), tf.float32)
+        distances = tf.reduce_sum(inputs * inputs, 1, keepdims=True) + coarse
         distances -= 2.0 * tf.matmul(inputs, vectors, transpose_b=True)
+        distances += lengths - coarse
         kernel = tf.exp(-tf.convert_to_tensor(self.gamma) * tf.nn.relu(distances))
         # Thousands of large coefficients all but cancel, and what float32 loses on the way grows with what they weigh.
         # So only the kernel's difference from its mean is weighed one by one.

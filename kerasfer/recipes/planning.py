@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerasfer import datasets, trainer
+from kerasfer import datasets, trainer, training
 from kerasfer.data.sets import NamedSets
 from kerasfer.evaluation.measurements.base import Measurement
 from kerasfer.models.config import ModelConfig
@@ -52,6 +52,7 @@ class Run:
             first; () for random weights.
         teachers: whose answers count among the votes.
         until: stop after this epoch, earlier than the schedule ends.
+        keep_every: keep the generator's weights every so many epochs (`kerasfer.training.Snapshots`); 0 never.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Run:
     start: tuple[Run | str, ...] = ()
     teachers: Teachers = NOBODY
     until: int | None = None
+    keep_every: int = 0
 
     def then(
         self,
@@ -167,6 +169,7 @@ class Run:
             recipe,
             runs / self.name,
             until=self.until,
+            on_epoch_end=[training.Snapshots(self.keep_every, ("generator",))] if self.keep_every else (),
             start_from={place(source): trainer.trained_model(place(source)) for source in self.start},
             notes={**self.sets.facts(), **(notes or {})},
             verbose=verbose,

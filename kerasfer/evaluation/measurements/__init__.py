@@ -6,8 +6,10 @@ from kerasfer.evaluation.measurements.base import Bench, Measurement
 from kerasfer.evaluation.measurements.carried import Blended, CarriedOver, Robustness
 from kerasfer.evaluation.measurements.codes import Codes
 from kerasfer.evaluation.measurements.expressions import NewExpressions
+from kerasfer.evaluation.measurements.generated import GeneratedFaces, LearningCurve
 from kerasfer.evaluation.measurements.geometry import Geometry
-from kerasfer.evaluation.measurements.machines import ActionUnits, ExpressionMachine, GeneratedFaces, Transfer
+from kerasfer.evaluation.measurements.machines import ActionUnits, ExpressionMachine, Transfer
+from kerasfer.evaluation.measurements.orders import Experiment, Experiments, OneUnit
 from kerasfer.evaluation.measurements.recognition import Recognition, TurnedHeads
 from kerasfer.evaluation.measurements.units import UnitsByMovements
 
@@ -17,11 +19,15 @@ __all__ = [
     "Blended",
     "CarriedOver",
     "Codes",
+    "Experiment",
+    "Experiments",
     "ExpressionMachine",
     "GeneratedFaces",
     "Geometry",
+    "LearningCurve",
     "Measurement",
     "NewExpressions",
+    "OneUnit",
     "Recognition",
     "Robustness",
     "Transfer",

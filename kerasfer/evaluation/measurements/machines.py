@@ -13,15 +13,12 @@ from kerasfer.datasets.base import FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.detection import align_table
 from kerasfer.evaluation.classification import Report
-from kerasfer.evaluation.collapse import collapse
 from kerasfer.evaluation.figures import Figure
 from kerasfer.evaluation.measurements.base import Bench, Measurement
-from kerasfer.evaluation.measurements.judges import JUDGES, judge_of
-from kerasfer.evaluation.synthesis import evaluate_synthesis
 from kerasfer.expressions import ACTION_UNITS
 from kerasfer.faces import ImageSpec
 
-__all__ = ["ActionUnits", "ExpressionMachine", "GeneratedFaces", "Learned", "Transfer", "hog"]
+__all__ = ["ActionUnits", "ExpressionMachine", "Learned", "Transfer", "hog"]
 
 
 def hog(table: FaceTable, size: int) -> np.ndarray:
@@ -180,6 +177,7 @@ class ActionUnits(Measurement):
 
     Attributes:
         faces, people: that are rendered, as the renderer draws them.
+        apart: share of the faces that show units drawn each on its own; those of an expression come only together.
         aligned: of the first of them, seen a second time as `kerasfer.recognize` sees a face in a photo.
         photographs: of FERPlus train, with the units that Table VI gives their expressions.
     """
@@ -188,13 +186,19 @@ class ActionUnits(Measurement):
     people: int
     aligned: int
     photographs: int
+    apart: float = 0.0
 
     def fit(self, bench: Bench) -> list[Figure]:
         from kerasfer.models.dcganfer import unit_labels
 
         model, spec = bench.model, bench.model.image_spec
         rendered = datasets.load(
-            "synthetic", size=max(64, spec.size), count=self.faces, identities=self.people, channels=spec.channels
+            "synthetic",
+            size=max(64, spec.size),
+            count=self.faces,
+            identities=self.people,
+            channels=spec.channels,
+            apart=self.apart,
         )
         unseen = rendered["split"] != "train"
         again = np.r_[np.flatnonzero(~unseen)[: self.aligned], np.flatnonzero(unseen)]
@@ -228,43 +232,3 @@ class ActionUnits(Measurement):
         labels = [f"AU{unit}" for unit in ACTION_UNITS]
         plots.save(plots.roc_curves(shown, scores, labels), bench.runs / f"roc_units{key}.png")
         return figures
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class GeneratedFaces(Measurement):
-    """Faces made of noise beside real ones: FID, KID and inception score by each judge, and collapse."""
-
-    def fit(self, bench: Bench) -> list[Figure]:
-        figures, made = self._judged(bench)
-        spec = bench.model.image_spec
-        rows = np.unique(np.linspace(0, len(bench.train) - 1, 4000).astype(int))
-        found = collapse(made[:1000], spec.scale(prepare_faces(bench.train, spec, rows)))
-        what = f"{len(made[:1000])} generated beside {len(rows)} train faces, 16 x 16 pixels"
-        distance = f"{what}; distance of two, of that of two real ones"
-        nearest = f"{what}; distance to the nearest, of that of a real one"
-        return [
-            *figures,
-            bench.figure("diversity", distance, found.diversity, "share"),
-            bench.figure("repeats", f"{what}; as near to another as 1 % of real ones are", found.repeats, "share"),
-            bench.figure("novelty", nearest, found.novelty, "share"),
-        ]
-
-    def judge(self, bench: Bench) -> list[Figure]:
-        return self._judged(bench)[0]
-
-    def _judged(self, bench: Bench) -> tuple[list[Figure], np.ndarray]:
-        """The judges' figures, and the faces."""
-        spec = bench.model.image_spec
-        real = spec.scale(prepare_faces(bench.valid, spec))
-        made = bench.model.generate(len(real), seed=1)
-        figures = []
-        for name, called in JUDGES.items():
-            report = evaluate_synthesis(real, made, judge_of(name, bench.model))
-            print(report, flush=True)
-            what = f"{len(made)} generated beside {len(real)} FERPlus valid faces, features of {called}"
-            figures.append(bench.figure(f"generated_fid_{name}", f"{what}; FID", report.frechet_distance))
-            figures.append(bench.figure(f"generated_kid_{name}", f"{what}; KID", report.kernel_distance.value))
-            if report.inception_score is not None:
-                what = f"{len(made)} generated faces, probabilities of {called}; inception score"
-                figures.append(bench.figure(f"generated_is_{name}", what, report.inception_score))
-        return figures, made
