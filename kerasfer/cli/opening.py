@@ -33,9 +33,9 @@ def open_result(path: str | os.PathLike[str]) -> bool:
     if program is None:
         say(f"{path}: cannot be shown here (no screen, or no xdg-open); open it yourself", sys.stderr)
         return False
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    nothing = subprocess.DEVNULL
     try:
-        subprocess.Popen([program, target], start_new_session=True, **quiet)
+        subprocess.Popen([program, target], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
     except OSError as error:
         say(f"{path}: cannot be shown ({Path(program).name}: {error.strerror}); open it yourself", sys.stderr)
         return False
