@@ -51,6 +51,15 @@ def kind_of_checkout(path: Path, model: str) -> str:
     )
 
 
+def _commit(path: Path) -> str:
+    """Short name of a checkout's commit; "" where there is none."""
+    command = ["git", "-C", str(path), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
 class _Side:
     """A process that makes a step whenever it is told to."""
 
@@ -131,7 +140,8 @@ def against_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
                 "processor ms/image": round(1000 * processors[0] / options.batch_size, 2),
                 "theirs, processor ms/image": round(1000 * processors[1] / options.batch_size, 2),
                 "times the work for a processor second": round(processors[1] / processors[0], 2),
-                "theirs": kind,
+                "theirs": " ".join(filter(None, (kind, _commit(other)))),
+                "load average": round(os.getloadavg()[0], 1),
                 "runs": options.runs,
             }
         )

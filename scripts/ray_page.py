@@ -272,19 +272,26 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     return write_page(page, __doc__, arguments, root)
 
 
-def write_page(made: Callable[[Path], str], about: str | None, arguments: list[str] | None, root: Path) -> int:
-    """Runs a command that brings docs/guides/scale.md up to date; returns its exit code.
+def write_page(
+    made: Callable[[Path], str],
+    about: str | None,
+    arguments: list[str] | None,
+    root: Path,
+    page: str = "docs/guides/scale.md",
+) -> int:
+    """Runs a command that brings a page of docs/ up to date; returns its exit code.
 
     Args:
         made: the project's folder to the page as it should read.
         about: what the command does, for --help.
         arguments: of the command line.
         root: the project's folder.
+        page: which, from there.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the page is out of date")
     options = parser.parse_args(arguments)
-    path = root / "docs" / "guides" / "scale.md"
+    path = root / page
     try:
         text = made(root)
         stale = path.read_text(encoding="utf-8") != text

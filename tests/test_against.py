@@ -107,4 +107,4 @@ def test_rows_by_hand(monkeypatch):
     assert turns == [True, True, False, False, *[True, False] * 3, None, None]
     assert row["images/s"] == 6.0 and row["theirs, images/s"] == 2.0 and row["times as fast"] == 3.0
     assert row["processor ms/image"] == 200.0 and row["times the work for a processor second"] == 2.0
-    assert row["theirs"] == "kerasfer" and row["runs"] == 3
+    assert row["theirs"].split()[0] == "kerasfer" and row["runs"] == 3
