@@ -81,7 +81,8 @@ def steps(told: dict[str, dict[str, Any]]) -> str:
     ]
     processors = " and ".join(sorted({measured["processor"] for measured in told.values()}))
     before = " and ".join(sorted({row["theirs"] for measured in told.values() for row in measured["rows"]}))
-    return f"{table(heading, rows)}\n\n{processors}; before is {before}, a step each in turn, medians. Where the load is high the ratios hold, the rest does not."
+    said = f"{processors}; before is {before}, a step each in turn, medians. Where the load is high, trust the ratios."
+    return f"{table(heading, rows)}\n\n{said}"
 
 
 def benchmarks(root: Path) -> str:
