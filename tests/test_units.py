@@ -7,8 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from kerasfer import units
-from kerasfer.expressions import Expression
+from kerasfer import datasets, units
+from kerasfer.datasets.base import DatasetError
+from kerasfer.evaluation.measurements.base import Bench
+from kerasfer.evaluation.measurements.units import UnitsByMovements, area_of_shares
+from kerasfer.expressions import ACTION_UNITS, Expression
 from kerasfer.faces import BLENDSHAPES
 
 LABELS = ("neutral", "happiness", "surprise", "anger", "my own")
@@ -184,3 +187,35 @@ def test_intensities_are_on_facs_scale():
     assert details["AU27_intensity"] == pytest.approx(5.0) and details["AU12_intensity"] == pytest.approx(1.5)
     assert details["AU12_left"] > 0.8 > 0.06 > details["AU12_right"]
     assert units.detail_columns(NUMBERS) == list(details) and units.detail_columns((1, 12)) == []
+
+
+def test_areas_of_shares_by_hand():
+    assert area_of_shares(np.array([1.0, 0.0, 1.0]), np.array([0.9, 0.1, 0.5])) == 1.0
+    # 1 at 3 and 0.5 at 2 show it, 0.5 at 2 and 1 at 1 do not: (0.5 + 1 + 0.25 / 2 + 0.5) of 1.5 * 1.5
+    assert area_of_shares(np.array([1.0, 0.5, 0.0]), np.array([3.0, 2.0, 1.0])) == pytest.approx(2.125 / 2.25)
+
+
+def test_units_are_measured_on_those_who_were_not_looked_at(monkeypatch, tmp_path):
+    """Of CK+ the subjects with even numbers; a set that is not there is left out."""
+    faces = datasets.load("synthetic", count=64, identities=8, size=16)
+    subjects = faces.with_columns(identity=[f"S{int(name[-4:]):03d}" for name in faces["identity"].tolist()])
+
+    def load(self, name, **options):
+        if name == "ck48":
+            return subjects.replace(name="ck48")
+        raise DatasetError(f"{name}: not there")
+
+    def answers(self, bench, table):
+        assert table.name == "synthetic" or {name[-1] for name in table["identity"].tolist()} == {"0", "2", "4", "6"}
+        known = dict(zip(ACTION_UNITS, table["aus"].T))
+        return np.stack([known.get(unit, np.zeros(len(table))) for unit in units.UNITS], 1)
+
+    monkeypatch.setattr("kerasfer.evaluation.measurements.units.RENDERED", {"count": 16, "identities": 2, "size": 16})
+    monkeypatch.setattr(Bench, "load", load)
+    monkeypatch.setattr(UnitsByMovements, "_answers", answers)
+    bench = Bench("wild", {}, None, lambda name: None, tmp_path, "measure")
+    found = {figure["key"]: figure for figure in UnitsByMovements(most=20).measure(bench)}
+    assert "subjects with even numbers, units that Table VI implies, 20 faces" in found["ck48_units_mean"]["what"]
+    assert found["ck48_units_mean"]["value"] == found["rendered_units_mean"]["value"] == 1.0
+    assert 0.5 < found["ck48_counted_unit_6"]["value"] < 1.0 and found["ck48_counted_unit_20"]["value"] == 0.5
+    assert not any(key.startswith(("lfw", "london")) for key in found)

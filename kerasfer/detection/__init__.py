@@ -10,6 +10,7 @@ from kerasfer.detection.tables import (
     estimate_blendshapes,
     estimate_boxes,
     estimate_landmarks,
+    estimate_measures,
     estimate_poses,
     landmarked,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "estimate_blendshapes",
     "estimate_boxes",
     "estimate_landmarks",
+    "estimate_measures",
     "estimate_poses",
     "find_detector",
     "head_pose",

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from kerasfer import images
+from kerasfer import images, units
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable, Rejected
 from kerasfer.detection.alignment import FERPLUS_TEMPLATE, Template, align, alignment_matrix, inverted, transform
 from kerasfer.detection.detectors import detect, find_detector
-from kerasfer.detection.landmarker import blendshapes_of_crop
+from kerasfer.detection.landmarker import blendshapes_of_crop, points_of_crop
 from kerasfer.detection.mesh import MESH_POINTS
 from kerasfer.detection.pose import head_pose
 from kerasfer.faces import Box, DetectedFace, Landmarks
@@ -29,6 +29,7 @@ __all__ = [
     "estimate_blendshapes",
     "estimate_boxes",
     "estimate_landmarks",
+    "estimate_measures",
     "estimate_poses",
     "landmarked",
 ]
@@ -47,6 +48,9 @@ _BOX_FORMAT = 1
 
 _BLENDSHAPE_FORMAT = 1
 """Number of the way blendshapes are scored and stored; raised when either changes."""
+
+_MEASURE_FORMAT = 1
+"""Number of the way measures are taken and stored; raised when either changes."""
 
 _CHUNK = 512
 """Rows between two writes of the cache of poses, landmarks or blendshapes."""
@@ -210,6 +214,22 @@ def estimate_blendshapes(
     return table.with_columns(blendshapes=known)
 
 
+def estimate_measures(
+    table: FaceTable,
+    cache: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """What `kerasfer.units.measured` takes of every face of a data set, fitted as for `estimate_blendshapes`.
+
+    Args:
+        table, cache, progress: as for `estimate_poses`.
+
+    Returns:
+        float32 (n, 7), NaN where no face was seen or the image does not decode.
+    """
+    return _looked_up(table, "measures", (_MEASURE_FORMAT,), cache, progress, _measures_of)
+
+
 def landmarked(
     table: FaceTable,
     detector: str = "mediapipe",
@@ -273,8 +293,14 @@ _COLUMNS = {
     "pose": ((3,), "poses"),
     "landmarks": ((68, 2), "landmarks"),
     "blendshapes": ((52,), "blendshapes"),
+    "measures": ((len(units.MEASURES),), "measures"),
 }
 """Column -> shape of a row's value, and the name of its cache."""
+
+
+def _measures_of(table: FaceTable, row: int, image: np.ndarray) -> np.ndarray | None:
+    points = points_of_crop(image, _frame(table, row, image))
+    return None if points is None else units.measured(points[None])[0]
 
 
 def _looked_up(
