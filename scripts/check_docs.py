@@ -39,7 +39,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-SECONDS = 600
+SECONDS = 1500
 """What a page's code may take."""
 
 LOADED = {"img": "src", "script": "src", "source": "src", "iframe": "src", "video": "src", "audio": "src"}
@@ -273,7 +273,8 @@ def check_code(paths: list[Path]) -> int:
         processes = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(os.cpu_count() or 1, processes) as pool:
             for path, (seconds, problem) in zip(runs, pool.map(failure_of, runs, [samples] * len(runs))):
-                print(f"{path.name}: {ran[path]} blocks of Python, {seconds:.0f} s", flush=True)
+                outcome = "failed" if problem else "ok"
+                print(f"{path.name}: {ran[path]} blocks of Python, {seconds:.0f} s, {outcome}", flush=True)
                 wrong += [f"{path}: {problem}"] if problem else []
     print(f"{sum(ran.values())} blocks of Python of {len(runs)} pages; {read} commands read, {unknown} not kerasfer's")
     for problem in wrong:

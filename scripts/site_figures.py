@@ -409,7 +409,7 @@ def claims(name: str, figures: list[Figure], root: Path) -> str:
     for claim in CLAIMS[name]:
         paper = "<br>".join(f"{label}: {cell_of(place, root)}" for label, place in claim.paper.items()) or "in words"
         here = "<br>".join(f"{label}: {texts.get(key, '–')}" for label, key in claim.here.items()) or "–"
-        lines.append(f"| {claim.text} | {paper} | {here} | {claim.verdict(values)} |")
+        lines.append(f"| {claim.text} | {paper} | {here} | {claim.verdict(values)} |".replace(" %", "\u00a0%"))
     return "\n".join(lines)
 
 

@@ -164,6 +164,9 @@ def on_page_content(content: str, page: Any, config: Any, files: Files) -> str:
     def formula(match: re.Match) -> str:
         display = "block" if match[2] == "[" else "inline"
         inner = convert(html.unescape(match[3]).strip(), display=display)
+        # Bars around norms as high as the text, whichever has an index; a function's name apart from what it is of.
+        inner = re.sub(r"<mo>(&#x02016;|&#x0007C;|\|)</mo>", r'<mo stretchy="false">\1</mo>', inner)
+        inner = inner.replace("<mi>log</mi>", '<mi>log</mi><mspace width="0.17em"/>')
         return f'<div class="formula">{inner}</div>' if display == "block" else inner
 
     content = _LINE.sub(lambda match: f'<a href="{match[1]}#__codelineno-0-{match[2]}">', content)
@@ -190,6 +193,8 @@ def public_names(match: re.Match) -> str:
     module, but = match[1], {name.strip() for name in (match[2] or "").split(",")}
     lazily = constant("kerasfer", "_PUBLIC")
     names = [name for name in constant(module, "__all__") if name not in but]
+    # Functions first, then classes, then errors and constants.
+    names.sort(key=lambda name: (name.isupper(), name.endswith("Error"), name[0].isupper()))
     return "\n\n".join(f"::: {'kerasfer' if lazily.get(name) == module else module}.{name}" for name in names)
 
 
