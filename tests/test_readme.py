@@ -88,6 +88,13 @@ def commands_of(block: str) -> list[list[str]]:
     return [shlex.split(line.split("#")[0])[1:] for line in block.splitlines() if line.startswith("kerasfer ")]
 
 
+def test_its_line_without_tensorflow_runs(place, monkeypatch):
+    monkeypatch.chdir(place)
+    [line] = re.findall(r"`(kerasfer\.lite\.[^`]+)`", PAGE)
+    [face] = eval(line, {"kerasfer": importlib.import_module("kerasfer")})
+    assert face.expression == "happiness"
+
+
 def test_its_bundle_is_written(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     [words] = [words for words in commands() if "--bundle" in words]
