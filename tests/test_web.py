@@ -933,6 +933,7 @@ def test_a_phone_shows_the_answer_first(visit, screenshots):
     opened.take_sample("london_smile")
     page.check("#moving")
     page.wait_for_selector("#moving:enabled")
+    page.evaluate("window.scrollTo(0, 0)")
     tops = [page.locator(part).bounding_box()["y"] for part in (".stage", ".statement", "#bars", "#camera", "#units")]
     assert tops == sorted(tops) and tops[1] < 844 / 2
     page.mouse.move(0, 0)
@@ -955,6 +956,7 @@ def test_screenshots(visit, screenshots):
     page.click("#camera")
     page.wait_for_selector("#timeline[aria-label^='Most shown']")
     page.wait_for_timeout(20_000 if "KERASFER_SCREENSHOTS" in os.environ else 0)
+    page.set_viewport_size({"width": 1280, "height": 1220})
     page.screenshot(path=screenshots / "web_camera.png")
     page.click("#camera")
     assert page.is_visible("#welcome"), "the camera was let go"

@@ -73,7 +73,10 @@ export class Timeline {
         part.forEach(({ probabilities }, i) => {
           drawing.lineTo(xs[i], ground - (lane - 3) * probabilities[label]);
         });
-        drawing.lineTo(xs[xs.length - 1], ground);
+        // A moment alone is seen, too.
+        const end = xs[xs.length - 1] + 2;
+        drawing.lineTo(end, ground - (lane - 3) * part[part.length - 1].probabilities[label]);
+        drawing.lineTo(end, ground);
         drawing.fillStyle = style.outlineColor;
         drawing.fill();
       });
