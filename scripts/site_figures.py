@@ -464,6 +464,8 @@ def data_sets() -> str:
         body = re.sub(r"^#", "##", "\n".join(rest).strip(), flags=re.MULTILINE)
         body = re.sub(r"^### (.*)$", rf"### \1 {{ #{name}-\1 }}", body, flags=re.MULTILINE)
         body = re.sub(r"\{ #(\S+) \}", lambda match: f"{{ #{match[1].lower()} }}", body)
+        if name != "synthetic":
+            body = body.replace("```python\n", "<!-- not run: needs the data set -->\n```python\n")
         sections.append(f"## {title.removeprefix('# ')} {{ #{name} }}\n\n{summary}\n\n{body}")
     return "\n".join(table) + "\n\n" + "\n\n".join(sections)
 
