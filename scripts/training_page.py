@@ -81,7 +81,7 @@ def steps(told: dict[str, dict[str, Any]]) -> str:
     ]
     processors = " and ".join(sorted({measured["processor"] for measured in told.values()}))
     before = " and ".join(sorted({row["theirs"] for measured in told.values() for row in measured["rows"]}))
-    said = f"{processors}; before is {before}, a step each in turn, medians. Where the load is high, trust the ratios."
+    said = f"{processors}; before is {before}, a step each in turn, medians. Under load only processor times compare."
     return f"{table(heading, rows)}\n\n{said}"
 
 
