@@ -320,7 +320,10 @@ def parts_of(name: str, saved: dict[str, Any]) -> tuple[list[str], list[str]]:
 
     if name not in recipes.names():
         return [], [name]
-    runs = recipes.plan(name).runs
+    bundled = recipes.plan(name).bundled
+    runs = list(bundled.runs if isinstance(bundled, recipes.Mean) else (bundled,))
+    for run in runs:  # The list grows: what a training began from or was taught by took part, an ablation did not.
+        runs += [other for other in run.before() if other not in runs]
     sets = [each for run in runs for each in (run.sets.dataset, *run.sets.faces)]
     models = [each for run in runs for each in run.given()]
     fields = [value for value in saved.get("config", {}).values() if isinstance(value, str)]

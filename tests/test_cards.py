@@ -178,6 +178,14 @@ def test_a_card_that_cannot_be_made_says_why(cards, tmp_path):
         cards.card(folder, tmp_path)
 
 
+def test_only_what_led_to_the_bundled_weights_took_part(cards):
+    """The plan of dcganfer trains on CK+ as well, for a table of the paper; no weights of that are shipped."""
+    assert cards.parts_of("dcganfer", {})[0] == ["ferplus", "lfw_expressions"]
+    sets, models = cards.parts_of("g2fer", {"config": {"classifier": "dlib_resnet"}})
+    assert set(sets) == {"ferplus", "lfw_expressions", "synthetic"}
+    assert {"g2fer", "ipdfer", "dlib_resnet"} <= set(models)
+
+
 def test_no_more_than_twelve_figures(cards):
     keys = ["ferplus_valid_accuracy", "ferplus_valid_balanced", "ck48_accuracy", "ck48_mean_recall", "london_accuracy"]
     keys += [
