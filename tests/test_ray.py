@@ -746,6 +746,7 @@ def test_the_page_is_written_from_the_files_alone(page, tmp_path, capsys):
     (tmp_path / "docs" / "scale").mkdir(parents=True)
     (tmp_path / "saved_models").mkdir()
     text = (ROOT / "docs" / "guides" / "scale.md").read_text(encoding="utf-8")
+    (tmp_path / "docs" / "guides").mkdir()
     (tmp_path / "docs" / "guides" / "scale.md").write_text(text, encoding="utf-8")
     assert page.main([], tmp_path) == 2 and "ray.json: cannot be read" in capsys.readouterr().err
     for name in ("ray.json", "kills.json"):
