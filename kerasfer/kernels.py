@@ -2,6 +2,9 @@
 
 On x86 processors without AVX-512, TensorFlow leaves oneDNN's kernels off. What it takes instead needs twice as long for
 the gradients of convolutions, and twenty times where maps are small and channels many.
+
+With a single thread oneDNN's gradient of a convolution's kernel writes beyond its memory (TensorFlow 2.21, eager, found
+by glibc's MALLOC_CHECK_), so it is left alone where a process has one processor or is told to use one thread.
 """
 
 from __future__ import annotations
@@ -14,8 +17,16 @@ __all__ = ["ONEDNN", "prefer_onednn"]
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 """The environment variable, "0" or "1", that TensorFlow reads when it is imported."""
 
+_CHOSEN = "KERASFER_CHOSE_ONEDNN"
+"""Tells a process that inherits the variable that kerasfer has set it, and no person."""
+
 
 def prefer_onednn() -> None:
     """Switches oneDNN's kernels on where nobody has chosen; too late if TensorFlow has been imported."""
-    if sys.platform == "linux" and os.uname().machine == "x86_64":
-        os.environ.setdefault(ONEDNN, "1")
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        return
+    if os.environ.get("TF_NUM_INTRAOP_THREADS") == "1" or len(os.sched_getaffinity(0)) < 2:
+        if os.environ.pop(_CHOSEN, None):
+            os.environ.pop(ONEDNN, None)
+    elif ONEDNN not in os.environ:
+        os.environ.update({ONEDNN: "1", _CHOSEN: "1"})

@@ -23,6 +23,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+# One thread a process, of which kerasfer is to know before TensorFlow is imported (`kerasfer.kernels`).
+os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 

@@ -7,4 +7,5 @@ import os
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As `import kerasfer` has it; tests import TensorFlow first.
+
+import kerasfer  # noqa: E402, F401  # Some tests import TensorFlow first, whose kernels `import kerasfer` chooses.

@@ -7,7 +7,11 @@ import pytest
 import tensorflow as tf
 from tiny_training import make_batches, moved
 
+import kerasfer
 from kerasfer.backbones.dlib_resnet import fold_normalization
+from kerasfer.datasets.base import ArraySource, FaceTable
+from kerasfer.expressions import FERPLUS8
+from kerasfer.faces import ImageSpec
 from kerasfer.models.base import ConfigError
 from kerasfer.models.edge import Edge, EdgeConfig
 from kerasfer.models.ipdfer import IPDFER, IPDFERConfig
@@ -25,7 +29,7 @@ def model_of(**fields) -> Edge:
 
 
 def batch_of(config: EdgeConfig) -> dict[str, tf.Tensor]:
-    return next(iter(make_batches("images", config, count=8).epoch(0)))
+    return next(iter(make_batches("images_together", config, count=8).epoch(0)))
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +124,34 @@ def test_without_norms_there_is_nothing_to_fit():
 
 def test_without_a_teacher_it_learns_the_labels_alone(teacher):
     model = model_of(teacher_share=0.0)
-    assert set(model.networks) == {"body", "head"} and model.weight_groups() == {"recognizer": ("body", "head")}
+    assert set(model.networks) == {"body", "head", "certainty"}
+    assert model.weight_groups() == {"recognizer": ("body", "head", "certainty")}
     assert moved(model, lambda: model.start_from(teacher)) == {"body"}
     assert set(model.train_step(batch_of(model.config))) == {"labels", "accuracy"}
+
+
+def test_of_a_wild_the_body_starts_as_its_first_blocks():
+    wild = kerasfer.create("wild", size="tiny")
+    model = model_of(teacher_share=0.0, blocks=3)
+    assert moved(model, lambda: model.start_from(wild)) == {"body"}
+    for layer in model.networks["body"].layers:
+        if layer.weights:
+            for mine, theirs in zip(layer.weights, wild.networks["body"].get_layer(layer.name).weights, strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+
+
+def test_it_learns_from_further_sets_as_well():
+    def faces(count: int, label: int, name: str) -> FaceTable:
+        columns = {"path": [str(row) for row in range(count)], "expression": [label] * count}
+        return FaceTable(name, ArraySource(np.zeros((count, 32, 32, 1), np.uint8)), columns, FERPLUS8)
+
+    config = EdgeConfig.tiny()
+    recipe = kerasfer.data.Recipe(faces(6, 1, "one"), valid=0, faces=[faces(4, 3, "two")], split="all")
+    prepared = recipe.prepare(Edge, config)
+    batches = prepared.batches(ImageSpec(32, 1, "signed"), FERPLUS8, 5)
+    labels = np.concatenate([batch["label"].numpy().argmax(1) for batch in batches.epoch(0)])
+    assert sorted(labels.tolist()) == [1] * 6 + [3] * 4
+    assert prepared.facts(batches)["images_of_sets"] == {"one": 6, "two": 4}
 
 
 def test_a_trained_edge_gives_the_start(taught):

@@ -12,18 +12,27 @@ from kerasfer import kernels
 
 
 @pytest.mark.parametrize(
-    ("platform", "machine", "chosen", "then"),
+    ("platform", "machine", "processors", "environment", "then"),
     [
-        ("linux", "x86_64", None, "1"),
-        ("linux", "x86_64", "0", "0"),
-        ("linux", "aarch64", None, None),
-        ("win32", "x86_64", None, None),
+        ("linux", "x86_64", 2, {}, "1"),
+        ("linux", "x86_64", 2, {kernels.ONEDNN: "0"}, "0"),
+        ("linux", "x86_64", 1, {}, None),
+        ("linux", "x86_64", 2, {"TF_NUM_INTRAOP_THREADS": "1"}, None),
+        ("linux", "x86_64", 2, {"TF_NUM_INTRAOP_THREADS": "2"}, "1"),
+        ("linux", "x86_64", 1, {kernels.ONEDNN: "1"}, "1"),
+        ("linux", "x86_64", 1, {kernels.ONEDNN: "1", kernels._CHOSEN: "1"}, None),
+        ("linux", "aarch64", 2, {}, None),
+        ("win32", "x86_64", 2, {}, None),
     ],
 )
-def test_onednn_is_preferred_where_it_is_known_to_help(monkeypatch, platform, machine, chosen, then):
-    monkeypatch.delenv(kernels.ONEDNN, raising=False)
-    if chosen is not None:
-        monkeypatch.setenv(kernels.ONEDNN, chosen)
+def test_onednn_is_preferred_where_it_helps_and_never_with_one_thread(
+    monkeypatch, platform, machine, processors, environment, then
+):
+    for name in (kernels.ONEDNN, kernels._CHOSEN, "TF_NUM_INTRAOP_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(kernels.os, "sched_getaffinity", lambda process: set(range(processors)))
     monkeypatch.setattr(kernels.sys, "platform", platform)
     monkeypatch.setattr(kernels.os, "uname", lambda: os.uname_result(("", "", "", "", machine)))
     kernels.prefer_onednn()
@@ -31,8 +40,9 @@ def test_onednn_is_preferred_where_it_is_known_to_help(monkeypatch, platform, ma
 
 
 def test_importing_kerasfer_does_it():
-    environment = {name: value for name, value in os.environ.items() if name != kernels.ONEDNN}
+    left_out = (kernels.ONEDNN, kernels._CHOSEN, "TF_NUM_INTRAOP_THREADS")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
     code = f"import os, kerasfer; print(os.environ.get({kernels.ONEDNN!r}))"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    helps = sys.platform == "linux" and os.uname().machine == "x86_64"
+    helps = sys.platform == "linux" and os.uname().machine == "x86_64" and len(os.sched_getaffinity(0)) > 1
     assert done.stdout.strip() == str("1" if helps else None)

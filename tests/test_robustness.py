@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable
-from kerasfer.evaluation.robustness import CONDITIONS, robustness
+from kerasfer.evaluation.robustness import CONDITIONS, robustness, spoiled
 from kerasfer.expressions import FERPLUS8, LabelSpace
 from kerasfer.faces import ImageSpec
 
@@ -72,3 +72,19 @@ def test_no_face_of_the_models_classes():
 
     with pytest.raises(DatasetError, match="no face has one of the model's classes"):
         robustness(Other(), table_of([60, 200]))
+
+
+def test_pictures_without_a_face_count_as_wrong_answers():
+    """Brightness is as sure of noise as of a face of its level: half of what it is sure of is then no face."""
+    report = robustness(Brightness(), table_of([60, 80, 180, 200]))
+    assert report.confidence_auroc_with_no_face < report.confidence_auroc
+    assert f"{report.confidence_auroc_with_no_face:.3f}" in str(report)
+
+
+def test_faces_are_spoiled_as_drawn_and_stay_pictures_of_their_size():
+    spoilt = [spoiled(face, np.random.default_rng(number)) for number, face in enumerate(FACES)]
+    again = [spoiled(face, np.random.default_rng(number)) for number, face in enumerate(FACES)]
+    np.testing.assert_array_equal(spoilt, again)
+    assert {(each.shape, each.dtype) for each in spoilt} == {((24, 24, 1), np.dtype(np.uint8))}
+    changed = sum((one != face).any() for one, face in zip(spoilt, FACES))
+    assert 10 <= changed < 20

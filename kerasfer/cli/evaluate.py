@@ -6,6 +6,7 @@
     kerasfer evaluate --model edge --data DIR --transfer                 # every set that is in DIR
     kerasfer evaluate --model edge --data DIR --transfer --prior balanced --against ipdfer
     kerasfer evaluate --model edge --dataset ferplus --split valid --data DIR --robustness
+    kerasfer evaluate --model wild --dataset london --data DIR --by skin_tone
     kerasfer evaluate --model runs/tdgan --disentanglement
     kerasfer evaluate --list-protocols
     kerasfer evaluate --protocol tdgan/table3 --data DIR
@@ -98,13 +99,19 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cache",
         metavar="DIR",
-        help="with --transfer: keep the aligned crops of photos here, so that faces are detected once "
+        help="with --transfer or --by: keep the aligned crops of photos here, so that faces are detected once "
         "(default: nothing is kept)",
     )
     parser.add_argument(
         "--robustness",
         action="store_true",
         help="accuracy and confidence on the faces made smaller, blurred, dark, compressed, grainy, turned and covered",
+    )
+    parser.add_argument(
+        "--by",
+        metavar="GROUP",
+        help="accuracy and expressions answered in each group of faces: skin_tone, measured in the pictures; a CSV "
+        "file with columns path and group; or a column of the data set. Faces in photos are found and aligned first",
     )
     parser.add_argument("--disentanglement", action="store_true", help="linear probes of the latent codes instead")
     parser.add_argument(
@@ -172,6 +179,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(said)
     if options.robustness:
         return _robustness(options, model, name, table)
+    if options.by:
+        return _by_group(options, model, name, table)
     protocol = [f"{options.labels} labels", *(["mean of face and mirror image"] if options.flip else [])]
     report = evaluation.evaluate(
         model,
@@ -205,6 +214,18 @@ def _robustness(options: argparse.Namespace, model: Any, name: str, table: Any) 
         model_name=name,
         progress=lambda condition: print(f"measuring {condition}", file=sys.stderr, flush=True),
     )
+    print(report)
+    if options.output:
+        atomic_write(options.output, as_json(report.to_json()))
+    return 0
+
+
+def _by_group(options: argparse.Namespace, model: Any, name: str, table: Any) -> int:
+    """Measures the model in each group of faces."""
+    from kerasfer.evaluation.groups import by_group, grouped
+
+    faces, groups = grouped(table, options.by, model.image_spec.size, cache=options.cache)
+    report = by_group(model, faces, groups, prior=options.prior, model_name=name)
     print(report)
     if options.output:
         atomic_write(options.output, as_json(report.to_json()))

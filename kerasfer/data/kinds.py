@@ -294,6 +294,20 @@ class Images(Batches):
         return [Stream("image", table, {"label": targets})]
 
 
+class ImagesTogether(Images):
+    """Images with their expression, of one set or of several, which become one table."""
+
+    keys = BATCH_KINDS["images_together"]
+    further = None
+
+    @classmethod
+    def together(cls, table: FaceTable, faces: Sequence[FaceTable]) -> tuple[FaceTable, FaceTable | None]:
+        return joined([table, *faces]) if faces else table, None
+
+    def facts(self, table: FaceTable, sets: Sequence[FaceTable]) -> dict[str, Any]:
+        return {"images_of_sets": {part.name: len(part) for part in sets}}
+
+
 class ImagesWithMovements(Batches):
     """Images with their expression and how strongly each of 52 movements shows (`kerasfer.detection.blendshapes`).
 
@@ -490,6 +504,7 @@ class Unlabeled(Batches):
 
 KINDS: dict[str, type[Batches]] = {
     "images": Images,
+    "images_together": ImagesTogether,
     "images_with_movements": ImagesWithMovements,
     "images_with_pose": ImagesWithPose,
     "expression_and_face": ExpressionAndFace,

@@ -24,7 +24,7 @@ from kerasfer.evaluation.classification import Recognizes, true_classes
 from kerasfer.graphs import in_graph
 from kerasfer.priors import Prior, adjusted, prior_weights
 
-__all__ = ["CONDITIONS", "ConditionResult", "RobustnessReport", "robustness"]
+__all__ = ["CONDITIONS", "ConditionResult", "RobustnessReport", "robustness", "spoiled", "without_faces"]
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -60,10 +60,10 @@ def _grainy(deviation: float) -> Change:
     return change
 
 
-def _covered(top: float, bottom: float) -> Change:
+def _covered(top: float, bottom: float, left: float = 0.0, right: float = 1.0, level: int = 200) -> Change:
     def change(face: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        covered = face.copy()
-        covered[round(top * len(face)) : round(bottom * len(face))] = 200
+        covered, side = face.copy(), len(face)
+        covered[round(top * side) : round(bottom * side), round(left * side) : round(right * side)] = level
         return covered
 
     return change
@@ -100,6 +100,28 @@ CONDITIONS: dict[str, Change] = {
 deviation of a blur is a part of the side; exponents are of light in [0, 1]."""
 
 
+def spoiled(face: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A face with one thing done to it of the kinds in `CONDITIONS`, or nothing, as strongly as is drawn.
+
+    Args:
+        face: uint8 (h, h, c).
+        generator: draws what is done.
+    """
+    top, left = generator.uniform(0.0, 0.6, 2)
+    height, width = generator.uniform((0.2, 0.4), (0.55, 1.0))
+    changes: tuple[Change, ...] = (
+        lambda face, generator: face,
+        _smaller(int(generator.integers(10, 40))),
+        _blurred(generator.uniform(0.01, 0.06)),
+        _darker(np.exp(generator.uniform(np.log(0.3), np.log(6.0)))),
+        _compressed(int(generator.integers(5, 50))),
+        _grainy(generator.uniform(3.0, 40.0)),
+        _turned(generator.uniform(0.0, 60.0)),
+        _covered(top, top + height, left, left + width, int(generator.integers(0, 256))),
+    )
+    return changes[generator.integers(len(changes))](face, generator)
+
+
 @dataclasses.dataclass(frozen=True)
 class ConditionResult:
     """A recognizer on faces that one thing was done to.
@@ -127,6 +149,7 @@ class RobustnessReport:
         confidence_auroc: area under the ROC curve of the confidence, right answers against wrong ones, over all
             conditions.
         no_face_confidence: mean confidence on as many pictures of noise and of patches that hold no whole face.
+        confidence_auroc_with_no_face: as `confidence_auroc`, with these pictures among the wrong answers.
     """
 
     model: str
@@ -134,6 +157,7 @@ class RobustnessReport:
     results: tuple[ConditionResult, ...]
     confidence_auroc: float
     no_face_confidence: float
+    confidence_auroc_with_no_face: float
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, strings and lists."""
@@ -146,7 +170,10 @@ class RobustnessReport:
             values = (100 * result.accuracy, 100 * result.mean_recall, 100 * result.confidence)
             lines.append(f"{result.name:<30}{values[0]:>10.1f}{values[1]:>14.1f}{values[2]:>13.1f}")
         lines.append(f"pictures without a face: confidence {100 * self.no_face_confidence:.1f}")
-        lines.append(f"confidence, right against wrong answers: AUROC {self.confidence_auroc:.3f}")
+        lines.append(
+            f"confidence, right against wrong answers: AUROC {self.confidence_auroc:.3f}; pictures without a face "
+            f"counted as wrong answers: {self.confidence_auroc_with_no_face:.3f}"
+        )
         return "\n".join(lines)
 
 
@@ -198,12 +225,15 @@ def robustness(
         results.append(ConditionResult(name, float(hit.mean()), float(np.mean(recalls)), float(found.max(1).mean())))
         confidences.append(found.max(1))
         right.append(hit)
-    nothing = answers(_without_faces(originals, np.random.default_rng([seed, 1000])))
-    area = _area(np.concatenate(confidences), np.concatenate(right))
-    return RobustnessReport(model_name, len(faces), tuple(results), area, float(nothing.max(1).mean()))
+    nothing = answers(without_faces(originals, np.random.default_rng([seed, 1000]))).max(1)
+    sure, hits = np.concatenate(confidences), np.concatenate(right)
+    with_nothing = _area(np.append(sure, nothing), np.append(hits, np.zeros(len(nothing), bool)))
+    return RobustnessReport(
+        model_name, len(faces), tuple(results), _area(sure, hits), float(nothing.mean()), with_nothing
+    )
 
 
-def _without_faces(faces: list[np.ndarray], generator: np.random.Generator) -> list[np.ndarray]:
+def without_faces(faces: list[np.ndarray], generator: np.random.Generator) -> list[np.ndarray]:
     """Noise, and corners of faces made as large as a face, in turn."""
     made = []
     for number, face in enumerate(faces):

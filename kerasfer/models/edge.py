@@ -12,6 +12,8 @@ T^2 keeps the second gradient as large as the first whatever T is.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -24,7 +26,9 @@ from kerasfer.backbones.dlib_resnet import (
 )
 from kerasfer.losses import cross_entropy_from_logits, hits
 from kerasfer.models.base import ConfigError, FERModel, ModelConfig, OptimizerPlan, copy_layers, copy_weights
+from kerasfer.models.certainty import build_certainty, sure
 from kerasfer.models.ipdfer import build_classifier
+from kerasfer.models.recognizer import Recognizer
 
 __all__ = ["Edge", "EdgeConfig"]
 
@@ -46,6 +50,7 @@ class EdgeConfig(ModelConfig):
         teacher_share: a, the weight of what the teacher says beside the labels; 0 for no teacher. With one, start the
             training from an IPD-FER: its networks teach.
         softening: T.
+        adaptive_temperature: whether each face has a temperature of its own (`kerasfer.models.certainty`).
     """
 
     image_size: int = 48
@@ -63,6 +68,7 @@ class EdgeConfig(ModelConfig):
     teacher_blocks: int = 11
     teacher_share: float = 0.0
     softening: float = 2.0
+    adaptive_temperature: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,7 +92,11 @@ class EdgeConfig(ModelConfig):
             blocks=4,
             teacher_size=71,
             teacher_share=0.7,
+            adaptive_temperature=True,
         )
+
+    def with_classes(self, expressions: Sequence[str]) -> EdgeConfig:
+        return dataclasses.replace(super().with_classes(expressions), adaptive_temperature=False)
 
     def recognizing(self) -> EdgeConfig:
         return dataclasses.replace(self, teacher_share=0.0)
@@ -110,7 +120,7 @@ class Edge(FERModel):
 
     @classmethod
     def batch_kind_of(cls, config: EdgeConfig) -> str:
-        return "images"
+        return "images_together"
 
     @property
     def taught(self) -> bool:
@@ -121,6 +131,8 @@ class Edge(FERModel):
         config, classes = self.config, len(self.config.expressions)
         body = self._identity_network("body", config.internal_size, "pooled", config.blocks, config.norm)
         networks = {"body": body, "head": build_classifier(body.output, classes, "head")}
+        if config.adaptive_temperature:
+            networks["certainty"] = build_certainty(body.output)
         if self.taught:
             encoder = self._identity_network(
                 "teacher_encoder", config.teacher_size, "descriptor", config.teacher_blocks
@@ -144,12 +156,23 @@ class Edge(FERModel):
             load_dlib_weights(network)
         return network
 
+    def recognizer(self) -> Recognizer:
+        return self._recognizer
+
+    @functools.cached_property
+    def _recognizer(self) -> Recognizer:
+        if not self.config.adaptive_temperature:
+            return self._chained_recognizer()
+        body, logits = self.networks["body"], self.networks["head"].layers[-1].output
+        return self.recognizer_of(body.input, sure(logits, self.networks["certainty"]), body.layers[-1].name)
+
     def optimizer_plans(self) -> dict[str, OptimizerPlan]:
         return {"recognizer": OptimizerPlan(("body", "head"))}
 
     def weight_groups(self) -> dict[str, tuple[str, ...]]:
         teacher = {"training": tuple(TEACHER.values())} if self.taught else {}
-        return {"recognizer": ("body", "head"), **teacher}
+        certainty = ("certainty",) if self.config.adaptive_temperature else ()
+        return {"recognizer": ("body", "head", *certainty), **teacher}
 
     def loss_terms(self) -> tuple[str, ...]:
         return ("labels", *(("teacher", "agreement") if self.taught else ()), "accuracy")
@@ -160,7 +183,7 @@ class Edge(FERModel):
     def start_from(self, other: FERModel) -> None:
         """Copies the networks that both have; an IPD-FER, or its baseline, becomes the teacher.
 
-        The body's blocks start as the teacher's.
+        The body's blocks start as the teacher's, or, of a Wild, as the first of its body's.
 
         Raises:
             ConfigError: no network is shared, or one has other layers or shapes: `teacher_blocks` are the teacher's
@@ -173,6 +196,9 @@ class Edge(FERModel):
                 f"{type(other).__name__} was taught other classes than {', '.join(self.label_space.labels)} and cannot "
                 "teach them; do without a teacher: --set teacher_share=0"
             )
+        if "movements" in other.networks:
+            copy_layers(other.networks["body"], self.networks["body"])
+            return
         if "expression_encoder" not in other.networks:
             super().start_from(other)
             return

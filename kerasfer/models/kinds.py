@@ -12,6 +12,10 @@ BATCH_KINDS: dict[str, dict[str, str]] = {
         "image": "float32 (n, h, w, c) in the model's range",
         "label": "float32 (n, K), a distribution over the expressions",
     },
+    "images_together": {
+        "image": "float32 (n, h, w, c) in the model's range",
+        "label": "float32 (n, K), a distribution over the expressions",
+    },
     "images_with_movements": {
         "image": "float32 (n, h, w, c) in the model's range",
         "label": "float32 (n, K), a distribution over the expressions, all 0 where none is known",

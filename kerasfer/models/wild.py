@@ -18,6 +18,7 @@ The labels are learned by logit-adjusted cross-entropy (Menon et al., "Long-tail
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -29,6 +30,7 @@ from kerasfer.backbones.resnet import build_small_resnet
 from kerasfer.faces import BLENDSHAPES
 from kerasfer.losses import cross_entropy_from_logits, hits
 from kerasfer.models.base import ConfigError, FERModel, ModelConfig, OptimizerPlan, copy_layers
+from kerasfer.models.certainty import build_certainty, sure
 from kerasfer.models.recognizer import Recognizer
 from kerasfer.priors import training_shares
 
@@ -51,6 +53,7 @@ class WildConfig(ModelConfig):
             frequent, 0 for those of the training.
         lambda_movements: weight of the movements' cross-entropy.
         expert_share: what the expert's logits are multiplied by before they are added.
+        adaptive_temperature: whether each face has a temperature of its own (`kerasfer.models.certainty`).
     """
 
     image_size: int = 48
@@ -68,6 +71,7 @@ class WildConfig(ModelConfig):
     answered: float = 1.0
     lambda_movements: float = 4.0
     expert_share: float = 0.5
+    adaptive_temperature: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,7 +96,11 @@ class WildConfig(ModelConfig):
             body_size=71,
             body_blocks=4,
             fine_width=4,
+            adaptive_temperature=True,
         )
+
+    def with_classes(self, expressions: Sequence[str]) -> WildConfig:
+        return dataclasses.replace(super().with_classes(expressions), adaptive_temperature=False)
 
 
 @keras.saving.register_keras_serializable("kerasfer")
@@ -144,6 +152,9 @@ class Wild(FERModel):
             "expert": keras.Model(moves, judged, name="expert"),
         }
         networks["expert"].trainable = False
+        if config.adaptive_temperature:
+            networks["certainty"] = build_certainty(features)
+            self._logits = sure(self._logits, networks["certainty"])
         return networks
 
     @property
@@ -167,7 +178,8 @@ class Wild(FERModel):
         return {"recognizer": OptimizerPlan(("body", "fine", "head", "movements"))}
 
     def weight_groups(self) -> dict[str, tuple[str, ...]]:
-        return {"recognizer": ("body", "fine", "head", "movements", "expert")}
+        certainty = ("certainty",) if self.config.adaptive_temperature else ()
+        return {"recognizer": ("body", "fine", "head", "movements", "expert", *certainty)}
 
     def loss_terms(self) -> tuple[str, ...]:
         return ("labels", "movements", "accuracy")

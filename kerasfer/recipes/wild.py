@@ -16,7 +16,15 @@ by them, by CK+'s other subjects or by rendered faces.
 from __future__ import annotations
 
 from kerasfer.data import Augmentation, NamedSets
-from kerasfer.evaluation.measurements import Blended, CarriedOver, Recognition, Robustness, UnitsByMovements
+from kerasfer.evaluation.measurements import (
+    Blended,
+    CarriedOver,
+    FaceTemperature,
+    Recognition,
+    Robustness,
+    SkinTones,
+    UnitsByMovements,
+)
 from kerasfer.models.wild import WildConfig
 from kerasfer.recipes.planning import Plan, Run, Teachers
 
@@ -24,7 +32,7 @@ LEFT_ASIDE = 0.1
 
 wild = Run(
     "wild",
-    WildConfig.small().replace(answered=0.6, expert_share=0.2),
+    WildConfig.small().replace(answered=0.6, expert_share=0.2, adaptive_temperature=True),
     NamedSets(
         "ferplus",
         faces=("lfw",),
@@ -42,9 +50,11 @@ PLAN = Plan(
     wild,
     (
         Blended("ipdfer", 0.5),
+        FaceTemperature(),
         CarriedOver("lfw", LEFT_ASIDE),
         Recognition({wild: "Wild"}),
         Robustness(),
+        SkinTones("lfw", LEFT_ASIDE),
         UnitsByMovements(),
     ),
     storage={"recognizer": "float16"},

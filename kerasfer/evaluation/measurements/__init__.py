@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kerasfer.evaluation.measurements.base import Bench, Measurement
-from kerasfer.evaluation.measurements.carried import Blended, CarriedOver, Robustness
+from kerasfer.evaluation.measurements.carried import Blended, CarriedOver, FaceTemperature, Robustness, SkinTones
 from kerasfer.evaluation.measurements.codes import Codes
 from kerasfer.evaluation.measurements.expressions import NewExpressions
 from kerasfer.evaluation.measurements.generated import GeneratedFaces, LearningCurve
@@ -22,6 +22,7 @@ __all__ = [
     "Experiment",
     "Experiments",
     "ExpressionMachine",
+    "FaceTemperature",
     "GeneratedFaces",
     "Geometry",
     "LearningCurve",
@@ -30,6 +31,7 @@ __all__ = [
     "OneUnit",
     "Recognition",
     "Robustness",
+    "SkinTones",
     "Transfer",
     "TurnedHeads",
     "UnitsByMovements",

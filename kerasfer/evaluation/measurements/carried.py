@@ -5,18 +5,25 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import keras
+import numpy as np
+
 from kerasfer import zoo
 from kerasfer.data.sets import divided
 from kerasfer.datasets.base import FaceTable
+from kerasfer.datasets.reading import prepare_faces
 from kerasfer.detection import align_table
 from kerasfer.evaluation.calibration import calibrate, expected_calibration_error
 from kerasfer.evaluation.classification import predict, true_classes
 from kerasfer.evaluation.figures import Figure
+from kerasfer.evaluation.groups import by_group, grouped
 from kerasfer.evaluation.measurements.base import Bench, Measurement
-from kerasfer.evaluation.robustness import robustness
+from kerasfer.evaluation.robustness import robustness, spoiled, without_faces
 from kerasfer.evaluation.transfer import SETS, TransferReport, transfer
+from kerasfer.graphs import in_graph
+from kerasfer.models.certainty import fit_certainty
 
-__all__ = ["Blended", "CarriedOver", "Robustness"]
+__all__ = ["Blended", "CarriedOver", "FaceTemperature", "Robustness", "SkinTones"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +41,45 @@ class Blended(Measurement):
     def fit(self, bench: Bench) -> list[Figure]:
         bench.model.blend(zoo.load(self.start, recognizer_only=True), self.share)
         return [bench.figure("blended_share", f"share of {self.start}'s weights in the model's", self.share, "share")]
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceTemperature(Measurement):
+    """The temperature of each face (`kerasfer.models.certainty`), fitted on FERPlus train faces spoiled at random.
+
+    A sixth as many pictures without a face are to be answered with every class equally probable.
+
+    Attributes:
+        faces: how many.
+    """
+
+    faces: int = 9000
+
+    def fit(self, bench: Bench) -> list[Figure]:
+        model = bench.model
+        table = bench.train.labeled(model.label_space)
+        generator = np.random.default_rng(model.config.seed)
+        table = table.select(generator.permutation(len(table))[: self.faces])
+        faces = list(prepare_faces(table, model.image_spec))
+        nothing = without_faces(faces[: self.faces // 6], generator)
+        spoilt = [spoiled(face, generator) for face in faces]
+        recognizer, classes = model.recognizer(), len(model.label_space)
+        layer = recognizer.get_layer("certainty")
+        logits = recognizer.get_layer("sure_logits").input[0]
+        network = in_graph(keras.Model(recognizer.input, [layer.input, logits]))
+        seen, found = ([] for _ in range(2))
+        pictures = spoilt + nothing
+        for start in range(0, len(pictures), 64):
+            features, answers = network(model.image_spec.scale(np.stack(pictures[start : start + 64])))
+            seen.append(np.asarray(features, np.float32))
+            found.append(np.asarray(answers, np.float32))
+        targets = np.eye(classes)[true_classes(table, model.label_space)]
+        targets = np.concatenate([targets, np.full((len(nothing), classes), 1 / classes)])
+        kernel, bias = fit_certainty(np.concatenate(seen), np.concatenate(found), targets)
+        layer.kernel.assign(kernel)
+        layer.bias.assign(bias)
+        what = "FERPlus train faces spoiled at random, to which each face's temperature was fitted"
+        return [bench.figure("certainty_faces", what, len(faces), "count")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +159,39 @@ class CarriedOver(Measurement):
         return align_table(table, spec.size, spec.channels, cache=bench.runs / "aligned")
 
 
+@dataclasses.dataclass(frozen=True)
+class SkinTones(Measurement):
+    """Accuracy and share of faces that are said to be happy by tone of skin, on London and on people left aside.
+
+    Attributes:
+        people, hold_out: as of `CarriedOver`.
+        fewest: faces that a tone needs; others are not reported.
+    """
+
+    people: str
+    hold_out: float
+    fewest: int = 20
+
+    def measure(self, bench: Bench) -> list[Figure]:
+        aside = divided(bench.load(self.people, strict=False), self.hold_out).test
+        figures = []
+        for name, table in ((f"{self.people}, people left aside", aside), ("london", bench.load("london"))):
+            faces, tones = grouped(table, "skin_tone", bench.model.image_spec.size, cache=bench.runs / "aligned")
+            for result in by_group(bench.model, faces, tones).results:
+                if result.n < self.fewest:
+                    continue
+                what = f"{name}, skin {result.name} in the picture, {result.n} faces of {result.people} people"
+                key = f"{table.name}_{result.name.replace(' ', '_')}"
+                said, labeled = result.answered["happiness"], result.labeled["happiness"]
+                for suffix, of, share in (
+                    ("accuracy", "accuracy", result.accuracy),
+                    ("happiness", f"said to be happy ({labeled:.1%} are by their labels)", said),
+                ):
+                    label = f"{what}; {of} (95 %: {share.low:.1%} to {share.high:.1%})"
+                    figures.append(bench.figure(f"{key}_{suffix}", label, share.value, "share"))
+        return figures
+
+
 class Robustness(Measurement):
     """Accuracy and confidence on FERPlus valid made worse in known ways."""
 
@@ -130,5 +209,9 @@ class Robustness(Measurement):
         ]
         told = f"{what}, all of these conditions; confidence, right against wrong answers, area under the ROC curve"
         figures.append(bench.figure("confidence_area", told, report.confidence_auroc, "", command))
+        told = f"{told}, with as many pictures without a face as wrong ones"
+        figures.append(
+            bench.figure("confidence_area_with_no_face", told, report.confidence_auroc_with_no_face, "", command)
+        )
         told = "noise and patches without a face; mean confidence"
         return [*figures, bench.figure("no_face_confidence", told, report.no_face_confidence, "share", command)]
