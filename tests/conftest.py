@@ -7,5 +7,5 @@ import os
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import kerasfer  # noqa: E402, F401  # Some tests import TensorFlow first, whose kernels `import kerasfer` chooses.
+# To set up oneDNN's kernels takes longer than the tests' small networks compute.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
