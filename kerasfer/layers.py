@@ -7,9 +7,11 @@ finished in float32) and the element-wise parts run as one fused XLA kernel each
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 __all__ = [
@@ -41,9 +43,19 @@ def _fused(function: Callable) -> Callable:
     return call
 
 
+@functools.cache
+def _pools_precisely() -> bool:
+    """Whether windows of bfloat16 numbers are added up with more digits than these have; not so on older processors."""
+    window = np.ones((1, 8, 8, 1), np.float32)
+    window[0, 0, 0, 0] = 256.0
+    with tf.init_scope():
+        mean = tf.nn.avg_pool2d(tf.constant(window, tf.bfloat16), 8, 8, "VALID")
+        return bool(abs(tf.cast(mean, tf.float32)[0, 0, 0, 0] - window.mean()) < 0.05)
+
+
 def _spatial_mean(x: tf.Tensor) -> tf.Tensor:
     """Mean over height and width of (n, h, w, c), as float32 (n, c)."""
-    if x.dtype == tf.bfloat16:
+    if x.dtype == tf.bfloat16 and _pools_precisely():
         for window in (8, 4, 2):
             if all(side is not None and side % window == 0 and side >= 3 * window for side in x.shape[1:3]):
                 x = tf.nn.avg_pool2d(x, window, window, "VALID")

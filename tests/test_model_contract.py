@@ -313,7 +313,8 @@ def test_synthesize(name, precision):
 @pytest.mark.parametrize("case", CASES)
 def test_another_seed_gives_other_weights(case):
     other = state_arrays(model_class(CASES[case][0])(tiny_config(case, seed=2)))
-    kernels = [name for name in other if name.endswith("kernel")]
+    # What starts as zero, as the temperature of each face does, is the same whatever the seed.
+    kernels = [name for name in other if name.endswith("kernel") and other[name].any()]
     assert kernels
     for name in kernels:
         assert (other[name] != trained(case).before[name]).any(), name
