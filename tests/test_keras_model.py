@@ -387,7 +387,8 @@ def test_float16_scales_the_loss_of_every_optimizer():
         for start, right, found in pairs:
             if start.ndim > 1:
                 size = np.abs(right - start).max()
-                assert np.abs(found - right).max() < 0.1 * size + 1e-6, name
+                # Processors without float16 arithmetic lose digits; a scale that is left in is a factor of 16 and more.
+                assert np.abs(found - right).max() < 0.3 * size + 1e-6, name
     for optimizer in model.optimizers.values():
         optimizer.dynamic_scale.assign(1e38)
     weights = model.networks["decoder"].get_weights()
@@ -490,6 +491,7 @@ def test_the_flat_recognizer_answers_as_the_networks_one_after_the_other(name):
         features = keras.ops.concatenate([model.networks[part](faces) for part in ("body", "fine")], -1)
         judged = model.networks["expert"](model.networks["movements"](features))
         logits = model.networks["head"](features) + model.config.expert_share * judged
+        logits *= model.networks["certainty"](features)
         expected = tf.nn.softmax(logits / model.config.temperature)
         np.testing.assert_allclose(model.recognizer()(faces), expected, atol=1e-6)
         return
@@ -497,6 +499,8 @@ def test_the_flat_recognizer_answers_as_the_networks_one_after_the_other(name):
     for network in groups[name]:
         x = (model.feature_network() if network == "feature_network" else model.networks[network])(x, training=False)
     logits = x[1] if name == "dcganfer" else x
+    if name == "edge":
+        logits *= model.networks["certainty"](model.networks["body"](faces))
     expected = tf.nn.softmax(logits / model.config.temperature)
     np.testing.assert_allclose(model.recognizer()(faces), expected, atol=1e-6)
 
