@@ -25,7 +25,9 @@ def prefer_onednn() -> None:
     """Switches oneDNN's kernels on where nobody has chosen; too late if TensorFlow has been imported."""
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         return
-    if os.environ.get("TF_NUM_INTRAOP_THREADS") == "1" or len(os.sched_getaffinity(0)) < 2:
+    allowed = getattr(os, "sched_getaffinity", None)
+    processors = len(allowed(0)) if allowed else os.cpu_count() or 1
+    if processors < 2 or os.environ.get("TF_NUM_INTRAOP_THREADS") == "1":
         if os.environ.pop(_CHOSEN, None):
             os.environ.pop(ONEDNN, None)
     elif ONEDNN not in os.environ:

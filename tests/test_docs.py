@@ -168,7 +168,7 @@ def test_blocks_run_in_order_but_for_those_that_say_why_not(tmp_path):
         ("kerasfer data list", ""),
         ("kerasfer data lisst", "kerasfer data: argument ACTION: invalid choice: 'lisst'"),
         ("kerasfer recognize a.jpg --outputt x", "kerasfer recognize: unrecognized arguments: --outputt x"),
-        ("kerasfer recognise a.jpg", "kerasfer has no command 'recognise'"),
+        ("kerasfer reckognize a.jpg", "kerasfer has no command 'reckognize'"),
         ("kerasfer --help", ""),
         ("pip install '.[serve,heic]'", ""),
         ("pip install '.[sever]'", "kerasfer has no extra 'sever'"),

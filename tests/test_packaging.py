@@ -101,14 +101,15 @@ def test_nothing_is_held_back(setup):
     """No upper limit anywhere but where a package stopped having what is used of it; nothing of mediapipe's pins."""
     from packaging.requirements import Requirement
 
-    held = {"haar": "opencv-python-headless", "mediapipe": "mediapipe", "dev": "ruff"}
+    # MkDocs 2 takes no themes and plugins of today's.
+    held = {"haar": "opencv-python-headless", "mediapipe": "mediapipe", "dev": "ruff mkdocs", "docs": "mkdocs"}
     names = {"": lines(setup["options"]["install_requires"])}
     names |= {extra: extras_of(setup, extra) for extra in setup["options.extras_require"]}
     for extra, requirements in names.items():
         for line in requirements:
             requirement = Requirement(line)
             limited = any(clause.operator in ("<", "<=", "==", "~=") for clause in requirement.specifier)
-            assert not limited or held.get(extra) == requirement.name, f"{extra}: {line}"
+            assert not limited or requirement.name in held.get(extra, "").split(), f"{extra}: {line}"
     everywhere = [line for extra in ("", "keras", "train", "cpu", "cuda") for line in names[extra]]
     assert not {"mediapipe", "mtcnn", "protobuf", "scikit-image", "opencv-contrib-python"} & required(
         "\n".join(everywhere)

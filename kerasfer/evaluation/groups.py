@@ -3,10 +3,10 @@
     faces = align_table(table, 96, 3)
     print(by_group(kerasfer.load("wild"), faces, skin_tones(faces)))
 
-A group is whatever a table or a file says of its faces, or the tone of the skin as the picture shows it: the
-individual typology angle (Chardon, Cretois, Hourseau, "Skin colour typology and suntanning pathways", 1991) of the
-cheeks, in the six classes that dermatology uses. It is measured, so it needs nobody's opinion of who someone is; but it
-is of the picture, and light, camera and make-up change it. It is not ancestry, and says nothing of age or gender.
+A group is whatever a table or a file says of its faces, or the tone of the skin as the picture shows it: the individual
+typology angle (Chardon, Cretois, Hourseau, International Journal of Cosmetic Science, 1991) of the cheeks, in the six
+classes that dermatology uses. It is measured, so it needs nobody's opinion of who someone is; but it is of the picture,
+and light, camera and make-up change it. It is not ancestry, and says nothing of age or gender.
 """
 
 from __future__ import annotations
