@@ -390,7 +390,7 @@ def description(labels: Sequence[str]) -> dict[str, Any]:
     measures = []
     for name, (mean, spread) in MEASURES.items():
         these, others = _OVER.get(name, ((), ()))
-        places = {"between": [list(pair) for pair in _BETWEEN.get(name, ())]}
+        places: dict[str, list[Any]] = {"between": [list(pair) for pair in _BETWEEN.get(name, ())]}
         places |= {"these": list(these), "others": list(others or (_EYES if these else ()))}
         measures.append({"name": name, "mean": mean, "spread": spread, **places})
     entries = [

@@ -61,4 +61,4 @@ def fit_certainty(
 
     found = minimize(loss, np.zeros(seen.shape[1] + 1), jac=True, method="L-BFGS-B").x
     kernel = found[:-1] / deviation
-    return kernel[:, None].astype(np.float32), np.float32([found[-1] - mean @ kernel])
+    return kernel[:, None].astype(np.float32), np.array([found[-1] - mean @ kernel], np.float32)

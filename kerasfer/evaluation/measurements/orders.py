@@ -164,7 +164,9 @@ class OneUnit(Measurement):
             print(f"AU {self.unit} alone: left out, {error}", flush=True)
             return []
         network, column = bench.models[self.network], ACTION_UNITS.index(self.unit)
-        seen, others, counted = [], [], 0
+        seen: list[Any] = []
+        others: list[Any] = []
+        counted = 0
         for fold in splits.subject_independent_folds(table, self.folds):
             labels = unit_labels(fold.train)
             labels[:, np.arange(len(ACTION_UNITS)) != column] = np.nan
