@@ -1,7 +1,7 @@
 """Which kernels TensorFlow computes with.
 
-On x86 processors without AVX-512, TensorFlow leaves oneDNN's kernels off. What it takes instead needs twice as long for
-the gradients of convolutions, and twenty times where maps are small and channels many.
+On x86 processors without AVX-512, TensorFlow leaves oneDNN's kernels off. What it takes instead needs longer for the
+gradients of convolutions, most so where maps are small and channels many (docs/benchmarks.md has trainings' steps).
 
 With a single thread oneDNN's gradient of a convolution's kernel writes beyond its memory (TensorFlow 2.21, eager, found
 by glibc's MALLOC_CHECK_), so it is left alone where a process has one processor or is told to use one thread.
