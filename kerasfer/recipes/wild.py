@@ -10,8 +10,8 @@ Ours: FER+ valid, 8 classes: 85.9 %, mean recall 79.3 %; what carries over: save
 The expert's share, how much of the frequencies is taken out of the answers, and that the saved weights lie halfway
 between where the training ended and where it started (of shares 0, 0.5 and 1) were chosen by FER+ valid, by the people
 of LFW left aside and by the CK+ crops of subjects with odd numbers. London's figures stood beside; nothing was chosen
-by them, by CK+'s other subjects or by rendered faces. The penalty of the faces' temperatures was chosen by spoiled faces
-of FER+ valid.
+by them, by CK+'s other subjects or by rendered faces. The penalty of the faces' temperatures was chosen by spoiled
+faces of FER+ valid.
 """
 
 from __future__ import annotations
