@@ -1,4 +1,4 @@
-"""Which kernels TensorFlow computes with.
+"""Which kernels TensorFlow computes with, and what the processor lacks for others.
 
 On x86 processors without AVX-512, TensorFlow leaves oneDNN's kernels off. What it takes instead needs longer for the
 gradients of convolutions, most so where maps are small and channels many (docs/benchmarks.md has trainings' steps).
@@ -9,16 +9,41 @@ by glibc's MALLOC_CHECK_), so it is left alone where a process has one processor
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+from pathlib import Path
 
-__all__ = ["ONEDNN", "prefer_onednn"]
+__all__ = ["ONEDNN", "bfloat16_lacks", "prefer_onednn", "processor_flags"]
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 """The environment variable, "0" or "1", that TensorFlow reads when it is imported."""
 
 _CHOSEN = "KERASFER_CHOSE_ONEDNN"
 """Tells a process that inherits the variable that kerasfer has set it, and no person."""
+
+
+_BFLOAT16 = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16"}
+"""What of an x86-64 processor multiplies bfloat16 numbers, as Linux calls it -> as its maker does."""
+
+
+def bfloat16_lacks() -> tuple[str, ...]:
+    """What the processor would need one of to train in bfloat16 sooner than in float32; () if it has it.
+
+    Also () where the system does not tell, and on processors other than x86-64.
+    """
+    flags = processor_flags()
+    return () if not flags or flags & _BFLOAT16.keys() else tuple(_BFLOAT16.values())
+
+
+@functools.cache
+def processor_flags() -> frozenset[str]:
+    """What an x86-64 processor can do, as Linux names it; none where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
 
 
 def prefer_onednn() -> None:

@@ -19,9 +19,10 @@ from kerasfer.datasets.base import FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.evaluation.classification import Report, evaluate
 from kerasfer.models import MODELS, model_class
-from kerasfer.models.base import FERModel, ModelConfig, chosen_precision
+from kerasfer.models.base import FERModel, ModelConfig
+from kerasfer.models.networks import chosen_precision, lacking_for
 
-__all__ = ["Run", "class_of", "first_config", "name_of", "train", "trained_model"]
+__all__ = ["Run", "class_of", "first_config", "name_of", "train", "trained_model", "with_precision"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -132,9 +133,11 @@ def train(
     Model, config, made = _asked_for(model, [other for _, other in sources], epochs, expressions)
     name = name_of(Model)
     folder = Path(folder or f"runs/{name}")
+    quiet = say if verbose or say is not print else _silent
+    if isinstance(model, str):
+        config = with_precision(config, folder, quiet)
     if deterministic:
         training.deterministic(config.seed)
-    quiet = say if verbose or say is not print else _silent
     facts: dict[str, Any] = {}
     watchers: list[Callable[[training.EpochEnd], dict[str, float] | None]] = []
     said, learned = "", None
@@ -245,6 +248,28 @@ def first_config(
     return start
 
 
+def with_precision(config: ModelConfig, folder: str | os.PathLike[str], say: Say) -> ModelConfig:
+    """The config of a training for which nobody has named a precision.
+
+    That is the one of the run in the folder, if it has begun; else a global dtype policy, where somebody has set one;
+    else the config's own, but float32 in place of bfloat16 where the processor takes longer in that.
+
+    Args:
+        config: as its size has it.
+        folder: of the run.
+        say: is told of float32 in place of bfloat16.
+    """
+    chosen = chosen_precision(config.precision)
+    if config.precision == "mixed_bfloat16" and keras.config.dtype_policy().name == "float32":
+        begun = training.begun_config(Path(folder)).get("precision")
+        if begun in ("float32", "mixed_bfloat16"):
+            return config.replace(precision=begun)
+        if chosen == "float32":
+            lacking = " or ".join(lacking_for(config.precision))
+            say(f"in float32: this processor, without {lacking}, takes longer in bfloat16 (--set precision=...)")
+    return config.replace(precision=chosen)
+
+
 def _asked_for(
     model: str | FERModel | ModelConfig, sources: Sequence[FERModel], epochs: int | None, expressions: Sequence[str]
 ) -> tuple[type[FERModel], ModelConfig, FERModel | None]:
@@ -259,7 +284,7 @@ def _asked_for(
         Model = model_class(model)
         config = first_config(Model, sources, expressions=expressions, epochs=epochs)
         given = {"expressions": tuple(expressions)} if expressions else {}
-        config = config.replace(precision=chosen_precision(config.precision), **given)
+        config = config.replace(**given)
     else:
         Model, config = class_of(model), model
     return Model, config if epochs is None else config.replace(epochs=epochs), None
@@ -371,6 +396,9 @@ def _tell(model: FERModel, table: FaceTable | None, said: str, batches: Batches,
     for line in model.omissions():
         say(line)
     config = model.config
+    if lacking := lacking_for(config.precision):
+        lacks = f"this processor, without {' or '.join(lacking)}, takes longer in it than in float32"
+        say(f"precision={config.precision}: {lacks}; --set precision=float32")
     if config.freeze_epochs:
         say(f"the first {config.freeze_epochs} of {config.epochs} epochs move the head alone")
     say(f"{said}{'; ' if said else ''}{batches.steps_per_epoch} steps an epoch")

@@ -495,6 +495,15 @@ def _write_summaries(writer: Any, logs: dict[str, float], epoch: int) -> None:
             tf.summary.scalar(name, value)
 
 
+def begun_config(folder: Path) -> dict[str, Any]:
+    """The config of the run that a folder holds; {} if it holds none that can be read."""
+    try:
+        config = read_json(folder / "config.json").get("config")
+    except ZooError:
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
 def write_run(folder: Path, name: str, model: FERModel, **facts: Any) -> None:
     """Writes config.json: the model's name and config, and facts such as data set and command.
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from kerasfer import kernels
+from kerasfer.models import networks
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,31 @@ def test_importing_kerasfer_does_it():
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     helps = sys.platform == "linux" and os.uname().machine == "x86_64" and len(os.sched_getaffinity(0)) > 1
     assert done.stdout.strip() == str("1" if helps else None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "lacking"),
+    [
+        ({"avx2", "avx512f", "amx_bf16"}, ()),
+        ({"avx2", "avx512f", "avx512_bf16"}, ()),
+        ({"avx2", "avx512f"}, ("AVX512-BF16", "AMX-BF16")),
+        (set(), ()),
+    ],
+)
+def test_bfloat16_by_default_is_for_processors_that_compute_in_it(monkeypatch, flags, lacking):
+    monkeypatch.setattr(kernels, "processor_flags", lambda: frozenset(flags))
+    assert kernels.bfloat16_lacks() == lacking
+    assert networks.chosen_precision("mixed_bfloat16") == ("float32" if lacking else "mixed_bfloat16")
+    assert networks.chosen_precision("mixed_float16") == "mixed_float16"
+
+
+def test_a_gpu_computes_in_bfloat16_whatever_the_processor_lacks(monkeypatch):
+    monkeypatch.setattr(kernels, "processor_flags", lambda: frozenset({"avx2"}))
+    devices = [networks.tf.config.PhysicalDevice(f"/physical_device:{kind}:0", kind) for kind in ("CPU", "GPU")]
+    monkeypatch.setattr(networks.tf.config, "list_physical_devices", lambda: devices)
+    assert networks.chosen_precision("mixed_bfloat16") == "mixed_bfloat16"
+
+
+@pytest.mark.skipif(not (sys.platform == "linux" and os.uname().machine == "x86_64"), reason="flags of x86-64 on Linux")
+def test_linux_tells_what_the_processor_can_do():
+    assert "sse2" in kernels.processor_flags()

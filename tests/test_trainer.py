@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ import toy_model
 from tiny_training import noise_table, state_arrays
 
 import kerasfer
-from kerasfer import datasets, detection, trainer, training
+from kerasfer import datasets, detection, kernels, trainer, training, zoo
+from kerasfer.cli import train as command
 from kerasfer.data import NO_AUGMENTATION, Augmentation, Recipe, kinds
 from kerasfer.datasets.base import DatasetError
 from kerasfer.models import MODELS, model_class
@@ -210,6 +212,42 @@ def test_the_run_has_the_averaged_weights_and_goes_on_from_the_others(toy, tmp_p
     expected = state_arrays(whole.model)
     for name, values in state_arrays(resumed.model).items():
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
+
+
+def test_a_size_in_bfloat16_trains_in_float32_where_that_is_quicker(toy, tmp_path, monkeypatch):
+    """What is used is in the run's config, and a run that has begun goes on in it, on whatever processor."""
+    small = toy.Config.small().replace(precision="mixed_bfloat16", epochs=1)
+    monkeypatch.setattr(toy.Config, "small", classmethod(lambda cls: small))
+    flags = frozenset({"avx2"})
+    monkeypatch.setattr(kernels, "processor_flags", lambda: flags)
+    said = []
+    for name, model in (("chosen", "toy"), ("named", small)):
+        kerasfer.train(model, Recipe(table(8), 0), tmp_path / name, minutes=1e-9, verbose=0, say=said.append)
+    begun = [training.begun_config(tmp_path / name)["precision"] for name in ("chosen", "named")]
+    assert begun == ["float32", "mixed_bfloat16"]
+    chosen, named = (line for line in said if "AVX512-BF16" in line)
+    assert chosen.startswith("in float32: ") and named.endswith("; --set precision=float32")
+
+    def precisions():
+        configs = [trainer.with_precision(small, tmp_path / name, silent) for name in ("chosen", "named", "new")]
+        return [config.precision for config in (*configs, zoo.create("toy", "small").config)]
+
+    assert precisions() == [*begun, "float32", "float32"]
+    flags = frozenset({"avx2", "amx_bf16"})
+    assert precisions() == [*begun, "mixed_bfloat16", "mixed_bfloat16"]
+
+
+@pytest.mark.parametrize(
+    ("named", "precision"), [((), "float32"), (("--set", "precision=mixed_bfloat16"), "mixed_bfloat16")]
+)
+def test_the_command_trains_in_the_precision_that_it_names(toy, tmp_path, monkeypatch, named, precision):
+    small = toy.Config.small().replace(precision="mixed_bfloat16")
+    monkeypatch.setattr(toy.Config, "small", classmethod(lambda cls: small))
+    monkeypatch.setattr(kernels, "processor_flags", lambda: frozenset({"avx2"}))
+    given = []
+    monkeypatch.setattr(trainer, "train", lambda *a, **b: given.append(a) or SimpleNamespace(stopped="over"))
+    assert command.main(["--model", "toy", "--images", "16", "--output", str(tmp_path), *named]) == 0
+    assert given[0][0].precision == precision
 
 
 def test_models_batches_time_and_watchers(toy, tmp_path):

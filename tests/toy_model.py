@@ -63,7 +63,7 @@ class Toy(FERModel):
             answers = self.networks["classifier"](batch["image"], training=True)
             painted = self.networks["painter"](tf.ones((1, self.config.units)))
             loss = self.mean_over_batch(tf.reduce_sum(tf.square(answers - batch["label"]), -1)) + tf.reduce_sum(
-                tf.square(painted)
+                tf.square(tf.cast(painted, tf.float32))
             )
         self.minimize("all", loss, tape)
         self.report(loss=loss)

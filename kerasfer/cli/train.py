@@ -236,6 +236,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(line)
         return 0
     config = start.replace(**named)
+    output = options.output or f"runs/{options.model}"
+    if "precision" not in named:
+        config = trainer.with_precision(config, output, say)
     sets = sets_of(options, config.expressions)
     recipe = sets.recipe(
         Model,
@@ -252,7 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
         run = trainer.train(
             config,
             recipe,
-            options.output or f"runs/{options.model}",
+            output,
             until=options.until,
             start_from=sources,
             strategy=strategy,

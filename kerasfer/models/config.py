@@ -95,7 +95,8 @@ class ModelConfig:
         pixel_range: a key of `kerasfer.faces.PIXEL_RANGES`.
         expressions: names of the classes, in order: two or more, any names, each once.
         precision: a Keras dtype policy: float32, mixed_bfloat16 or mixed_float16 (losses are scaled then). `create`
-            and `load` take a global policy other than float32 for it.
+            and `load` take a global policy other than float32 for it. Where a size has mixed_bfloat16 by default,
+            `create` and trainings have float32 on processors that take longer in bfloat16.
         seed: of the initial weights and of every random draw while training.
         batch_size: images a step, over all replicas.
         epochs: passes over the training set.

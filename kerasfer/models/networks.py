@@ -12,15 +12,39 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasfer import kernels
 from kerasfer.models.config import ConfigError
 
-__all__ = ["chosen_precision", "copy_layers", "copy_weights", "in_batches", "precision_scope", "weights_at_most"]
+__all__ = [
+    "chosen_precision",
+    "copy_layers",
+    "copy_weights",
+    "in_batches",
+    "lacking_for",
+    "precision_scope",
+    "weights_at_most",
+]
 
 
 def chosen_precision(otherwise: str) -> str:
-    """The global dtype policy where somebody has set another than float32, else the one given."""
+    """The global dtype policy where somebody has set another than float32, else the one given.
+
+    In place of mixed_bfloat16 it is float32 where the networks run on a processor that takes longer in bfloat16.
+    """
     policy = keras.config.dtype_policy().name
-    return otherwise if policy == "float32" else policy
+    if policy != "float32":
+        return policy
+    return "float32" if otherwise == "mixed_bfloat16" and lacking_for(otherwise) else otherwise
+
+
+def lacking_for(precision: str) -> tuple[str, ...]:
+    """What the processor would need one of to be quicker in a precision than in float32; () if nothing is lacking.
+
+    Also () where there is a GPU or another device to compute on.
+    """
+    if precision != "mixed_bfloat16" or any(each.device_type != "CPU" for each in tf.config.list_physical_devices()):
+        return ()
+    return kernels.bfloat16_lacks()
 
 
 @contextlib.contextmanager

@@ -37,7 +37,8 @@ def create(name: str, size: str = "paper", **config_overrides: Any) -> FERModel:
         name: one of `list_models()`.
         size: "paper" for the paper's config, "small" for one that a CPU can train, "tiny" for tests.
         **config_overrides: fields of the model's config to change. Its precision is by default a global dtype policy
-            other than float32, where somebody has set one.
+            other than float32, where somebody has set one; and float32 in place of bfloat16 on processors that take
+            longer in that.
 
     Raises:
         ZooError: an unknown name or size.
