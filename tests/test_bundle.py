@@ -71,6 +71,19 @@ def test_it_runs_where_kerasfer_is_not(bundle, tmp_path):
     assert photos[2] == {"path": str(tmp_path / "c.png"), "error": None, "faces": []}
 
 
+def test_it_takes_a_prior(bundle):
+    never_happy = dict.fromkeys((bundle[0] / "labels.txt").read_text().split(), 1) | {"happiness": 0}
+    code = (
+        f"import sys; sys.path.insert(0, {str(bundle[0])!r})\nimport kerasfer_lite\n"
+        f"pipeline = kerasfer_lite.load(prior={never_happy})\n"
+        f"face, = pipeline.recognize({str(ROOT / 'kerasfer' / 'astronaut.jpg')!r})\n"
+        "print(face.probabilities['happiness'], face.expression)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    probability, expression = told.stdout.split() or [told.stderr, ""]
+    assert float(probability) == 0 and expression != "happiness"
+
+
 def test_what_it_holds(bundle):
     folder, files = bundle
     assert sorted(files) == sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
