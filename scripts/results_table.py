@@ -37,7 +37,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -397,6 +397,32 @@ def pages(root: Path) -> dict[Path, str]:
     return wanted | pages_of_the_site(root, wanted)
 
 
+def bring_up_to_date(pages: Callable[[], Mapping[Path, str]], root: Path, check: bool) -> int:
+    """Writes the pages that are not as they should read, or only names them; returns the command's exit code.
+
+    Args:
+        pages: makes the pages as they should read.
+        root: what the printed paths are relative to.
+        check: whether nothing is written.
+    """
+    try:
+        stale = {
+            path: text
+            for path, text in pages().items()
+            if not path.is_file() or path.read_text(encoding="utf-8") != text
+        }
+        for path, text in stale.items():
+            print(f"{path.relative_to(root)}: {'out of date' if check else 'written'}")
+            if not check:
+                atomic_write(path, text.encode(), FiguresError)
+    except (FiguresError, OSError, KeyError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not stale:
+        print("every page is up to date")
+    return 1 if check and stale else 0
+
+
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -406,21 +432,10 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     try:
         for file in options.add:
             print(f"{add_result(Path(file), root).relative_to(root)}: added")
-        stale = {
-            path: text
-            for path, text in pages(root).items()
-            if not path.is_file() or path.read_text(encoding="utf-8") != text
-        }
-        for path, text in stale.items():
-            print(f"{path.relative_to(root)}: {'out of date' if options.check else 'written'}")
-            if not options.check:
-                atomic_write(path, text.encode(), FiguresError)
     except (FiguresError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if not stale:
-        print("every page is up to date")
-    return 1 if options.check and stale else 0
+    return bring_up_to_date(lambda: pages(root), root, options.check)
 
 
 if __name__ == "__main__":

@@ -28,11 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from results_table import FiguresError, between, shown  # noqa: E402
+from results_table import FiguresError, between, bring_up_to_date, shown  # noqa: E402
 
 from kerasfer import datasets  # noqa: E402
 from kerasfer.evaluation.figures import Figure, read_figures  # noqa: E402
-from kerasfer.files import atomic_write  # noqa: E402
 
 HELD, NOT_HELD, EVEN, UNKNOWN = "held", "not held", "no difference that these faces show", "not measured"
 
@@ -506,22 +505,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a page is out of date")
     options = parser.parse_args(arguments)
-    try:
-        stale = {
-            path: text
-            for path, text in pages(root).items()
-            if not path.is_file() or path.read_text(encoding="utf-8") != text
-        }
-        for path, text in stale.items():
-            print(f"{path.relative_to(root)}: {'out of date' if options.check else 'written'}")
-            if not options.check:
-                atomic_write(path, text.encode(), FiguresError)
-    except (FiguresError, OSError, KeyError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if not stale:
-        print("every page of the site is up to date")
-    return 1 if options.check and stale else 0
+    return bring_up_to_date(lambda: pages(root), root, options.check)
 
 
 if __name__ == "__main__":
