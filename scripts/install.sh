@@ -112,5 +112,6 @@ if shutil.which("strip"):
         if file.stat().st_size > 2**20:
             subprocess.run(["strip", "--strip-unneeded", file], check=False)
 END
-"$python" -c 'import cv2'
+# pip would compile what nobody imports, too; without byte code every start of TensorFlow takes as long again.
+KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3 PYTHONDONTWRITEBYTECODE='' "$python" -c 'import cv2, keras'
 echo "$stamp$tested$extras" >"$venv/kerasfer-stamp"

@@ -182,6 +182,7 @@ def test_evaluate_a_run(run, tmp_path, monkeypatch, capsys):
     assert [path.name for path in output.parent.iterdir()] == ["report.json"]
 
 
+@pytest.mark.slow
 def test_evaluate_the_codes(run, tmp_path, monkeypatch, capsys):
     output = tmp_path / "probes.json"
     drawn = tmp_path / "codes"

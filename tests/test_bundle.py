@@ -170,6 +170,7 @@ def test_what_cannot_be_bundled(tmp_path):
         write_bundle("tdgan", tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_the_app_writes_bundles(tmp_path):
     def app(*arguments):
         command = [sys.executable, str(ROOT / "apps" / "export.py"), *arguments]
