@@ -15,6 +15,7 @@ __all__ = [
     "cross_entropy_from_logits",
     "cross_entropy_from_probabilities",
     "gradient_penalty",
+    "hinge_discriminator_loss",
     "hits",
     "interpolate",
     "l1_distance",
@@ -142,6 +143,20 @@ def non_saturating_generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
         fake_logits: the discriminator's outputs before the sigmoid for generated images, (batch, ...).
     """
     return _per_example_mean(tf.math.softplus(-_float32(fake_logits)))
+
+
+def hinge_discriminator_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
+    """max(0, 1 - D(real)) + max(0, 1 + D(fake)); the generator minimizes `wasserstein_generator_loss`.
+
+    Source: Lim and Ye 2017, "Geometric GAN"; Miyato et al. 2018, "Spectral Normalization for GANs", equation 16.
+
+    Args:
+        real_scores: the discriminator's unbounded outputs, (batch, ...); a map of scores counts by the mean of its
+            losses.
+        fake_scores: the same for generated images, same batch.
+    """
+    on_real = tf.nn.relu(1.0 - _float32(real_scores))
+    return _per_example_mean(on_real) + _per_example_mean(tf.nn.relu(1.0 + _float32(fake_scores)))
 
 
 def l1_mean(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:

@@ -5,6 +5,7 @@
     python scripts/build_zoo.py --model tdgan --data DIR --measure          # all are done: the rest
     python scripts/build_zoo.py --model tdgan --speed                       # images/s on this machine, into the figures
     python scripts/build_zoo.py --model fesr --data DIR --judge             # FID and KID, after a judge changed
+    python scripts/build_zoo.py --coming --model g2fer --data DIR --train generator   # a plan that is not bundled yet
 
 DIR holds ferplus and lfw_expressions, as folders or zips. What is trained and what is measured stands in
 kerasfer/recipes/<name>.py. Run again, a training that was stopped resumes.
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from kerasfer.evaluation.measurements import Bench
 
 
-def train(plan: recipes.Plan, data: str, runs: Path) -> None:
+def train(plan: recipes.Plan, data: str, runs: Path, coming: bool = False) -> None:
     """Runs, or finishes, every training of a plan, each in a process of its own: its memory ends with it."""
     for run in plan.runs:
         command = [sys.executable, __file__, "--model", plan.model, "--data", data]
-        command += ["--runs", str(runs), "--train", run.name]
+        command += ["--runs", str(runs), "--train", run.name, *(["--coming"] if coming else [])]
         print("$", shlex.join(command), flush=True)
         if subprocess.run(command, check=False).returncode:
             raise ValueError(f"{runs / run.name}: the training stopped; run this again to resume")
@@ -118,7 +119,7 @@ def replace_figures(folder: Path, fresh: list[Figure]) -> None:
 
 
 def judged_again(plan: recipes.Plan, data: str, runs: Path, folder: Path) -> list[Figure]:
-    """The faces that a bundled generator makes, as the bundled judges see them now."""
+    """The faces that the generator in a folder makes, as the bundled judges see them now."""
     from kerasfer import zoo
 
     bench = bench_of(plan, {plan.bundled: zoo.load(folder)}, data, runs)
@@ -192,6 +193,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--measure", action="store_true", help="do not train: measure and save what --runs holds")
     parser.add_argument("--speed", action="store_true", help="only time training and input on this machine")
     parser.add_argument("--judge", action="store_true", help="only compare what the bundled generator makes with faces")
+    parser.add_argument(
+        "--coming",
+        action="store_true",
+        help="the plan in kerasfer/recipes/coming, which is to take the bundled one's place; --judge prints figures of "
+        "its bundled training, or of that of --train, and keeps none",
+    )
     options = parser.parse_args(arguments)
     folder = ROOT / "saved_models" / options.model
     if options.speed:
@@ -199,17 +206,21 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.data is None:
         raise ValueError("--data is missing: the folder that holds ferplus and lfw_expressions")
-    plan = recipes.plan(options.model)
-    runs = Path(options.runs or f"runs/zoo-{options.model}")
-    if options.train:
+    plan = recipes.plan(options.model, options.coming)
+    runs = Path(options.runs or f"runs/{'coming' if options.coming else 'zoo'}-{options.model}")
+    if options.train and not options.judge:
         notes = {"command": f"python scripts/build_zoo.py {shlex.join(sys.argv[1:])}"}
         print(f"trained: {plan.run(options.train).train(options.data, runs, notes=notes).folder}")
+        return 0
+    if options.judge and options.coming:
+        for figure in judged_again(plan, options.data, runs, runs / (options.train or plan.bundled.name)):
+            print(f"{figure['key']}: {figure['value']:.4g} ({figure['what']})", flush=True)
         return 0
     if options.judge:
         replace_figures(folder, judged_again(plan, options.data, runs, folder))
         return 0
     if not options.measure:
-        train(plan, options.data, runs)
+        train(plan, options.data, runs, options.coming)
     measure(plan, options.data, runs, folder)
     return 0
 

@@ -16,6 +16,7 @@ from kerasfer.data import NO_AUGMENTATION, Augmentation, kinds, sampling
 from kerasfer.data import cache as caching
 from kerasfer.data.augment import MIRRORED_LANDMARKS, augment
 from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable, FolderSource
+from kerasfer.detection.pose import MEAN_FACE
 from kerasfer.expressions import BASIC7, FERPLUS8, MULTIPIE6
 from kerasfer.faces import LANDMARK_GROUPS, ImageSpec
 from kerasfer.models.base import BATCH_KINDS
@@ -34,6 +35,11 @@ def numbered(count: int, **columns: object) -> FaceTable:
 def rows_of(image: tf.Tensor) -> list[int]:
     """Row numbers of a batch of `numbered` images."""
     return np.rint(image.numpy()[:, 0, 0, 0] * 255).astype(int).tolist()
+
+
+def points_of(count: int) -> np.ndarray:
+    """The mean face for each of so many images of 6 pixels, float32 (count, 68, 2)."""
+    return 6 * (0.5 + 0.37 * (np.tile(np.asarray(MEAN_FACE)[:, :2], (count, 1, 1)) - [0.0, 0.35]))
 
 
 def drawn(dataset: tf.data.Dataset, key: str = "image") -> list[list[int]]:
@@ -224,6 +230,34 @@ def test_landmark_pairs_take_another_image_of_the_person_or_of_anyone() -> None:
     assert not unnamed.columns["paired"].any()
     uncached = kinds.LandmarkPairs(table, SPEC, FERPLUS8, 4, cache=None)
     np.testing.assert_allclose(uncached.columns["landmarks"], points * scale)
+
+
+def test_warped_pairs_are_of_one_person_for_everybody() -> None:
+    """Of people with several images mostly two of them, flipped alike; of the others one, flipped each by itself."""
+    table = numbered(
+        16, identity=["a"] * 4 + ["b"] * 4 + [f"p{row}" for row in range(6)] + ["", ""], landmarks=points_of(16)
+    )
+    made = kinds.WarpedPairs(table, SPEC, FERPLUS8, 8, augmentation=NO_AUGMENTATION)
+    assert made.augmentation.yaw == Augmentation.warps().yaw and made.augmentation.flip == 0
+    same, others = 0, 0
+    for epoch in range(20):
+        for step in range(2):
+            one, other = made.rows(epoch, step)
+            several = one < 8
+            np.testing.assert_array_equal(one[several] // 4, other[several] // 4)
+            np.testing.assert_array_equal(one[~several], other[~several])
+            same, others = same + (one[several] == other[several]).sum(), others + (one != other).sum()
+    assert same / (same + others) == pytest.approx(kinds.WarpedPairs.OWN_SHARE, abs=0.08)
+    assert made.facts(table, [table])["landmark_pairs"]["with_another_of_the_person"] == 8
+    assert next(iter(made.epoch(0)))["paired"].numpy().tolist() == [1] * 8 == made.columns["paired"][:8].tolist()
+
+    flipping = kinds.WarpedPairs(table, SPEC, FERPLUS8, 8, augmentation=dataclasses.replace(NO_AUGMENTATION, flip=0.5))
+    one, other = flipping.mirrored(0, 0, (np.arange(8), np.arange(8)[::-1]))
+    np.testing.assert_array_equal(one, other)
+    alone = [flipping.mirrored(0, step, (np.arange(8), np.arange(8))) for step in range(8)]
+    assert 0.2 < np.mean([one != other for one, other in alone]) < 0.8
+    sharp = dataclasses.replace(NO_AUGMENTATION, rotation=5.0)
+    assert kinds.WarpedPairs(table, SPEC, FERPLUS8, 8, augmentation=sharp).augmentation == sharp
 
 
 def test_landmark_pairs_need_landmarks() -> None:

@@ -10,15 +10,16 @@ from tiny_training import face_landmarks, make_batches, moved
 
 from kerasfer import synthesis, zoo
 from kerasfer.backbones.dlib_resnet import fold_normalization
-from kerasfer.backbones.resnet import build_resnet50
+from kerasfer.backbones.resnet import ResNetError, build_resnet50
 from kerasfer.detection.pose import MEAN_FACE, head_poses
 from kerasfer.faces import MIRRORED_LANDMARKS
-from kerasfer.models.base import ConfigError
+from kerasfer.models.base import ConfigError, deviations
 from kerasfer.models.g2fer import (
     EPSILON,
     G2FER,
     YAWS,
     G2FERConfig,
+    LandmarkMaps,
     build_attribute_discriminator,
     build_classifier,
     build_decoder,
@@ -31,6 +32,18 @@ from kerasfer.models.ipdfer import IPDFER, IPDFERConfig
 from kerasfer.synthesis import ByLandmarks
 
 CONFIG = G2FERConfig.tiny()
+OURS = {
+    "pairs": "everybody",
+    "adversarial": "hinge",
+    "attribute_norm": "spectral",
+    "attribute_condition": "points",
+    "wrong_landmarks": True,
+    "identity_norm": "none",
+    "identity_updates": 3,
+    "lambda_attribute": 0.05,
+    "lambda_identity": 0.02,
+}
+"""What the paper does not have."""
 PAPER = G2FERConfig.paper()
 SIZE = CONFIG.image_size
 
@@ -148,12 +161,17 @@ def test_the_zoos_identity_network_may_stand_in_for_resnet50():
     assert one.get_layer("fc1").input.shape == (None, 128)
 
 
-def test_small_differs_from_the_paper_in_size_only():
+def test_small_differs_from_the_paper_in_size_and_in_what_few_steps_need():
     paper, small = PAPER.to_dict(), G2FERConfig.small().to_dict()
-    assert {name for name in paper if paper[name] != small[name]} == {
-        "image_size", "channels", "precision", "epochs", "encoder_channels", "decoder_channels", "attribute_units",
-        "resnet_width", "resnet_stem", "deviation",
+    size = {
+        "image_size", "channels", "epochs", "encoder_channels", "decoder_channels", "attribute_channels",
+        "attribute_units", "identity_units", "resnet_width", "resnet_stem", "deviation",
     }  # fmt: skip
+    weights = {f"lambda_{name}" for name in ("attribute", "identity", "classification", "geometry", "variation")}
+    assert {name for name in paper if paper[name] != small[name]} == size | weights | set(OURS)
+    told = {each.field for each in deviations(G2FERConfig.small())}
+    assert {"pairs", "attribute_norm", "wrong_landmarks", "identity_updates"} <= told
+    assert not {each.field for each in deviations(PAPER.replace(classifier_start="imagenet"))}
 
 
 def test_the_papers_values(still):
@@ -243,9 +261,73 @@ def test_every_term_of_a_step(stepped):
     expected["accuracy"] = (logits[:4].argmax(-1) == batch["label"].argmax(-1)).mean()
     expected["synthetic_accuracy"] = (logits[4:].argmax(-1) == batch["other_label"].argmax(-1)).mean()
     expected["paired"] = 0.5
+    expected["identity_told"] = told(prior, identity)
     assert set(expected) == set(terms)
     for name, value in expected.items():
         np.testing.assert_allclose(terms[name], value, rtol=1e-3, atol=1e-7, err_msg=name)
+
+
+def told(prior: np.ndarray, codes: np.ndarray) -> float:
+    """Share of draws and codes on their side of the middle between their mean squared lengths."""
+    drawn, coded = (prior**2).sum(1), (codes**2).sum(1)
+    middle = (drawn.mean() + coded.mean()) / 2
+    longer, shorter = (drawn, coded) if drawn.mean() > coded.mean() else (coded, drawn)
+    return ((longer > middle).mean() + (shorter < middle).mean()) / 2
+
+
+def test_what_the_paper_does_not_have_term_by_term():
+    """Hinge, real images beside others' landmarks, three updates of D_i, each on draws of its own."""
+    model = model_of(learning_rate=0.0, **OURS)
+    given = batch_of(model)
+    terms = {name: float(value) for name, value in model.train_step(given).items()}
+    batch = {name: np.asarray(value) for name, value in given.items()}
+    geometry = batch["other_landmarks"].reshape(4, 136) * 2 / SIZE - 1
+    identity = run(model, "encoder", batch["image"])
+    drawn = run(model, "decoder", identity, run(model, "geometry_encoder", geometry))
+    on_real, on_drawn, on_wrong = (
+        run(model, "attribute_discriminator", images, points, training=False)
+        for images, points in (
+            (batch["other_image"], geometry),
+            (drawn, geometry),
+            (batch["other_image"], np.roll(geometry, 1, 0)),
+        )
+    )
+    refused = (np.maximum(0, 1 + on_drawn) + np.maximum(0, 1 + on_wrong)) / 2
+    expected = (np.maximum(0, 1 - on_real) + refused).mean()
+    # Each call finds the largest singular values a little more exactly.
+    assert terms["attribute_discriminator"] == pytest.approx(expected, rel=0.05)
+    assert terms["attribute_adversarial"] == pytest.approx(-0.05 * on_drawn.mean(), rel=0.05, abs=1e-3)
+    seed = tf.stack([tf.constant(0, tf.int64), tf.constant(0, tf.int64)])
+    prior = 2 * tf.random.stateless_uniform((4, 3, 6), seed).numpy() - 1
+    on_prior = np.stack([run(model, "identity_discriminator", prior[:, number]) for number in range(3)])
+    on_identity = run(model, "identity_discriminator", identity)
+    expected = -(log_sigmoid(on_prior).mean() + log_sigmoid(-on_identity).mean())
+    assert terms["identity_discriminator"] == pytest.approx(expected, rel=1e-3)
+    assert terms["identity_adversarial"] == pytest.approx(-0.02 * log_sigmoid(on_identity).mean(), rel=1e-3)
+    assert terms["identity_told"] == pytest.approx(told(prior[:, 0], identity))
+    assert int(model.optimizers["identity_discriminator"].iterations) == 3
+    assert int(model.optimizers["attribute_discriminator"].iterations) == 1
+
+
+def test_spectral_discriminators_pass_on_no_more_than_they_get():
+    judge = build_attribute_discriminator(CONFIG.replace(**OURS))
+    image, points = np.random.default_rng(0).random((4, SIZE, SIZE, 1)), np.zeros((4, 136))
+    for _ in range(20):
+        judge([image.astype(np.float32), points.astype(np.float32)], training=True)
+    kernel = judge.get_layer("conv1_spectral").layer.kernel.numpy()
+    assert np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]))[1][0] == pytest.approx(1, rel=1e-3)
+    assert not any("norm" in layer.name for layer in judge.layers)
+
+
+def test_maps_of_landmarks_show_where_each_part_lies():
+    points = np.full((1, 68, 2), 1.5)
+    points[0, 0] = (4.5, 12.5)
+    points[0, 60] = (10.5, 2.0)
+    maps = LandmarkMaps(16)(tf.constant(points.reshape(1, 136) / 8 - 1, tf.float32)).numpy()[0]
+    assert maps.shape == (16, 16, 9)
+    assert maps[12, 4, 0] == pytest.approx(1) and maps[12, 5, 0] == pytest.approx(np.exp(-0.5))
+    assert maps[12, 4, 1:].max() < 1e-3 and maps[1, 1].min() == pytest.approx(1)
+    assert maps[1, 10, 8] == maps[2, 10, 8] == pytest.approx(np.exp(-0.125))
 
 
 def classified(model: G2FER, batch: dict[str, np.ndarray], drawn: tf.Tensor, identity: tf.Tensor) -> dict[str, float]:
@@ -415,7 +497,7 @@ def test_further_images_teach_the_generator_nothing(drawing, monkeypatch):
 
 def test_variants_have_their_networks():
     base = G2FER(CONFIG.replace(variant="no_synfi"))
-    assert set(base.networks) == {"classifier"} and base.batch_kind_of(base.config) == "images"
+    assert set(base.networks) == {"classifier"} and base.batch_kind_of(base.config) == "images_together"
     assert base.generator() is None and synthesis.of(base) == {}
     for call in (lambda: base.synthesize(np.zeros((1, SIZE, SIZE, 1)), turned_face(0)), lambda: ByLandmarks(base)):
         with pytest.raises(ValueError, match="no_synfi recognizes, and generates nothing"):
@@ -546,7 +628,13 @@ def test_doubts(still):
     [
         ({"variant": "no_gan"}, "variant is one of g2fer, no_synfi"),
         ({"content_target": "both"}, "content_target is one of"),
-        ({"adversarial": "hinge"}, "adversarial is one of"),
+        ({"adversarial": "wasserstein"}, "adversarial is one of"),
+        ({"pairs": "nobody"}, "pairs is one of people, everybody"),
+        ({"attribute_norm": "none"}, "attribute_norm is one of"),
+        ({"attribute_condition": "maps"}, "attribute_condition is one of"),
+        ({"identity_norm": "spectral"}, "identity_norm is one of"),
+        ({"identity_updates": 0}, "identity_updates is at least 1"),
+        ({"classifier_start": "resnet50.h5"}, "classifier_start is a file where C_exp is a whole ResNet-50"),
         ({"image_size": 30}, "multiple of 8"),
         ({"pixel_range": "unit"}, "signed"),
         ({"geometry_units": (12, 8)}, "odd number of layers"),
@@ -626,3 +714,29 @@ def test_landmarks_of_the_batch_are_scaled_to_the_images_borders(still):
     np.testing.assert_array_equal(still._in_range(points), still._scaled(tf.constant(points)))
     np.testing.assert_array_equal(still.in_pixels(still._in_range(points)), points)
     assert face_landmarks(SIZE).shape == (1, 68, 2)
+
+
+def test_the_generator_may_learn_first():
+    """Until its step C_exp learns from real images alone, and G nothing from C_exp."""
+    model = model_of(learning_rate=1e-3, generator_steps=2)
+    batch = batch_of(model)
+    losses = []
+    for _ in range(3):
+        for tracker in model.trackers.values():
+            tracker.reset_state()
+        model.phase = model.phase_at(int(model.step))
+        losses.append(float(model.train_step(batch)["synthetic"]))
+    assert losses[:2] == [0, 0] and losses[2] > 0
+    assert G2FER(CONFIG).starts() == () and model.starts() == (2,)
+
+
+def test_a_saved_model_that_imagenet_started_names_no_file():
+    whole = {"resnet_width": 64, "resnet_blocks": (3, 4, 6, 3), "resnet_stem": "imagenet"}
+    config = CONFIG.replace(classifier_start="/somewhere/resnet50.h5", **whole)
+    with pytest.raises(ResNetError, match="/somewhere/resnet50.h5: there is no such file; give keras.applications'"):
+        build_classifier(config)
+    model = G2FER(CONFIG)
+    model.config = config
+    assert model.portable_config().classifier_start == "imagenet"
+    assert not {each.field for each in deviations(config)} & {"classifier_start"}
+    assert "classifier_start" in {each.field for each in deviations(PAPER)}

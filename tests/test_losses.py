@@ -189,6 +189,12 @@ def test_absolute_cosine():
         assert np.isfinite(gradient).all()
 
 
+def test_hinge():
+    """(1 - 0.5) + 0 on real scores of 0.5 and 2, 0 and 1 + 1 on fake ones of -3 and 1; each example's mean."""
+    real, fake = tf.constant([[0.5, 2.0], [3.0, 3.0]]), tf.constant([[-3.0, 1.0], [-1.0, -0.5]])
+    close(losses.hinge_discriminator_loss(real, fake), [0.25 + 1.0, 0.25])
+
+
 def test_safe_norm():
     close(losses.safe_norm(tf.constant([[3.0, 4.0], [0.0, 0.0]])), [5.0, 0.0], 1e-5)
     close(losses.safe_norm(tf.constant([[3.0, 0.0], [4.0, 0.0]]), axis=0), [5.0, 0.0], 1e-5)

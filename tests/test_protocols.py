@@ -12,6 +12,7 @@ from test_apps import ROOT, code_of
 
 from kerasfer import protocols, splits, training
 from kerasfer.expressions import LABEL_SPACES
+from kerasfer.faces import ImageSpec
 from kerasfer.models import MODELS
 from kerasfer.protocols import Data, Protocol, ProtocolError, Rule, Setting, Variant
 
@@ -435,3 +436,18 @@ def test_tdgan_table_on_synthetic_faces(tmp_path, monkeypatch, capsys):
     assert code_of("evaluate", monkeypatch, *arguments, "--settings", "ck_plus", "raf_db") == 0
     printed = capsys.readouterr().out
     assert "97.53 ± 2.03" in printed and "CNN-Base" in printed
+
+
+def test_the_rendered_multi_pie_shows_each_moment_from_every_side():
+    source = protocols.RenderedMultiPie(moments=12, people=4)
+    table = source.load(protocols.Data("multi_pie", "multipie6"), ImageSpec(48))
+    assert len(table) == 60 and source.missing(["multi_pie", "sfew"]) == ["sfew"]
+    assert table.label_space.labels == ("neutral", "smile", "surprise", "squint", "disgust", "scream")
+    by_side = np.round(table["pose"][:, 0]).reshape(5, 12)
+    np.testing.assert_array_equal(by_side, np.repeat([[-30], [-15], [0], [15], [30]], 12, 1))
+    for column in ("identity", "expression"):
+        sides = table[column].reshape(5, 12)
+        assert (sides == sides[0]).all() and len(set(sides[0])) > 2
+    assert np.isfinite(table["landmarks"]).all() and not (table.read(0) == table.read(24)).all()
+    whole = protocols.RenderedMultiPie()
+    assert 5 * whole.moments == 7655 and whole.people == 270

@@ -58,6 +58,16 @@ def test_a_recipe_can_be_followed(name):
     assert done == starts | measured, "a training is of no use"
 
 
+def test_a_coming_plan_starts_from_nothing_but_itself():
+    plan = recipes.plan("g2fer", coming=True)
+    assert plan.model == "g2fer" and plan is not recipes.plan("g2fer") and "coming" not in recipes.names()
+    assert not any(run.given() or run.teachers.models for run in plan.runs)
+    assert {run.config.precision for run in plan.runs} == {"float32"}
+    assert {run.config.classifier_start for run in plan.runs} == {"random"}
+    with pytest.raises(PlanError, match="no coming recipe for 'edge'; there is one for: .*g2fer"):
+        recipes.plan("edge", coming=True)
+
+
 @pytest.mark.parametrize("name", sorted({*recipes.names()} & {*bundled()}))
 def test_the_bundled_config_is_the_recipes(name):
     """But for what training, measuring and saving change: the temperature, what a machine has found, the precision."""

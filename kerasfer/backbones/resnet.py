@@ -189,6 +189,7 @@ def build_resnet50(
     blocks: Sequence[int] = (3, 4, 6, 3),
     stem: str = "imagenet",
     initializer: Callable[[], Any] = keras.initializers.HeNormal,
+    prepare: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None,
 ) -> keras.Model:
     """Builds ResNet-50 (He et al. 2016, Table 1) up to its mean over the last map, with random weights.
 
@@ -199,6 +200,7 @@ def build_resnet50(
         blocks: of the four stages.
         stem: one of `STEMS`.
         initializer: makes the initializer of a convolution's kernel; called for each.
+        prepare: what is done to the images first.
 
     Returns:
         A functional model: float (n, *input_shape) to float32 (n, 32 width), the output of "pool5".
@@ -209,10 +211,11 @@ def build_resnet50(
     if stem not in STEMS or len(blocks) != 4 or min(blocks) < 1:
         raise ValueError(f"a ResNet-50 has a stem of {' or '.join(STEMS)} and four stages; got {stem!r}, {blocks}")
     inputs = keras.Input(input_shape, name="image")
+    x = inputs if prepare is None else prepare(inputs)
     if stem == "imagenet":
-        x = _plain_stem(inputs, width, initializer)
+        x = _plain_stem(x, width, initializer)
     else:
-        x = BatchNormalization(name="stem_norm")(_convolution(inputs, "stem", width, 3, 2, initializer))
+        x = BatchNormalization(name="stem_norm")(_convolution(x, "stem", width, 3, 2, initializer))
         x = keras.layers.ReLU(name="stem_relu")(x)
     for stage, count in enumerate(blocks, 1):
         for block in range(1, count + 1):

@@ -11,6 +11,7 @@
     kerasfer evaluate --list-protocols
     kerasfer evaluate --protocol tdgan/table3 --data DIR
     kerasfer evaluate --protocol tdgan/table3 --data synthetic    # minutes: shows that it runs
+    kerasfer evaluate --protocol g2fer/table8 --data rendered     # hours: Multi-PIE's place, at its size, rendered
 
 Prints accuracy, precision, recall and F1 of each class and the confusion matrix. With --transfer it evaluates across
 data sets: mean recall (balanced accuracy), accuracy, the worst class and the calibration error (ECE) on every set that
@@ -122,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
     )
     table = parser.add_argument_group("a paper's table")
     table.add_argument("--list-protocols", action="store_true", help="list the tables that can be run")
-    table.add_argument("--protocol", metavar="NAME", help="run this table; --data may be the word synthetic")
+    table.add_argument("--protocol", metavar="NAME", help="run this table; --data may be the words synthetic, rendered")
     table.add_argument("--settings", nargs="+", metavar="NAME", help="only these columns of it (default: all)")
     table.add_argument(
         "--folds", metavar="N,N", help="only these cross-validation folds or runs, from 0 (default: all)"
@@ -130,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
     table.add_argument(
         "--size",
         choices=("paper", "small", "tiny"),
-        help="of the models (default: paper; tiny on synthetic faces)",
+        help="of the models (default: paper; tiny on synthetic faces, small on rendered ones)",
     )
     table.add_argument(
         "--set",
@@ -393,13 +394,16 @@ def _run_protocol(options: argparse.Namespace) -> int:
 
     synthetic = options.data == "synthetic"
     find = functools.partial(datasets.find, folder=options.data)
-    source = protocols.SyntheticData() if synthetic else protocols.FolderData(find)
-    default = f"runs/{options.protocol.replace('/', '-')}{'-synthetic' if synthetic else ''}"
+    rendered = options.data == "rendered"
+    source: protocols.DataSource = protocols.FolderData(find)
+    if synthetic or rendered:
+        source = protocols.SyntheticData() if synthetic else protocols.RenderedMultiPie()
+    default = f"runs/{options.protocol.replace('/', '-')}{f'-{options.data}' if synthetic or rendered else ''}"
     experiment = protocols.Experiment(
         options.protocol,
         source,
         options.output or default,
-        size=options.size or ("tiny" if synthetic else "paper"),
+        size=options.size or ("tiny" if synthetic else "small" if rendered else "paper"),
         overrides=dict(ModelConfig.parse_override(text) for text in options.overrides),
         folds=folds,
         settings=options.settings,

@@ -8,6 +8,7 @@ import math
 import cv2
 import numpy as np
 
+from kerasfer.data.turning import turned_landmarks, turning_field, turns_without_folds
 from kerasfer.faces import MIRRORED_LANDMARKS
 
 __all__ = ["NO_AUGMENTATION", "PAPER_AUGMENTATION", "Augmentation", "augment"]
@@ -31,6 +32,8 @@ class Augmentation:
         shift: further shift to each side, as a part of the image's side; border pixels repeat.
         scale: relative change of size to each side, 0.1 for 0.9 to 1.1.
         rotation: degrees to each side.
+        yaw: degrees to each side that heads turn about their own vertical axis (`kerasfer.data.turning`), where a batch
+            has landmarks.
         sharp: share of the images that are shifted by whole pixels, not scaled and not turned. The others lose a little
             sharpness, which faces have that are recognized.
         brightness: change to each side, as a part of the range from black to white.
@@ -59,6 +62,7 @@ class Augmentation:
     blur: float = 0.0
     grain: float = 0.0
     jpeg: float = 0.0
+    yaw: float = 0.0
 
     def __post_init__(self) -> None:
         values = dataclasses.asdict(self)
@@ -82,6 +86,11 @@ class Augmentation:
         return dataclasses.replace(cls.strong(), sharp=0.5)
 
     @classmethod
+    def warps(cls) -> Augmentation:
+        """A face as two pictures of one person show it: turned, nearer, beside, its head turned about its axis."""
+        return cls(margin=0.0, shift=0.05, scale=0.1, rotation=12.0, yaw=15.0)
+
+    @classmethod
     def cameras(cls) -> Augmentation:
         """`strong_and_sharp` as other cameras would have taken it: light, focus, resolution, grain and compression."""
         cameras = {"gamma": 0.8, "shade": 0.25, "coarse": 0.25, "blur": 0.25, "grain": 0.04, "jpeg": 0.3}
@@ -97,7 +106,7 @@ class Augmentation:
 
     @property
     def _resamples(self) -> bool:
-        return self.shift > 0 or self.scale > 0 or self.rotation > 0
+        return self.shift > 0 or self.scale > 0 or self.rotation > 0 or self.yaw > 0
 
 
 PAPER_AUGMENTATION = Augmentation()
@@ -140,10 +149,17 @@ def augment(
     sharp = draws[11] < augmentation.sharp
     moves[:, sharp] = np.rint(moves[:, sharp]) * [[1], [1], [0], [0]]
     transforms = _transforms(mirror, corners, moves, size)
+    fields: list[np.ndarray] | None = None
+    if augmentation.yaw and landmarks is not None:
+        degrees = augmentation.yaw * (2 * generator.random(count) - 1) * ~sharp
+        moved = turned_landmarks(landmarks, turns_without_folds(landmarks, degrees))
+        fields = [turning_field(*points, pixels.shape[1]) for points in zip(landmarks, moved)]
+        landmarks = moved
     result = np.empty((count, size, size, pixels.shape[3]), np.uint8)
     for index in range(count):
         if augmentation._resamples:
-            result[index] = _warp(pixels[index], transforms[index], size)
+            field = None if fields is None else fields[index]
+            result[index] = _warp(pixels[index], transforms[index], size, field)
         else:
             left, top = corners[:, index]
             crop = pixels[index, top : top + size, left : left + size]
@@ -228,9 +244,17 @@ def _transforms(mirror: np.ndarray, corners: np.ndarray, moves: np.ndarray, size
     return transforms
 
 
-def _warp(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
+def _warp(image: np.ndarray, transform: np.ndarray, size: int, field: np.ndarray | None = None) -> np.ndarray:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(image, transform, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    if field is None:
+        warped = cv2.warpAffine(image, transform, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    else:
+        columns, rows = np.meshgrid(np.arange(size), np.arange(size))
+        places = np.stack([columns, rows, np.ones_like(rows)], -1) @ transform.T
+        places = places.astype(np.float32) + cv2.warpAffine(
+            field, transform, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        warped = cv2.remap(image, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return warped.reshape(size, size, image.shape[2])
 
 

@@ -56,7 +56,8 @@ class Recipe:
         teachers: trained models, or their names and folders, whose mean answers count among the votes.
         teacher_share: of the votes, in [0, 1].
         seed: of the order, of all that is drawn, and of what is held out.
-        cache: folder for what is located; None: the run's folder, but for landmarks, which the runs beside it share.
+        cache: folder for what is located; None: the run's folder, but for landmarks and aligned faces, which the runs
+            beside it share.
         memory: whether decoded images are kept in memory; else in memory-mapped files in `cache`; None: nowhere, they
             are decoded anew whenever they are drawn, for sets that have no room and so that a training starts at once.
         said: a line that tells which faces these are; None: what `kerasfer.splits` says of them.
@@ -168,6 +169,8 @@ class Recipe:
                 # A mesh of points fits a photo better than what is cut out of it.
                 faces = [_with_blendshapes(table, recipe, Path(folder), say) for table in faces]
             aligned = _folder(recipe, folder) / "aligned"
+            if not aligned.is_dir():
+                aligned = _folder(recipe, Path(folder).parent) / "aligned"
             faces = [_aligned(table, config, aligned) for table in faces]
         sets = [_located(table, kind, recipe, Path(folder), say) for table in (train, *faces)]
         table, second = kind.together(sets[0], sets[1:])

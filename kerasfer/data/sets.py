@@ -23,6 +23,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "strong": Augmentation.strong(),
     "sharp": Augmentation.strong_and_sharp(),
     "cameras": Augmentation.cameras(),
+    "warps": Augmentation.warps(),
 }
 """What a word on the command line stands for."""
 

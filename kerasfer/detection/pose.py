@@ -8,7 +8,7 @@ import numpy as np
 
 from kerasfer.faces import HeadPose, Landmarks
 
-__all__ = ["MEAN_FACE", "head_pose", "head_poses"]
+__all__ = ["MEAN_FACE", "head_axes", "head_pose", "head_poses"]
 
 # fmt: off
 MEAN_FACE: tuple[tuple[float, float, float], ...] = (
@@ -63,16 +63,30 @@ def head_poses(points: np.ndarray) -> np.ndarray:
     Returns:
         float64 (n, 3): yaw, pitch and roll in degrees as in `HeadPose`.
     """
-    points = np.asarray(points, np.float64)
-    affine = _solver() @ (points - points.mean(1, keepdims=True))
-    left, _, right = np.linalg.svd(affine.transpose(0, 2, 1), full_matrices=False)
-    rotation = left @ right
-    first, second = rotation[:, 0], rotation[:, 1]
-    third = np.cross(first, second)
+    rotation, _ = head_axes(points)
+    first, second, third = rotation[:, 0], rotation[:, 1], rotation[:, 2]
     yaw = np.arctan2(third[:, 0], third[:, 2])
     pitch = np.arcsin(np.clip(-third[:, 1], -1.0, 1.0))
     roll = np.arctan2(-first[:, 1], second[:, 1])
     return np.degrees(np.stack([yaw, pitch, roll], 1))
+
+
+def head_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The fit behind `head_poses`: how heads stand before the camera, and how large they are.
+
+    Args:
+        points: (n, 68, 2), each in pixels of any image.
+
+    Returns:
+        float64 (n, 3, 3), rotations that take a place of `MEAN_FACE` to the picture's right, down and away from the
+        camera; and float64 (n,), pixels that a distance of 1 has.
+    """
+    points = np.asarray(points, np.float64)
+    affine = _solver() @ (points - points.mean(1, keepdims=True))
+    left, sizes, right = np.linalg.svd(affine.transpose(0, 2, 1), full_matrices=False)
+    rotation = left @ right
+    third = np.cross(rotation[:, 0], rotation[:, 1])
+    return np.concatenate([rotation, third[:, None]], 1), sizes.mean(1)
 
 
 @functools.cache

@@ -36,7 +36,18 @@ Readings of what the paper leaves open, each a field of `G2FERConfig` where ther
 - Landmark noise is uniform on [-sigma, sigma] pixels of the paper's image of 224, whatever the size of the model's, and
   is on all landmarks that G is given while training.
 - The learning rate printed as 5^-4 is 5e-4. Batch size and epochs are not given.
-- ResNet-50 starts from random weights, as everything does; nothing is downloaded.
+- ResNet-50 starts from random weights (`classifier_start`). The paper's No_SynFI equals its Table IV's ResNet-50, which
+  ImageNet started, although all weights are said to start from a normal distribution. `classifier_start` may be the
+  path of those weights as keras.applications has them; nothing is downloaded.
+- Where x^t is of somebody else, x is drawn at its own landmarks, and nothing forces the pose out of f(x).
+  `pairs="everybody"` takes for x^t another image of the person or, where there is none, the same image warped.
+
+What the paper does not have, and small sizes and few steps need, each a field: D_att sees the landmarks on its first
+map (`attribute_condition="points"`), refuses real images beside other faces' landmarks (`wrong_landmarks`), has
+spectral normalization for batch normalization (`attribute_norm`) and the hinge loss (`adversarial="hinge"`). D_i does
+without batch normalization (`identity_norm`), which, as draws and codes are normalized apart, hides how long the codes
+are, and is updated several times a step (`identity_updates`). The term `identity_told` reports the share of codes and
+draws that their lengths alone tell apart: 0.5 is the prior; above 0.6 f(x) does not follow it yet.
 """
 
 from __future__ import annotations
@@ -51,15 +62,17 @@ import numpy as np
 import tensorflow as tf
 
 from kerasfer.backbones.resnet import STEMS, BatchNormalization, build_resnet50
-from kerasfer.faces import MIRRORED_LANDMARKS, checked_landmarks
+from kerasfer.faces import LANDMARK_GROUPS, MIRRORED_LANDMARKS, checked_landmarks
 from kerasfer.losses import (
     cross_entropy_from_logits,
+    hinge_discriminator_loss,
     hits,
     l1_distance,
     minimax_discriminator_loss,
     minimax_generator_loss,
     non_saturating_generator_loss,
     safe_norm,
+    wasserstein_generator_loss,
 )
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches, ours
 from kerasfer.optimizers import FusedAdam
@@ -68,7 +81,11 @@ __all__ = ["G2FER", "VARIANTS", "YAWS", "G2FERConfig"]
 
 VARIANTS = ("g2fer", "no_synfi", "no_ls", "no_e2e")
 CONTENT_TARGETS = ("auto", "target", "input", "own")
-ADVERSARIAL = ("minimax", "non_saturating")
+ADVERSARIAL = ("minimax", "non_saturating", "hinge")
+PAIRS = ("people", "everybody")
+CONDITIONS = ("code", "points")
+ATTRIBUTE_NORMS = ("batch", "spectral")
+IDENTITY_NORMS = ("batch", "none")
 CLASSIFIERS = ("resnet50", "dlib_resnet")
 
 YAWS = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
@@ -90,6 +107,16 @@ _PRIOR, _NOISE, _SETS, _SET_NOISE, _OWN_NOISE = range(5)
 """What a step draws at random, for `FERModel.uniform`."""
 
 
+def _is_imagenet(start: str) -> bool:
+    """Whether C_exp started from ImageNet's weights, as the paper's."""
+    return start != "random"
+
+
+def _is_file(start: str) -> bool:
+    """Whether C_exp's first weights are to be read from a file."""
+    return start not in ("random", "imagenet")
+
+
 @dataclasses.dataclass(frozen=True)
 class G2FERConfig(ModelConfig):
     """Fields of G2-FER; the defaults are the paper's.
@@ -97,7 +124,9 @@ class G2FERConfig(ModelConfig):
     Attributes:
         variant: one of `VARIANTS`; see the module.
         content_target: what equation 7 compares the generated image with: one of `CONTENT_TARGETS`; see the module.
-        adversarial: the generator's side of equations 3 and 4: one of `ADVERSARIAL`.
+        pairs: whose x^t are of x's person: those "people" of whom the set has several images, or "everybody".
+        adversarial: the generator's side of equations 3 and 4: one of `ADVERSARIAL`; "hinge" is both sides of
+            equation 3, and "non_saturating" in equation 4.
         norm: "mean" or "sum" over entries in equation 7.
         geometry_units: of E's layers but the last; the middle one is f(g).
         identity_units: width of f(x).
@@ -105,14 +134,25 @@ class G2FERConfig(ModelConfig):
         decoder_channels: of G_dec's deconvolutions but the last; each doubles the map but the last of these.
         attribute_channels: of D_att's convolutions.
         attribute_units: of D_att's fully-connected layer.
+        attribute_norm: of D_att's layers: "batch", or "spectral", with leaky ReLUs.
+        attribute_condition: what D_att sees of g^t: its "code" f(g^t), or its "points", a map for each part
+            of the face.
+        wrong_landmarks: whether D_att is to refuse real images beside another face's landmarks.
         identity_discriminator_units: of D_i's layers but the last.
+        identity_norm: of D_i's layers: "batch", or "none", with leaky ReLUs.
+        identity_updates: of D_i a step.
         classifier: what stands before C_exp's two fully-connected layers: "resnet50"; or "dlib_resnet", the zoo's
             identity network, which starts from faces it knows.
+        classifier_start: what ResNet-50 starts from: "random", or the path of ImageNet's weights as
+            keras.applications has them (`kerasfer.backbones.keras_resnet50`). "imagenet" is what a saved model says
+            that started so: its weights are its own, and it sees images as those did.
         classifier_units: of the first of the two.
         classifier_rate: learning rate of C_exp over that of the others, which may start untrained beside it.
         resnet_width, resnet_blocks, resnet_stem: see `kerasfer.backbones.resnet.build_resnet50`.
         dlib_size, dlib_blocks: side in pixels that the dlib network scales faces to, and its number of blocks.
         smoothing: rho of equation 6, for generated images.
+        generator_steps: training steps before C_exp and G learn from each other; C_exp learns from real images alone
+            until then.
         synthetic_images: generated images beside each real one in C_exp's training; 1 is equation 5.
         landmark_sets: how many sets of landmarks are kept to generate further images from.
         landmark_noise: sigma in pixels of an image of 224.
@@ -130,6 +170,7 @@ class G2FERConfig(ModelConfig):
     learning_rate: float = 5e-4
     variant: str = "g2fer"
     content_target: str = "auto"
+    pairs: str = ours("people", "nothing else forces the pose out of f(x)")
     adversarial: str = "minimax"
     norm: str = "mean"
     geometry_units: tuple[int, ...] = (128, 64, 32, 64, 128)
@@ -138,8 +179,14 @@ class G2FERConfig(ModelConfig):
     decoder_channels: tuple[int, ...] = (1024, 512, 256, 128, 64, 32)
     attribute_channels: tuple[int, ...] = (16, 32, 64, 128)
     attribute_units: int = 1024
+    attribute_norm: str = ours("batch", "D_att must not outrun G")
+    attribute_condition: str = ours("code", "D_att sees where each landmark lies")
+    wrong_landmarks: bool = ours(False, "D_att compares faces with their landmarks")
     identity_discriminator_units: tuple[int, ...] = (64, 32, 16)
+    identity_norm: str = ours("batch", "D_i sees how long the codes are")
+    identity_updates: int = ours(1, "D_i keeps up with f(x)")
     classifier: str = ours("resnet50", "a classifier that starts from faces it knows")
+    classifier_start: str = ours("random", "ImageNet's weights are not the project's to ship", _is_imagenet)
     classifier_units: int = 512
     classifier_rate: float = ours(1.0, "what knows faces already learns more slowly")
     resnet_width: int = 64
@@ -148,6 +195,7 @@ class G2FERConfig(ModelConfig):
     dlib_size: int = ours(150, "a classifier that starts from faces it knows")
     dlib_blocks: int = ours(14, "a classifier that starts from faces it knows")
     smoothing: float = 0.1
+    generator_steps: int = ours(0, "C_exp learns nothing from faces that are none yet")
     synthetic_images: int = 1
     landmark_sets: int = 60
     landmark_noise: float = 0.0
@@ -165,7 +213,11 @@ class G2FERConfig(ModelConfig):
         for name, known in (
             ("variant", VARIANTS),
             ("content_target", CONTENT_TARGETS),
+            ("pairs", PAIRS),
             ("adversarial", ADVERSARIAL),
+            ("attribute_norm", ATTRIBUTE_NORMS),
+            ("attribute_condition", CONDITIONS),
+            ("identity_norm", IDENTITY_NORMS),
             ("norm", ("mean", "sum")),
             ("classifier", CLASSIFIERS),
             ("resnet_stem", STEMS),
@@ -179,6 +231,13 @@ class G2FERConfig(ModelConfig):
         self._require(len(self.resnet_blocks) == 4, "resnet_blocks are four numbers")
         self._require(0 <= self.smoothing <= 1, "smoothing lies in [0, 1]")
         self._require(self.synthetic_images >= 0 and self.landmark_sets >= 1, "synthetic_images are not negative")
+        self._require(self.generator_steps >= 0, "generator_steps are not negative")
+        self._require(self.identity_updates >= 1, "identity_updates is at least 1")
+        of_imagenet = (self.classifier, self.resnet_width, self.resnet_blocks, self.resnet_stem)
+        self._require(
+            self.classifier_start == "random" or of_imagenet == ("resnet50", 64, (3, 4, 6, 3), "imagenet"),
+            "classifier_start is a file where C_exp is a whole ResNet-50: resnet_width 64, resnet_stem imagenet",
+        )
         self._require(self.classifier_rate > 0, "classifier_rate is positive")
         self._require(self.landmark_noise >= 0 and self.deviation > 0, "landmark_noise and deviation are not negative")
 
@@ -187,13 +246,27 @@ class G2FERConfig(ModelConfig):
         return cls(
             image_size=48,
             channels=1,
-            precision="mixed_bfloat16",
             epochs=4,
+            pairs="everybody",
+            adversarial="hinge",
+            identity_units=256,
             encoder_channels=(32, 64, 128, 256),
             decoder_channels=(256, 128, 64, 32, 16),
+            attribute_channels=(32, 64, 128, 256),
             attribute_units=256,
+            attribute_norm="spectral",
+            attribute_condition="points",
+            wrong_landmarks=True,
+            identity_norm="none",
+            identity_updates=3,
             resnet_width=24,
             resnet_stem="half",
+            lambda_attribute=0.05,
+            lambda_identity=0.02,
+            lambda_classification=0.02,
+            lambda_geometry=0.05,
+            # A sum over pixels beside L1's mean: at 48 pixels 1e-4 would smooth as much as L1 sharpens.
+            lambda_variation=1e-6,
             # Thinner layers need larger weights to pass on as much.
             deviation=0.04,
         )
@@ -307,37 +380,94 @@ def build_decoder(config: G2FERConfig) -> keras.Model:
     return keras.Model([identity, geometry], image, name="decoder")
 
 
+@keras.saving.register_keras_serializable("kerasfer")
+class LandmarkMaps(keras.layers.Layer):
+    """Landmarks as maps, one for each part of the face: 1 where a point lies, less and less around it.
+
+    A point's surroundings are a Gaussian with the deviation of one pixel of the map.
+
+    Args:
+        side: height and width of the maps.
+
+    Input: float32 (n, 136) in [-1, 1]. Output: float (n, side, side, 9), in the order of `LANDMARK_GROUPS`.
+    """
+
+    def __init__(self, side: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.side = side
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        points = (tf.reshape(tf.cast(inputs, tf.float32), (-1, 68, 2)) + 1.0) * (self.side / 2)
+        ticks = tf.range(self.side, dtype=tf.float32) + 0.5
+        across, down = (tf.exp(-0.5 * tf.square(points[..., axis, None] - ticks)) for axis in (0, 1))
+        parts = []
+        for group in LANDMARK_GROUPS.values():
+            rows, columns = down[:, group.start : group.stop], across[:, group.start : group.stop]
+            parts.append(tf.reduce_max(rows[:, :, :, None] * columns[:, :, None, :], 1))
+        return tf.cast(tf.stack(parts, -1), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return (input_shape[0], self.side, self.side, len(LANDMARK_GROUPS))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "side": self.side}
+
+
 def build_attribute_discriminator(config: G2FERConfig) -> keras.Model:
-    """D_att before its sigmoid: image (h, w, c) and f(g) to a logit, float32 (n, 1)."""
+    """D_att before its sigmoid: image (h, w, c) and f(g), or g itself (136,), to a logit, float32 (n, 1)."""
+    spectral = config.attribute_norm == "spectral"
     image = keras.Input((config.image_size, config.image_size, config.channels), name="image")
-    geometry = keras.Input((config.code_units,), name="geometry_code")
+    by_code = config.attribute_condition == "code"
+    geometry = keras.Input(
+        (config.code_units if by_code else LANDMARKS,), name="geometry_code" if by_code else "landmarks"
+    )
+
+    def judging(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return keras.layers.SpectralNormalization(layer, name=f"{layer.name}_spectral") if spectral else layer
+
     x = image
     for number, channels in enumerate(config.attribute_channels, 1):
-        x = keras.layers.Conv2D(channels, 5, 2, "same", kernel_initializer=_normal(config)(), name=f"conv{number}")(x)
-        x = BatchNormalization(name=f"norm{number}")(x)
-        x = keras.layers.ReLU(name=f"relu{number}")(x)
+        layer = keras.layers.Conv2D(channels, 5, 2, "same", kernel_initializer=_normal(config)(), name=f"conv{number}")
+        x = judging(layer)(x)
+        if spectral:
+            x = keras.layers.LeakyReLU(SLOPE, name=f"leaky{number}")(x)
+        else:
+            x = BatchNormalization(name=f"norm{number}")(x)
+            x = keras.layers.ReLU(name=f"relu{number}")(x)
         if number == 1:
             height, width = x.shape[1:3]
-            tiled = keras.layers.RepeatVector(height * width, name="repeat")(geometry)
-            tiled = keras.layers.Reshape((height, width, config.code_units), name="tile")(tiled)
-            x = keras.layers.Concatenate(name="concatenate")([x, tiled])
+            if by_code:
+                seen = keras.layers.RepeatVector(height * width, name="repeat")(geometry)
+                seen = keras.layers.Reshape((height, width, config.code_units), name="tile")(seen)
+            else:
+                seen = LandmarkMaps(height, name="maps")(geometry)
+            x = keras.layers.Concatenate(name="concatenate")([x, seen])
     x = keras.layers.Flatten(name="flatten")(x)
-    x = _dense(config, config.attribute_units, "fc1", dtype=keras.config.dtype_policy())(x)
-    x = BatchNormalization(name="fc1_norm")(x)
+    x = judging(_dense(config, config.attribute_units, "fc1", dtype=keras.config.dtype_policy()))(x)
+    if not spectral:
+        x = BatchNormalization(name="fc1_norm")(x)
     x = keras.layers.LeakyReLU(SLOPE, name="fc1_leaky")(x)
-    return keras.Model([image, geometry], _dense(config, 1, "fc2")(x), name="attribute_discriminator")
+    return keras.Model([image, geometry], judging(_dense(config, 1, "fc2"))(x), name="attribute_discriminator")
 
 
 def build_identity_discriminator(config: G2FERConfig) -> keras.Model:
     """D_i before its sigmoid: f(x) or a draw from the prior, (50,), to a logit, float32 (n, 1)."""
-    identity = keras.Input((config.identity_units,), name="identity_code")
-    x = _dense_norm_relu(config, identity, config.identity_discriminator_units)
+    x = identity = keras.Input((config.identity_units,), name="identity_code")
+    if config.identity_norm == "batch":
+        x = _dense_norm_relu(config, identity, config.identity_discriminator_units)
+    else:
+        for number, width in enumerate(config.identity_discriminator_units, 1):
+            x = _dense(config, width, f"fc{number}")(x)
+            x = keras.layers.LeakyReLU(SLOPE, name=f"leaky{number}", dtype="float32")(x)
     return keras.Model(identity, _dense(config, 1, "logit")(x), name="identity_discriminator")
 
 
 def build_classifier(config: G2FERConfig) -> keras.Model:
     """C_exp: image (h, w, c) to logits, float32 (n, K)."""
     if config.classifier == "resnet50":
+        from kerasfer.backbones.keras_resnet50 import as_imagenet, load_keras_resnet50
+
+        start = config.classifier_start
         body = build_resnet50(
             "body",
             (config.image_size, config.image_size, config.channels),
@@ -345,7 +475,10 @@ def build_classifier(config: G2FERConfig) -> keras.Model:
             config.resnet_blocks,
             config.resnet_stem,
             _normal(config),
+            None if start == "random" else as_imagenet,
         )
+        if _is_file(start):
+            load_keras_resnet50(body, start)
     else:
         from kerasfer.backbones.dlib_resnet import build_dlib_resnet, load_dlib_weights
 
@@ -429,7 +562,9 @@ class G2FER(FERModel):
 
     @classmethod
     def batch_kind_of(cls, config: G2FERConfig) -> str:
-        return "images" if config.variant == "no_synfi" else "landmark_pairs"
+        if config.variant == "no_synfi":
+            return "images_together"
+        return "warped_pairs" if config.pairs == "everybody" else "landmark_pairs"
 
     @property
     def generates(self) -> bool:
@@ -461,7 +596,10 @@ class G2FER(FERModel):
             moved = ("encoder", "decoder", "geometry_encoder", "geometry_decoder")
             plans["generator"] = OptimizerPlan(moved, make)
             for name in ("attribute_discriminator", "identity_discriminator"):
-                plans[name] = OptimizerPlan((name,), make)
+                plans[name] = OptimizerPlan((name,), make, average=False)
+            plans["identity_discriminator"] = dataclasses.replace(
+                plans["identity_discriminator"], updates=self.config.identity_updates
+            )
         return plans
 
     def weight_groups(self) -> dict[str, tuple[str, ...]]:
@@ -485,9 +623,18 @@ class G2FER(FERModel):
             "geometry",
             "variation",
             "paired",
+            "identity_told",
             "accuracy",
             "synthetic_accuracy",
         )
+
+    def portable_config(self) -> G2FERConfig:
+        started = "imagenet" if _is_file(self.config.classifier_start) else self.config.classifier_start
+        return dataclasses.replace(self.config, classifier_start=started)
+
+    def starts(self) -> tuple[int, ...]:
+        steps = self.config.generator_steps
+        return (steps,) if self.generates and steps else ()
 
     def generator(self) -> keras.Model | None:
         """G: "face" (h, w, c) and "landmarks" (68, 2) in pixels of the face to "image"; None for No_SynFI."""
@@ -510,11 +657,19 @@ class G2FER(FERModel):
         """Copies the networks that both have; from an IPD-FER or its baseline, what stands before C_exp's last layers.
 
         The paper starts every network at random. An IPD-FER's expression encoder is the network of
-        `classifier="dlib_resnet"`, taught expressions.
+        `classifier="dlib_resnet"`, taught expressions. From a G2-FER whose C_exp is of another kind all else is copied:
+        C_exp stays as it starts.
 
         Raises:
             ConfigError: no network is shared, or one has other shapes.
         """
+        if isinstance(other, G2FER) and other.generates and other.config.classifier != self.config.classifier:
+            shared = [name for name in self.networks if name in other.networks and name not in other.left_out()]
+            for name in shared:
+                if name != "classifier":
+                    copy_weights(other.networks[name], self.networks[name])
+            if shared != ["classifier"]:
+                return
         if self.config.classifier != "dlib_resnet" or "expression_encoder" not in other.networks:
             super().start_from(other)
             return
@@ -554,7 +709,7 @@ class G2FER(FERModel):
             drawn = self._decode(identity, codes)
             changed = drawn[: tf.shape(geometry)[0]]  # x'
             with tape.stop_recording():
-                condition = tf.stop_gradient(code)
+                condition = self._condition(code, geometry)
                 self._train_attribute_discriminator(batch["other_image"], tf.stop_gradient(changed), condition)
                 self._train_identity_discriminator(tf.stop_gradient(identity))
             terms = self._synthesis_terms(batch, geometry, identity, codes, drawn)
@@ -587,24 +742,45 @@ class G2FER(FERModel):
             identity = tf.tile(identity, [2, 1])
         return self.networks["decoder"]([identity, codes], training=training)
 
-    def _train_attribute_discriminator(self, real: tf.Tensor, generated: tf.Tensor, code: tf.Tensor) -> None:
-        """Equation 3, D_att's side."""
+    def _condition(self, code: tf.Tensor, geometry: tf.Tensor) -> tf.Tensor:
+        """What D_att sees of g^t, as a given."""
+        return tf.stop_gradient(code if self.config.attribute_condition == "code" else geometry)
+
+    def _train_attribute_discriminator(self, real: tf.Tensor, generated: tf.Tensor, condition: tf.Tensor) -> None:
+        """Equation 3, D_att's side; with `wrong_landmarks` half of what is refused are real images beside others' g."""
         judge = self.networks["attribute_discriminator"]
+        loss_of = hinge_discriminator_loss if self.config.adversarial == "hinge" else minimax_discriminator_loss
         with tf.GradientTape() as tape:
-            on_real, on_generated = (judge([images, code], training=True) for images in (real, generated))
-            loss = self.mean_over_batch(minimax_discriminator_loss(on_real, on_generated))
+            on_real, on_generated = (judge([images, condition], training=True) for images in (real, generated))
+            losses = loss_of(on_real, on_generated)
+            if self.config.wrong_landmarks:
+                on_wrong = judge([real, tf.roll(condition, 1, 0)], training=True)
+                losses = 0.5 * (losses + loss_of(on_real, on_wrong))
+            loss = self.mean_over_batch(losses)
         self.minimize("attribute_discriminator", loss, tape)
         self.report(attribute_discriminator=loss)
 
     def _train_identity_discriminator(self, identity: tf.Tensor) -> None:
         """Equation 4, D_i's side."""
-        judge = self.networks["identity_discriminator"]
-        prior = 2.0 * self.uniform((tf.shape(identity)[0], self.config.identity_units), _PRIOR) - 1.0
-        with tf.GradientTape() as tape:
-            on_prior, on_identity = (judge(codes, training=True) for codes in (prior, identity))
-            loss = self.mean_over_batch(minimax_discriminator_loss(on_prior, on_identity))
-        self.minimize("identity_discriminator", loss, tape)
-        self.report(identity_discriminator=loss)
+        judge, updates = self.networks["identity_discriminator"], self.config.identity_updates
+        shape = (tf.shape(identity)[0], updates, self.config.identity_units)
+        draws = tf.unstack(2.0 * self.uniform(shape, _PRIOR) - 1.0, updates, 1)
+        total = tf.zeros([])
+        for prior in draws:
+            with tf.GradientTape() as tape:
+                on_prior, on_identity = (judge(codes, training=True) for codes in (prior, identity))
+                loss = self.mean_over_batch(minimax_discriminator_loss(on_prior, on_identity))
+            self.minimize("identity_discriminator", loss, tape)
+            total += loss / updates
+        self.report(identity_discriminator=total, identity_told=self._told_by_length(draws[0], identity))
+
+    def _told_by_length(self, prior: tf.Tensor, identity: tf.Tensor) -> tf.Tensor:
+        """Share of draws and codes that the middle between their mean squared lengths tells apart."""
+        lengths = [tf.reduce_sum(tf.square(codes), -1) for codes in (prior, identity)]
+        drawn, coded = (tf.reduce_mean(values) for values in lengths)
+        middle, sign = (drawn + coded) / 2, tf.where(drawn > coded, 1.0, -1.0)
+        right = [tf.cast(sign * (values - middle) * side > 0, tf.float32) for values, side in zip(lengths, (1.0, -1.0))]
+        return self.mean_over_batch(tf.add_n(right) / 2)
 
     def _synthesis_terms(
         self, batch: dict[str, tf.Tensor], geometry: tf.Tensor, identity: tf.Tensor, codes: tf.Tensor, drawn: tf.Tensor
@@ -614,11 +790,13 @@ class G2FER(FERModel):
         count = tf.shape(geometry)[0]
         code, changed = codes[:count], drawn[:count]
         fooling = minimax_generator_loss if config.adversarial == "minimax" else non_saturating_generator_loss
-        on_image = networks["attribute_discriminator"]([changed, tf.stop_gradient(code)], training=True)
+        pleasing = wasserstein_generator_loss if config.adversarial == "hinge" else fooling
+        condition = self._condition(code, geometry)
+        on_image = networks["attribute_discriminator"]([changed, condition], training=True)
         on_identity = networks["identity_discriminator"](identity, training=True)
         rebuilt = networks["geometry_decoder"](code, training=True)
         means = {
-            "attribute_adversarial": config.lambda_attribute * fooling(on_image),  # Equation 3
+            "attribute_adversarial": config.lambda_attribute * pleasing(on_image),  # Equation 3
             "identity_adversarial": config.lambda_identity * fooling(on_identity),  # Equation 4
             "content": self._content(batch, changed, drawn[count:]),  # Equation 7
             "variation": config.lambda_variation * tf.image.total_variation(changed),  # Equation 8
@@ -642,31 +820,45 @@ class G2FER(FERModel):
     ) -> dict[str, tf.Tensor]:
         """Equation 5, weighted: C_exp on real images and, with label smoothing, on generated ones."""
         config = self.config
-        smoothing = 0.0 if config.variant == "no_ls" else config.smoothing  # Equation 6, by the cross entropy
         real = self.networks["classifier"](batch["image"], training=True)
         on_real = self.mean_over_batch(cross_entropy_from_logits(batch["label"], real))
         on_synthetic, right = tf.zeros([]), tf.zeros([])
         if config.synthetic_images:
-            seen = tf.stop_gradient(changed) if config.variant == "no_e2e" else changed
-            if config.synthetic_images > 1:
-                with tape.stop_recording():
-                    further, further_labels = self._further(tf.stop_gradient(identity))
-                seen = tf.concat([seen, further], 0)
-            count = tf.shape(batch["other_label"])[0]
-            logits = self.networks["classifier"](seen, training=False)
-            losses = cross_entropy_from_logits(batch["other_label"], logits[:count], smoothing)
-            on_synthetic = self.mean_over_batch(losses)
-            right = self.mean_over_batch(hits(batch["other_label"], logits[:count]))
-            if config.synthetic_images > 1:
-                losses = cross_entropy_from_logits(further_labels, logits[count:], smoothing)
-                # Sets that no training set has filled have no label, and count for nothing.
-                losses *= tf.reduce_sum(further_labels, -1)
-                on_synthetic += (config.synthetic_images - 1.0) * self.mean_over_batch(losses)
+
+            def together() -> tuple[tf.Tensor, tf.Tensor]:
+                return self._on_synthetic(batch["other_label"], identity, changed, tape)
+
+            def apart() -> tuple[tf.Tensor, tf.Tensor]:
+                return tf.zeros([]), tf.zeros([])
+
+            on_synthetic, right = self.when_started(0, together, apart) if self.starts() else together()
         self.report(accuracy=self.mean_over_batch(hits(batch["label"], real)), synthetic_accuracy=right)
         return {
             "classification": config.lambda_classification * on_real,
             "synthetic": config.lambda_classification * on_synthetic,
         }
+
+    def _on_synthetic(
+        self, labels: tf.Tensor, identity: tf.Tensor, changed: tf.Tensor, tape: tf.GradientTape
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The second part of equation 5, with label smoothing, and how often C_exp is right there."""
+        config = self.config
+        smoothing = 0.0 if config.variant == "no_ls" else config.smoothing  # Equation 6, by the cross entropy
+        seen = tf.stop_gradient(changed) if config.variant == "no_e2e" else changed
+        if config.synthetic_images > 1:
+            with tape.stop_recording():
+                further, further_labels = self._further(tf.stop_gradient(identity))
+            seen = tf.concat([seen, further], 0)
+        count = tf.shape(labels)[0]
+        logits = self.networks["classifier"](seen, training=False)
+        loss = self.mean_over_batch(cross_entropy_from_logits(labels, logits[:count], smoothing))
+        right = self.mean_over_batch(hits(labels, logits[:count]))
+        if config.synthetic_images > 1:
+            losses = cross_entropy_from_logits(further_labels, logits[count:], smoothing)
+            # Sets that no training set has filled have no label, and count for nothing.
+            losses *= tf.reduce_sum(further_labels, -1)
+            loss += (config.synthetic_images - 1.0) * self.mean_over_batch(losses)
+        return loss, right
 
     def _further(self, identity: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """k - 1 more images of each person with landmarks of the kept sets, and the sets' labels."""

@@ -41,6 +41,15 @@ BATCH_KINDS: dict[str, dict[str, str]] = {
         "other_landmarks": "float32 (n, 68, 2) in its pixels",
         "paired": "float32 (n,), 1 where both images are of the same person, else 0",
     },
+    "warped_pairs": {
+        "image": "float32 (n, h, w, c) in the model's range",
+        "label": "float32 (n, K), a distribution over the expressions",
+        "landmarks": "float32 (n, 68, 2) in pixels of the image",
+        "other_image": "float32 (n, h, w, c), another image of the person, or the same image warped otherwise",
+        "other_label": "float32 (n, K), its distribution over the expressions",
+        "other_landmarks": "float32 (n, 68, 2) in its pixels",
+        "paired": "float32 (n,), 1",
+    },
     "expression_pairs": {
         "image": "float32 (n, h, w, c) in the model's range",
         "label": "float32 (n, K), a distribution over the expressions",

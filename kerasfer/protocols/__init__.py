@@ -5,7 +5,7 @@ data = protocols.FolderData(lambda name: Path("data") / name)
 print(protocols.Experiment("tdgan/table3", data, "runs/table3").run().text())
 """
 
-from kerasfer.protocols.data import FolderData, SyntheticData
+from kerasfer.protocols.data import DataSource, FolderData, RenderedMultiPie, SyntheticData
 from kerasfer.protocols.outcome import Cell, Outcome, cells_of
 from kerasfer.protocols.run import Experiment
 from kerasfer.protocols.schema import METRICS, Data, Protocol, ProtocolError, Rule, Setting, Variant, having
@@ -16,12 +16,14 @@ __all__ = [
     "PROTOCOLS",
     "Cell",
     "Data",
+    "DataSource",
     "Experiment",
     "FolderData",
     "Outcome",
     "Protocol",
     "ProtocolError",
     "Published",
+    "RenderedMultiPie",
     "Rule",
     "Setting",
     "SyntheticData",

@@ -124,6 +124,14 @@ PROTOCOLS: dict[str, Protocol] = {
     "g2fer/table3": Protocol(
         "Multi-PIE: recall by expression and yaw", "g2fer", "pose_recall", _MULTI_PIE, (Variant("G2-FER"),)
     ),
+    "g2fer/table4": Protocol(
+        "Multi-PIE beside a ResNet-50",
+        "g2fer",
+        "pose_recall",
+        _MULTI_PIE,
+        (Variant("ResNet50", having(variant="no_synfi")), Variant("Ours")),
+        notes="the paper's ResNet-50 starts from ImageNet: --set classifier_start=FILE of keras.applications' weights",
+    ),
     "g2fer/table5": Protocol(
         "BU-3DFE: recall by expression and view",
         "g2fer",

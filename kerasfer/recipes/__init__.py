@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from kerasfer.recipes import coming as coming_plans
 from kerasfer.recipes.planning import Mean, Plan, PlanError, Run, Teachers
 
 __all__ = ["Mean", "Plan", "PlanError", "Run", "Teachers", "names", "plan"]
@@ -20,15 +21,21 @@ __all__ = ["Mean", "Plan", "PlanError", "Run", "Teachers", "names", "plan"]
 
 def names() -> list[str]:
     """Names of the models that have a recipe, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "planning")
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in ("planning", "coming"))
 
 
-def plan(name: str) -> Plan:
+def plan(name: str, coming: bool = False) -> Plan:
     """The plan of a model.
+
+    Args:
+        name: of the model.
+        coming: whether it is the plan that is to take the place of the bundled model's (`kerasfer.recipes.coming`).
 
     Raises:
         PlanError: there is none of that name; the message lists the names.
     """
-    if name not in names():
-        raise PlanError(f"no recipe for {name!r}; there is one for: {', '.join(names())}")
-    return importlib.import_module(f"{__name__}.{name}").PLAN
+    place = f"{__name__}.coming" if coming else __name__
+    known = sorted(module.name for module in pkgutil.iter_modules(coming_plans.__path__)) if coming else names()
+    if name not in known:
+        raise PlanError(f"no {'coming ' if coming else ''}recipe for {name!r}; there is one for: {', '.join(known)}")
+    return importlib.import_module(f"{place}.{name}").PLAN

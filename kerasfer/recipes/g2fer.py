@@ -28,7 +28,21 @@ RENDERED_PEOPLE = dataclasses.replace(ALIGNED_PEOPLE, faces=("lfw_expressions", 
 NOBODY = Teachers()
 IPDFER = Teachers(("ipdfer",), share=0.7)
 
-SMALL = G2FERConfig.small().replace(classifier="dlib_resnet", dlib_size=96, dlib_blocks=11)
+SMALL = G2FERConfig().replace(
+    image_size=48,
+    channels=1,
+    precision="mixed_bfloat16",
+    epochs=4,
+    encoder_channels=(32, 64, 128, 256),
+    decoder_channels=(256, 128, 64, 32, 16),
+    attribute_units=256,
+    classifier="dlib_resnet",
+    dlib_size=96,
+    dlib_blocks=11,
+    resnet_width=24,
+    resnet_stem="half",
+    deviation=0.04,
+)
 
 # -- step 1: C_exp on real faces alone --
 

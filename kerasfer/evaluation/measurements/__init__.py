@@ -5,6 +5,7 @@ from __future__ import annotations
 from kerasfer.evaluation.measurements.base import Bench, Measurement
 from kerasfer.evaluation.measurements.carried import Blended, CarriedOver, FaceTemperature, Robustness, SkinTones
 from kerasfer.evaluation.measurements.codes import Codes
+from kerasfer.evaluation.measurements.driven import DrivenFaces
 from kerasfer.evaluation.measurements.expressions import NewExpressions
 from kerasfer.evaluation.measurements.generated import GeneratedFaces, LearningCurve
 from kerasfer.evaluation.measurements.geometry import Geometry
@@ -19,6 +20,7 @@ __all__ = [
     "Blended",
     "CarriedOver",
     "Codes",
+    "DrivenFaces",
     "Experiment",
     "Experiments",
     "ExpressionMachine",

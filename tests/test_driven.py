@@ -1,0 +1,64 @@
+"""Faces that landmarks drive: what their judges' figures are made of."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+import pytest
+from tiny_training import face_landmarks, noise_table
+
+from kerasfer.evaluation.geometry import linear_fit, rank_one, sharpness
+from kerasfer.evaluation.measurements import Bench, DrivenFaces, driven
+from kerasfer.expressions import UNKNOWN
+from kerasfer.models.g2fer import G2FER, G2FERConfig
+
+
+def test_rank_one_counts_who_is_nearest_to_oneself():
+    gallery = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 9.0]])
+    assert rank_one(gallery + [1.0, 0.5], gallery) == 1
+    assert rank_one(np.array([[0.5, 0.0], [1.0, 0.0], [0.0, 1.0]]), gallery) == pytest.approx(1 / 3)
+
+
+def test_sharpness_falls_with_detail():
+    checks = np.uint8(255 * (np.indices((8, 8)).sum(0) % 2))[None, ..., None]
+    # A pixel's four neighbors differ from it by 1 each: the Laplacian is 4 or -4; its border is mirrored.
+    assert sharpness(checks) == pytest.approx(16)
+    assert sharpness(np.repeat(checks // 2, 3, -1)) == pytest.approx(16 * (127 / 255) ** 2)
+    assert sharpness(np.full((2, 8, 8, 1), 9, np.uint8)) == 0
+
+
+def test_a_linear_fit_tells_what_is_there():
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(400, 5))
+    rows = np.arange(400) < 200
+    assert linear_fit(features, 20 * features[:, 1] + 3, rows, ~rows) == pytest.approx(1, abs=1e-3)
+    assert linear_fit(features, generator.normal(size=400), rows, ~rows) < 0.1
+
+
+def test_driven_faces_are_of_people_left_aside(monkeypatch, tmp_path):
+    """The bench of a tiny model that nobody trained: which figures there are, and whom they are measured on."""
+    table = noise_table(40, size=42, people=20).with_columns(pose=np.tile([5.0, 0.0, 0.0], (40, 1)))
+    assert (table["expression"] != UNKNOWN).all()
+    model = G2FER(G2FERConfig.tiny())
+    model.adapt({"landmarks": face_landmarks(32, 4), "label": np.eye(8, dtype=np.float32)[[0, 0, 1, 3]]})
+    seen: list = []
+
+    def located(images, wanted):
+        seen.append(len(images))
+        return types.SimpleNamespace(error=0.1 * len(seen), found=len(images) - 1, n=len(images))
+
+    monkeypatch.setattr(driven, "align_table", lambda faces, size, channels, cache: faces)
+    monkeypatch.setattr(driven, "landmark_report", located)
+    judge = types.SimpleNamespace(name="a judge", features=lambda faces: np.asarray(faces).reshape(len(faces), -1))
+    monkeypatch.setattr(driven, "judge_of", lambda name, model: judge)
+    monkeypatch.setattr(driven.zoo, "load", lambda name: model)
+    monkeypatch.setattr(Bench, "load", lambda self, name: table)
+    bench = Bench("g2fer", {"made": model}, "made", lambda name: None, tmp_path, "x")
+    figures = {figure["key"]: figure for figure in DrivenFaces(0.25, yaws=(0.0,)).judge(bench)}
+    assert seen == [5, 5] and "5 people of LFW left aside" in figures["driven_drawn_found"]["what"]
+    assert figures["driven_drawn_found"]["value"] == pytest.approx(0.8)
+    assert figures["driven_error_ratio"]["value"] == pytest.approx(0.5)
+    assert {"driven_read_neutral", "driven_read_happiness", "driven_read_sadness", "driven_read"} <= set(figures)
+    assert "driven_read_fear" not in figures and "driven_rank_one_0" in figures and "driven_yaw_r2" in figures
+    assert figures["driven_sharpness_real"]["value"] > figures["driven_sharpness_drawn"]["value"]
