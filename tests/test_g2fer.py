@@ -164,7 +164,7 @@ def test_the_zoos_identity_network_may_stand_in_for_resnet50():
 def test_small_differs_from_the_paper_in_size_and_in_what_few_steps_need():
     paper, small = PAPER.to_dict(), G2FERConfig.small().to_dict()
     size = {
-        "image_size", "channels", "epochs", "encoder_channels", "decoder_channels", "attribute_channels",
+        "image_size", "channels", "precision", "epochs", "encoder_channels", "decoder_channels", "attribute_channels",
         "attribute_units", "identity_units", "resnet_width", "resnet_stem", "deviation",
     }  # fmt: skip
     weights = {f"lambda_{name}" for name in ("attribute", "identity", "classification", "geometry", "variation")}

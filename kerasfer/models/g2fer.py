@@ -246,6 +246,7 @@ class G2FERConfig(ModelConfig):
         return cls(
             image_size=48,
             channels=1,
+            precision="mixed_bfloat16",
             epochs=4,
             pairs="everybody",
             adversarial="hinge",

@@ -31,7 +31,7 @@ PAIRS = NamedSets(
     augment=Augmentation.warps(),
 )
 
-SMALL = G2FERConfig.small().replace(schedule="cosine", average=0.999)
+SMALL = G2FERConfig.small().replace(precision="float32", schedule="cosine", average=0.999)
 
 # -- step 1: the generator, C_exp beside it on real faces alone --
 
