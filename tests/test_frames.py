@@ -374,6 +374,17 @@ def test_written_videos_keep_the_rate(rate, tmp_path):
     assert found[0].image.shape == (63, 95, 3)
 
 
+@pytest.mark.parametrize("height", [64, 66])
+def test_written_pictures_are_whole(height, tmp_path):
+    picture = np.ascontiguousarray(np.kron(UPRIGHT, np.ones((2, 2, 1), np.uint8))[:height, :98])
+    writer = VideoWriter(tmp_path / "a.mp4", 10)
+    writer.write(picture)
+    writer.close()
+    (frame,), _ = read(tmp_path / "a.mp4")
+    assert frame.image.shape == picture.shape
+    assert np.abs(frame.image.astype(int) - picture).max(2).mean() < 8
+
+
 def test_pictures_of_another_size_and_frames_out_of_order(tmp_path):
     writer = VideoWriter(tmp_path / "a.mp4", 10)
     for number, (seconds, size) in enumerate([(0, 1), (0.1, 2), (0.05, 1), (0.3, 1)]):

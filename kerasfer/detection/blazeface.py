@@ -254,7 +254,10 @@ def faces_in(window: np.ndarray, minimum_score: float) -> list[tuple[np.ndarray,
     The network gives, for each anchor, center, size and six key points (eyes first) in pixels beside the anchor, and a
     logit. Overlapping answers are averaged, weighted by their scores (the paper's blending).
     """
-    outputs = _network()(window.astype(np.float32) / 127.5 - 1.0)
+    # In place: further arrays of that size take longer than the arithmetic.
+    values = np.divide(window, np.float32(127.5), dtype=np.float32)
+    values -= np.float32(1.0)
+    outputs = _network()(values)
     anchors = _anchors(*window.shape[:2])
     scores = 1.0 / (1.0 + np.exp(-np.clip(outputs[len(anchors)], -80, 80)))
     chosen = np.flatnonzero(scores >= minimum_score)

@@ -77,7 +77,10 @@ class VideoWriter:
             import cv2
         except ImportError:
             return av.VideoFrame.from_ndarray(image, format="rgb24")
-        return av.VideoFrame.from_ndarray(cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
+        planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
+        # Where they lie, not copied; PyAV rounds the height down to a multiple of four then.
+        whole = self._stream.height % 4 == 0
+        return (av.VideoFrame.from_numpy_buffer if whole else av.VideoFrame.from_ndarray)(planes, format="yuv420p")
 
     def _open(self, width: int, height: int) -> None:
         av = pyav()
@@ -92,6 +95,8 @@ class VideoWriter:
         self._stream = self._container.add_stream(self.CODECS[suffix], rate=self._rate, options=options)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = "yuvj420p" if suffix == ".avi" else "yuv420p"
+        # Two threads take longer than one between them, and who writes a video has other work for the processors.
+        self._stream.codec_context.thread_count = 1
         self._base = 1 / self._rate if suffix == ".avi" else Fraction(1, _TICKS)
         self._stream.time_base = self._stream.codec_context.time_base = self._base
 
