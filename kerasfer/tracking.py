@@ -107,8 +107,8 @@ class Tracker:
         if self._closer is None:
             return self._find(frame.image, self._minimum_score)
         # Halved first, which OpenCV does in a fraction of the time.
-        half = images.resize(frame.image, tuple(max(1, side // 2) for side in frame.image.shape[:2]))
-        reduced = images.to_gray(images.resize(half, REDUCED))
+        height, width = (max(1, side // 2) for side in frame.image.shape[:2])
+        reduced = images.to_gray(images.resize(images.resize(frame.image, (height, width)), REDUCED))
         since = np.inf if self._closest is None else frame.time - self._closest
         close = bool(since >= CLOSE_EVERY or since >= CLOSE_APART and self._is_cut(reduced))
         self._reduced = reduced

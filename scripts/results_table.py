@@ -275,6 +275,7 @@ def running_times(measured: list[dict[str, Any]]) -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for times in measured:
+        name = times["processor"].replace("(R)", "").removesuffix(" Processor")
         for row in times["rows"]:
             details = [row["what"]]
             if "faces" in row:
@@ -286,7 +287,7 @@ def running_times(measured: list[dict[str, Any]]) -> str:
             count = f"{row['frames']} frames" if "frames" in row else f"{row['runs']} runs"
             start = f"{row['import s']} s (import)" if "import s" in row else None
             start = f"{row['first photo s']} s" if "first photo s" in row else start or "–"
-            processors = row.get("processors", row.get("threads", "all"))
+            processors = f"{row.get('processors', row.get('threads', 'all'))}, {name}"
             memory = f"{row['MB after a fifth']} to {row['MB']} MB" if "MB after a fifth" in row else f"{row['MB']} MB"
             fastest = f"{row['fastest ms']} ms" if "fastest ms" in row else "–"
             cells = (", ".join(details), processors, _time_of(row), fastest, count, start, memory)
