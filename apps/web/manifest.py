@@ -162,6 +162,7 @@ def _settings() -> dict[str, Any]:
             "every": following["every"].default,
             "closeEvery": tracking.CLOSE_EVERY,
             "closeApart": tracking.CLOSE_APART,
+            "fineEvery": tracking.FINE_EVERY,
             "cut": tracking.CUT,
             "reduced": list(tracking.REDUCED),
             "samePerson": tracking.SAME_PERSON,

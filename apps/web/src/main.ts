@@ -79,9 +79,8 @@ async function main(): Promise<void> {
     throw new PageError("This browser has no WebAssembly SIMD, which the networks need. Use a newer browser.");
   }
   const engine = new Engine();
-  const manifest = await engine.call("manifest", { base: new URL("./", document.baseURI).href }).catch(unloaded);
-  const ready = engine.call("start", null).catch(unloaded);
-  // What is asked for from here on is answered when all is ready.
+  const { manifest, ready: loaded } = await engine.load(new URL("./", document.baseURI).href).catch(unloaded);
+  const ready = loaded.catch(unloaded);
   const reading = (reader = new Reader(manifest, engine));
   const transfer = new Transfer(manifest, engine);
   if (manifest.generators.length > 0) showTabs();

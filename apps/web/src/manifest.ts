@@ -115,6 +115,7 @@ export interface TrackingSettings {
   readonly every: number;
   readonly closeEvery: number;
   readonly closeApart: number;
+  readonly fineEvery: number;
   readonly cut: number;
   /** Height and width. */
   readonly reduced: readonly [number, number];

@@ -33,12 +33,18 @@ export interface Reading {
   readonly recognizing: number;
 }
 
+/** A picture handed over to the worker, which closes it. */
+export type Frame = ImageBitmap | VideoFrame;
+
 /** The calls: name -> arguments and result. */
 export interface Calls {
-  /** Begins to load runtime, detector, mesh and the recognizer that the page begins with. `base`: the page's folder. */
-  manifest: { with: { base: string }; gives: Manifest };
-  /** Ends when all that is ready. */
-  start: { with: null; gives: null };
+  /**
+   * Starts the runtime. `base`: the page's folder. `script`: the runtime's part in JavaScript; `code`: where the other
+   * part, compiled, comes as `{ module }`, or as `{ error }` why it does not.
+   */
+  run: { with: { base: string; script: string; code: MessagePort }; gives: null };
+  /** Makes detector, mesh and the recognizer that the page begins with ready, from the contents of their files. */
+  start: { with: { manifest: Manifest; contents: readonly Uint8Array[] }; gives: null };
   /** Loads a recognizer. `prior`: how frequent the expressions are to count as; null: as in its training. */
   choose: { with: { name: string; prior: PriorName | null }; gives: null };
   /** Whether action units and blendshapes are told with each face; their networks are loaded when first asked for. */
@@ -48,7 +54,7 @@ export interface Calls {
   /** Reads a photo. */
   photo: { with: { bitmap: ImageBitmap }; gives: Reading };
   /** Reads a frame of a video; `time` in seconds; `first`: whether a new video begins. */
-  frame: { with: { bitmap: ImageBitmap; time: number; first: boolean }; gives: Reading };
+  frame: { with: { bitmap: Frame; time: number; first: boolean }; gives: Reading };
   /** Aligns the largest face of a photo for the generators; gives null if there is none. */
   keep: { with: { role: Role; bitmap: ImageBitmap }; gives: Picture | null };
   /** Draws the kept face with the kept expression. */

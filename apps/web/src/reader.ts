@@ -22,7 +22,7 @@ import {
   percent,
   sample,
 } from "./page";
-import type { ReadFace, Reading } from "./protocol";
+import type { Frame, ReadFace, Reading } from "./protocol";
 import { Records, Smoother } from "./records";
 import { Timeline } from "./timeline";
 
@@ -30,6 +30,8 @@ import { Timeline } from "./timeline";
 const LONGEST_FRAME = 960;
 /** Seconds between two announcements of what a video shows. */
 const QUIET = 3;
+/** Milliseconds between two drawings of what changes too fast to be read: the course, and the table of action units. */
+const UNHURRIED = 150;
 /** Pixels of the screen around a face that still count as pressing it. */
 const MARGIN = 12;
 
@@ -63,6 +65,7 @@ export class Reader {
   private rate = 0;
   private lastFrame = 0;
   private lastFigures = 0;
+  private lastCourse = 0;
 
   constructor(
     manifest: Manifest,
@@ -125,6 +128,7 @@ export class Reader {
       this.draw();
     });
     this.video.addEventListener("ended", () => {
+      this.showFaces();
       announce("The video is over");
     });
   }
@@ -163,6 +167,7 @@ export class Reader {
     this.video.controls = source === "video";
     this.frames.classList.toggle("beneath", source === "video");
     element("course", HTMLElement).hidden = source === "photo";
+    element("panel-read", HTMLElement).classList.toggle("live", source !== "photo");
     this.cameraButton.textContent = source === "camera" ? "Stop the camera" : "Use the camera";
     element("rate", HTMLElement).textContent = "–";
     button("png").disabled = false;
@@ -260,27 +265,36 @@ export class Reader {
     void this.readFrames(turn).catch(explain);
   }
 
-  /** Reads one frame after the other, as fast as the networks go. */
+  /** Reads one frame after the other, as fast as the networks go: each time the one that is shown, if it is a new one. */
   private async readFrames(turn: number): Promise<void> {
     const begin = performance.now();
-    for (let first = true; ; first = false) {
-      await new Promise((shown) => this.video.requestVideoFrameCallback(shown));
+    // A file's frames may be turned, which all browsers heed in a bitmap.
+    const copied = this.source === "camera" && (await copiesFrames());
+    const fresh = new FreshFrames(this.video, () => turn === this.turn);
+    const ask = async (first: boolean): Promise<{ time: number; answer: Promise<Reading> }> => {
+      const time = this.source === "camera" ? (performance.now() - begin) / 1000 : this.video.currentTime;
+      const shown = frameOf(this.video, copied);
+      const bitmap = shown instanceof Promise ? await shown : shown;
+      return { time, answer: this.engine.call("frame", { bitmap, time, first }, [bitmap]) };
+    };
+    await fresh.next();
+    for (let asked = await ask(true); turn === this.turn; ) {
+      const { time, answer } = asked;
+      const reading = await answer;
       if (turn !== this.turn) return;
-      const { videoWidth, videoHeight, currentTime } = this.video;
-      const scale = Math.min(1, LONGEST_FRAME / Math.max(videoWidth, videoHeight));
-      const bitmap = await createImageBitmap(this.video, {
-        resizeWidth: Math.round(videoWidth * scale),
-        resizeHeight: Math.round(videoHeight * scale),
-      });
-      const time = this.source === "camera" ? (performance.now() - begin) / 1000 : currentTime;
-      const reading = await this.engine.call("frame", { bitmap, time, first }, [bitmap]);
-      if (turn !== this.turn) return;
+      // The networks have their next frame before the page shows what they said of this one.
+      const next = fresh.take() ? ask(false) : null;
       this.count();
       this.show(reading, time);
       if (time - this.announced > QUIET || time < this.announced) {
         this.announced = time;
         announce(reading.faces.length === 0 ? "No face in view" : this.told(this.faces));
       }
+      if (next === null) {
+        await fresh.next();
+        if (turn !== this.turn) return;
+      }
+      asked = await (next ?? ask(false));
     }
   }
 
@@ -303,10 +317,13 @@ export class Reader {
       probabilities: moving ? this.smoother.update(face.person, time, face.probabilities) : face.probabilities,
     }));
     for (const { person, box, probabilities, movement } of this.faces) {
-      this.records.add({ source: this.name, time, person, model: this.model.name, box, probabilities, movement });
+      const kept = movement && { ...movement, points: null };
+      this.records.add({ source: this.name, time, person, model: this.model.name, box, probabilities, movement: kept });
       if (moving) this.timeline.add(person, time, probabilities);
     }
-    this.showFaces();
+    const all = !moving || performance.now() - this.lastCourse >= UNHURRIED;
+    if (all) this.lastCourse = performance.now();
+    this.showFaces(all);
     if (moving && performance.now() - this.lastFigures < 400) return;
     this.lastFigures = performance.now();
     const { finding, recognizing } = reading;
@@ -315,20 +332,21 @@ export class Reader {
     element("recognizing", HTMLElement).textContent = recognizing > 0 ? `${recognizing.toFixed(1)} ms` : "–";
   }
 
-  private showFaces(): void {
+  /** @param all whether also the course and the table of action units. */
+  private showFaces(all = true): void {
     this.chosen.show(this.faces, this.model.labels);
     const face = this.faces.find(({ person }) => person === this.chosen.chosen);
     this.bars.show(face?.probabilities ?? null);
-    if (this.moving.checked) this.movement.show(face?.movement ?? null);
+    if (all && this.moving.checked) this.movement.show(face?.movement ?? null);
     this.frames.classList.toggle("several", this.faces.length > 1);
     button("csv").disabled = this.records.empty;
-    this.draw();
+    this.draw(all);
   }
 
-  private draw(): void {
+  private draw(all = true): void {
     drawOver(this.frames, this.framed(), this.pictureWidth, this.source === "camera");
     this.frames.setAttribute("aria-label", this.source === "none" ? "Nothing is shown yet" : this.told(this.faces));
-    this.timeline.draw(this.chosen.chosen, this.time, this.model.labels);
+    if (all) this.timeline.draw(this.chosen.chosen, this.time, this.model.labels);
   }
 
   private framed(): Framed[] {
@@ -430,6 +448,66 @@ export class Reader {
     if (this.source !== "photo" || this.photo === null) return;
     await this.readPhoto(await decoded(this.photo, this.name), this.turn).catch(explain);
   }
+}
+
+/** Tells which frames of a video are new. */
+class FreshFrames {
+  private fresh = false;
+  private tell: (() => void) | null = null;
+
+  constructor(video: HTMLVideoElement, wanted: () => boolean) {
+    const watch = (): void => {
+      this.fresh = true;
+      this.tell?.();
+      if (wanted()) video.requestVideoFrameCallback(watch);
+    };
+    video.requestVideoFrameCallback(watch);
+  }
+
+  /** Takes the frame that is shown; false if it was taken before. */
+  take(): boolean {
+    const { fresh } = this;
+    this.fresh = false;
+    return fresh;
+  }
+
+  /** Takes the frame that is shown or, if it was taken before, the next one. */
+  async next(): Promise<void> {
+    if (!this.fresh) await new Promise<void>((done) => (this.tell = done));
+    this.fresh = false;
+  }
+}
+
+/** Whether the browser gives the pixels of a camera's frame without drawing it, in the color that networks take. */
+async function copiesFrames(): Promise<boolean> {
+  try {
+    const size = { codedWidth: 2, codedHeight: 2 };
+    const frame = new VideoFrame(new Uint8Array(6), { format: "I420", timestamp: 0, ...size });
+    await frame.copyTo(new Uint8Array(16), { format: "RGBA" }).finally(() => {
+      frame.close();
+    });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The frame that a video shows, a large one reduced. `copied`: whether it may be handed over as it is. */
+function frameOf(video: HTMLVideoElement, copied: boolean): Frame | Promise<Frame> {
+  const { videoWidth: width, videoHeight: height } = video;
+  const scale = LONGEST_FRAME / Math.max(width, height);
+  if (scale < 1) {
+    const [resizeWidth, resizeHeight] = [Math.round(width * scale), Math.round(height * scale)];
+    return createImageBitmap(video, { resizeWidth, resizeHeight });
+  }
+  if (copied) {
+    const frame = new VideoFrame(video);
+    const { visibleRect: seen } = frame;
+    const turned = "rotation" in frame && frame.rotation !== 0;
+    if (seen?.width === width && seen.height === height && !turned) return frame;
+    frame.close();
+  }
+  return createImageBitmap(video);
 }
 
 function cameraError(error: unknown): PageError {

@@ -1,6 +1,7 @@
 /** Runs the networks beside the page, so that the page never waits for them. */
+import { content } from "./files";
 import type { GeneratorEntry, Manifest } from "./manifest";
-import type { Calls, Reading, Request, Response, Role } from "./protocol";
+import type { Calls, Frame, Reading, Request, Response, Role } from "./protocol";
 import { Detector } from "./vision/blazeface";
 import { Finder, type FoundFace } from "./vision/finder";
 import { Mesh } from "./vision/mesh";
@@ -15,8 +16,6 @@ import { unitsOf } from "./vision/units";
 const LONGEST_SIDE = 4096;
 
 let base = "";
-/** The runtime, and the networks that the page begins with, as they come. */
-let begun: Promise<Uint8Array[]>;
 let manifest: Manifest;
 let detector: Detector;
 let mesh: Mesh;
@@ -27,46 +26,31 @@ let moving = false;
 let generator: Generator | null = null;
 const kept = new Map<Role, { picture: Picture; face: FoundFace }>();
 
-async function fetched(path: string): Promise<globalThis.Response> {
-  const response = await fetch(base + path).catch(() => null);
-  if (response === null) throw new Error(`${path} cannot be had without a connection; what was used once is kept`);
-  if (!response.ok) throw new Error(`${path} is missing (${response.status}); build the page with scripts/build_web.sh`);
-  return response;
-}
-
-async function content(file: string): Promise<Uint8Array> {
-  return new Uint8Array(await (await fetched(`networks/${file}`)).arrayBuffer());
-}
-
 const calls: { [Name in keyof Calls]: (given: Calls[Name]["with"]) => Promise<Calls[Name]["gives"]> } = {
-  async manifest(given) {
-    base = given.base;
-    const runtime = startRuntime(`${base}litert/`);
-    begun = runtime.then(() => []);
-    manifest = (await (await fetched("networks/manifest.json")).json()) as Manifest;
-    const entry = manifest.recognizers.find(({ name }) => name === manifest.recognizer)!;
-    const contents = Promise.all([manifest.detector, manifest.mesh, entry].map(({ file }) => content(file)));
-    begun = runtime.then(() => contents);
-    begun.catch(() => undefined); // whoever asks to start is told
-    return manifest;
+  async run({ base: folder, script, code }) {
+    base = folder;
+    await startRuntime(script, code);
+    return null;
   },
 
-  async start() {
-    const contents = await begun;
+  async start({ manifest: given, contents }) {
+    manifest = given;
     const entry = manifest.recognizers.find(({ name }) => name === manifest.recognizer)!;
     detector = new Detector(manifest.detector, contents[0]);
     mesh = new Mesh(manifest.mesh, await Network.compile(contents[1]));
     finder = new Finder(manifest, detector, mesh);
     recognizer = new Recognizer(entry, await Network.compile(contents[2]));
-    await detector.warmUp();
-    await mesh.warmUp();
+    // The first run of everything takes longest. If somebody waits for an answer already, that is the first run.
+    for (const part of [detector, mesh, recognizer]) {
+      if (!(await isAsked())) await part.warmUp();
+    }
     return null;
   },
 
   async choose({ name, prior }) {
     if (name !== recognizer.entry.name) {
       const entry = manifest.recognizers.find((candidate) => candidate.name === name)!;
-      const next = new Recognizer(entry, await Network.compile(await content(entry.file)));
+      const next = new Recognizer(entry, await Network.compile(await content(base, entry.file)));
       recognizer.delete();
       recognizer = next;
     }
@@ -77,7 +61,7 @@ const calls: { [Name in keyof Calls]: (given: Calls[Name]["with"]) => Promise<Ca
   async move({ wanted }) {
     if (wanted && landmarker === null) {
       const { landmarker: settings, blendshapes } = manifest;
-      const contents = await Promise.all([settings, blendshapes].map(({ file }) => content(file)));
+      const contents = await Promise.all([settings, blendshapes].map(({ file }) => content(base, file)));
       const [points, scorer] = [await Network.compile(withFixedShapes(contents[0])), await Network.compile(contents[1])];
       landmarker = new Landmarker(settings, blendshapes, points, scorer, detector, mesh);
     }
@@ -103,7 +87,7 @@ const calls: { [Name in keyof Calls]: (given: Calls[Name]["with"]) => Promise<Ca
   },
 
   async frame({ bitmap, time, first }) {
-    const picture = pixels(bitmap);
+    const picture = await pixelsOf(bitmap);
     if (first) finder.forget();
     const begin = performance.now();
     const faces = await finder.follow(picture, time);
@@ -121,7 +105,7 @@ const calls: { [Name in keyof Calls]: (given: Calls[Name]["with"]) => Promise<Ca
   async generate({ name, amount }) {
     if (generator?.entry.name !== name) {
       const entry = manifest.generators.find((candidate) => candidate.name === name)!;
-      const next = new Generator(entry, await Network.compile(await content(entry.file)));
+      const next = new Generator(entry, await Network.compile(await content(base, entry.file)));
       generator?.delete();
       generator = next;
     }
@@ -162,6 +146,16 @@ async function read(
 const canvas = new OffscreenCanvas(1, 1);
 const drawing = canvas.getContext("2d", { willReadFrequently: true })!;
 
+/** The pixels of a frame. One that comes from a camera is not drawn, which takes longer (and Chromium's workers may hang). */
+async function pixelsOf(frame: Frame): Promise<Picture> {
+  if (frame instanceof ImageBitmap) return pixels(frame);
+  const { width, height } = frame.visibleRect!;
+  const data = new Uint8ClampedArray(width * height * 4);
+  await frame.copyTo(data, { format: "RGBA" });
+  frame.close();
+  return { width, height, data };
+}
+
 /** The pixels of a picture, transparency laid over white. */
 function pixels(bitmap: ImageBitmap): Picture {
   const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
@@ -187,6 +181,17 @@ async function answer<Name extends keyof Calls>({ number, name, with: given }: R
 
 // One call after the other: the networks and the people followed are shared.
 let last = Promise.resolve();
+let waiting = 0;
 self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
-  last = last.then(() => answer(data));
+  waiting++;
+  last = last.then(() => {
+    waiting--;
+    return answer(data);
+  });
 });
+
+/** Whether a call waits while another one is answered. */
+async function isAsked(): Promise<boolean> {
+  await new Promise((done) => setTimeout(done)); // what was asked meanwhile comes in now
+  return waiting > 0;
+}

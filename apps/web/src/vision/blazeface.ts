@@ -1,9 +1,12 @@
 /** MediaPipe's short-range face detector, looking as `kerasfer.detection`'s "quick" does. */
 import type { DetectorSettings } from "../manifest";
 import { area, type Box, overlap, shared } from "./boxes";
-import { blank, paste, type Picture, resize, roundEven } from "./pictures";
+import { blank, levels, paste, type Picture, resize, roundEven, toColors } from "./pictures";
 import { Network } from "./runtime";
 import { withImageSize } from "./shapes";
+
+/** The network takes -1 to 1. */
+const LEVELS = levels(1 / 127.5, -1);
 
 /** Sizes of picture that a compiled network is kept for: those used last. */
 const MOST_OPENED = 6;
@@ -49,8 +52,9 @@ export class Detector {
    * twice the resolution, and then at four times.
    *
    * @param closely whether to look at these resolutions in any case: that finds small faces beside large ones.
+   * @param most the highest of these resolutions, 2 or 4; the last one takes most of the time.
    */
-  async find(picture: Picture, closely: boolean): Promise<Candidate[]> {
+  async find(picture: Picture, closely: boolean, most: 2 | 4 = 4): Promise<Candidate[]> {
     const { window, padding, smallest, minimumScore, tileScore } = this.settings;
     const longer = Math.max(picture.width, picture.height);
     // Of a large picture, first all that two windows show: seldom is more needed, and looks at less are quicker.
@@ -63,7 +67,7 @@ export class Detector {
     let found = enlarged(seen);
     for (const windows of [2, 4]) {
       const least = found.length > 0 ? Math.min(...found.map(({ box }) => (box.right - box.left) / longer)) : 0;
-      if (window * windows > 1.5 * longer || (!closely && least > (2 * smallest) / windows)) break;
+      if (windows > most || window * windows > 1.5 * longer || (!closely && least > (2 * smallest) / windows)) break;
       if (finest < Math.min(longer, window * windows)) {
         finest = window * windows;
         reduced = scaled(picture, finest);
@@ -125,13 +129,11 @@ export class Detector {
   private async answers(seen: Picture, minimumScore: number): Promise<Answer[]> {
     const count = (seen.width * seen.height) / 32 + (6 * seen.width * seen.height) / 256;
     const network = await this.network(seen, count);
-    const input = new Float32Array(seen.width * seen.height * 3);
-    for (let i = 0, p = 0; i < input.length; p += 4) {
-      for (let k = 0; k < 3; k++, i++) input[i] = seen.data[p + k] / 127.5 - 1;
-    }
-    const outputs = await network.run({ input });
+    const outputs = await network.run({ input: toColors(seen, LEVELS) });
     const [values, logits] = [outputs.get(count * 16)!, outputs.get(count)!];
     const answers: Answer[] = [];
+    // Most answers are far below the least score: that is told without the exponential.
+    const least = Math.log(minimumScore / (1 - minimumScore)) - 1e-3;
     let anchor = 0;
     for (const [cell, repeats] of [
       [8, 2],
@@ -140,6 +142,7 @@ export class Detector {
       for (let y = cell / 2; y < seen.height; y += cell) {
         for (let x = cell / 2; x < seen.width; x += cell) {
           for (let k = 0; k < repeats; k++, anchor++) {
+            if (logits[anchor] < least) continue;
             const score = 1 / (1 + Math.exp(-logits[anchor]));
             if (score < minimumScore) continue;
             const [cx, cy, width, height, rightX, rightY, leftX, leftY] = values.subarray(anchor * 16, anchor * 16 + 8);

@@ -4,7 +4,7 @@ import { alignment } from "./alignment";
 import type { Candidate, Detector } from "./blazeface";
 import { area, type Box, center, overlap } from "./boxes";
 import { type Mesh, type Points, region } from "./mesh";
-import { apply, inverted, type Picture, resize, toGray, warp } from "./pictures";
+import { apply, coarse, inverted, type Picture, warp } from "./pictures";
 import type { AlignedFace } from "./recognizer";
 
 /** A face in a picture; `points` are the mesh's, or null of a face turned too far away for it. */
@@ -27,9 +27,12 @@ export class Finder {
   private people: Person[] = [];
   private count = 0;
   private frame = 0;
-  /** The last frame that was looked at, reduced to a few gray pixels, and the time of the last close look. */
+  /** The last frame, reduced to a few gray levels; whether the scene has changed since the last look; when that was close. */
   private reduced: Float32Array | null = null;
+  private changed = false;
   private closest = -Infinity;
+  /** The time of the last look at the highest resolution, if it saw a face. */
+  private finest = -Infinity;
 
   constructor(
     private readonly manifest: Manifest,
@@ -39,7 +42,8 @@ export class Finder {
 
   /** The faces in a photo, small ones beside large ones, too, the largest first. */
   async find(picture: Picture): Promise<FoundFace[]> {
-    const faces = (await this.look(picture, true)).map(([{ box }, points]) => ({ box, points }));
+    const seen = await this.fitted(picture, await this.detector.find(picture, true));
+    const faces = seen.map(([{ box }, points]) => ({ box, points }));
     return faces.sort((one, other) => area(other.box) - area(one.box));
   }
 
@@ -60,12 +64,14 @@ export class Finder {
     this.count = 0;
     this.frame = 0;
     this.reduced = null;
-    this.closest = -Infinity;
+    this.changed = false;
+    this.closest = this.finest = -Infinity;
   }
 
   /** The faces in the next frame of a video, with people's numbers from 1 on, ordered by them. */
   async follow(picture: Picture, time: number): Promise<(FoundFace & { person: number })[]> {
     const { every, patience } = this.manifest.tracking;
+    this.changed ||= this.isCut(picture);
     if (this.frame++ % every === 0 || !this.people.some(({ here }) => here)) await this.lookFor(picture, time);
     else await this.goAlong(picture, time);
     this.people = this.people.filter(({ seen }) => time - seen <= patience);
@@ -75,34 +81,46 @@ export class Finder {
       .sort((one, other) => one.person - other.person);
   }
 
-  private async look(picture: Picture, closely: boolean): Promise<[Candidate, Points | null][]> {
+  /** What the detector saw, with the mesh; without what the mesh does not confirm. */
+  private async fitted(picture: Picture, candidates: readonly Candidate[]): Promise<[Candidate, Points | null][]> {
     const found: [Candidate, Points | null][] = [];
-    for (const candidate of await this.detector.find(picture, closely)) {
+    for (const candidate of candidates) {
       const points = await this.mesh.fit(picture, candidate.box, candidate.roll, candidate.trusted);
       if (points !== null || candidate.trusted) found.push([candidate, points]);
     }
     return found;
   }
 
+  /**
+   * Whether the scene changed from the last frame to this. Each frame is compared with the one before: how many of them a
+   * device manages, and what merely moves, then makes no difference.
+   */
+  private isCut(picture: Picture): boolean {
+    const { cut, reduced: size } = this.manifest.tracking;
+    const [before, now] = [this.reduced, coarse(picture, size[0], size[1])];
+    this.reduced = now;
+    return before !== null && now.reduce((sum, level, i) => sum + Math.abs(level - before[i]), 0) / now.length > cut;
+  }
+
   /** Whether it is time for a close look: at the beginning, where the scene changes, and every few seconds. */
-  private isClose(picture: Picture, time: number): boolean {
-    const { closeEvery, closeApart, cut, reduced: size } = this.manifest.tracking;
-    const reduced = Float32Array.from(toGray(resize(picture, size[1], size[0])));
-    const before = this.reduced;
-    this.reduced = reduced;
+  private isClose(time: number): boolean {
+    const { closeEvery, closeApart } = this.manifest.tracking;
     const since = Math.abs(time - this.closest);
-    const change = before === null ? 0 : reduced.reduce((sum, value, i) => sum + Math.abs(value - before[i]), 0) / reduced.length;
-    const close = since >= closeEvery || (since >= closeApart && change > cut);
+    const close = since >= closeEvery || (since >= closeApart && this.changed);
     if (close) this.closest = time;
+    this.changed = false;
     return close;
   }
 
   private async lookFor(picture: Picture, time: number): Promise<void> {
-    const { samePerson, patience } = this.manifest.tracking;
-    const close = this.isClose(picture, time);
-    const found = await this.look(picture, close);
+    const { samePerson, patience, fineEvery } = this.manifest.tracking;
+    const close = this.isClose(time);
+    const fine = close || Math.abs(time - this.finest) >= fineEvery;
+    const candidates = await this.detector.find(picture, close, fine ? 4 : 2);
+    if (fine) this.finest = candidates.length > 0 ? time : -Infinity;
+    const found = await this.fitted(picture, candidates);
     const free = new Set(this.people.filter(({ seen }) => time - seen <= patience));
-    const unseen = close ? [] : this.people.filter(({ here, points }) => here && points !== null);
+    const unseen = close ? [] : this.people.filter(({ here, points }) => here && (points !== null || !fine));
     for (const person of this.people) person.here = false;
     const pairs = found
       .flatMap(([{ box }], index) => [...free].map((person) => ({ index, person, shared: overlap(box, person.box) })))
@@ -129,13 +147,16 @@ export class Finder {
     for (const person of unseen.filter(({ here }) => !here)) await this.goOn(picture, person, time);
   }
 
-  /** Follows somebody whom a look that was not close did not find: a small face, above all. */
+  /**
+   * Follows somebody whom a look that was not close did not find: a small face, above all. Who has no mesh stays where he
+   * was; whether he is gone, the next look at the highest resolution tells.
+   */
   private async goOn(picture: Picture, person: Person, time: number): Promise<void> {
-    const points = await this.mesh.follow(picture, person.points!);
-    if (points === null) return;
-    const box = boxAround(points, person.frame);
+    const points = person.points && (await this.mesh.follow(picture, person.points));
+    if (person.points !== null && points === null) return;
+    const box = points === null ? person.box : boxAround(points, person.frame);
     const known = this.people.some((other) => other.here && overlap(other.box, box) > this.manifest.tracking.samePerson);
-    if (!known) Object.assign(person, { box, seen: time, points, here: true });
+    if (!known) Object.assign(person, { box, seen: points === null ? person.seen : time, points, here: true });
   }
 
   private async goAlong(picture: Picture, time: number): Promise<void> {

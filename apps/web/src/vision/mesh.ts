@@ -1,8 +1,11 @@
 /** MediaPipe's face mesh, fitted and followed as `kerasfer.detection.mesh` does. */
 import type { MeshSettings } from "../manifest";
 import { type Box, center, longerSide } from "./boxes";
-import { apply, blank, type Matrix, type Picture, type Point, warp } from "./pictures";
+import { apply, blank, levels, type Matrix, type Picture, type Point, toColors, warp } from "./pictures";
 import type { Network } from "./runtime";
+
+/** The network takes 0 to 1. */
+const LEVELS = levels(1 / 255, 0);
 
 /** The mesh's points, x and y in pixels of the picture. */
 export type Points = readonly Point[];
@@ -79,11 +82,7 @@ export class Mesh {
       center[1] - (sine + cosine) * half,
     ];
     const seen = warp(picture, matrix, size);
-    const input = new Float32Array(size * size * 3);
-    for (let i = 0, p = 0; i < input.length; p += 4) {
-      for (let k = 0; k < 3; k++, i++) input[i] = seen.data[p + k] / 255;
-    }
-    const outputs = await this.network.run({ input });
+    const outputs = await this.network.run({ input: toColors(seen, LEVELS) });
     const values = outputs.get(count * 3)!;
     const points = Array.from({ length: count }, (_, i) => apply(matrix, [values[3 * i], values[3 * i + 1]]));
     return { points, present: 1 / (1 + Math.exp(-outputs.get(1)![0])) };

@@ -4,8 +4,11 @@ import { type Box, center, longerSide, overlap } from "./boxes";
 import type { Detector } from "./blazeface";
 import type { FoundFace } from "./finder";
 import { type Mesh, type Points, region, type Region } from "./mesh";
-import { apply, clamp, type Matrix, type Picture, sampledAtCorners, warp } from "./pictures";
+import { apply, clamp, levels, type Matrix, type Picture, sampledAtCorners, toColors, warp } from "./pictures";
 import type { Network } from "./runtime";
+
+/** The network takes 0 to 1. */
+const LEVELS = levels(1 / 255, 0);
 
 /** What a face's parts do: the mesh with irises in pixels of the picture, and the scores of the blendshapes. */
 export interface Movements {
@@ -88,11 +91,7 @@ export class Landmarker {
       middle[1] - (sine + cosine) * half,
     ];
     const seen = look(matrix);
-    const input = new Float32Array(size * size * 3);
-    for (let i = 0, p = 0; i < input.length; p += 4) {
-      for (let k = 0; k < 3; k++, i++) input[i] = seen.data[p + k] / 255;
-    }
-    const [values, presence] = await this.network.outputs({ input });
+    const [values, presence] = await this.network.outputs({ input: toColors(seen, LEVELS) });
     if (1 / (1 + Math.exp(-presence[0])) < present) return null;
     const points = Array.from({ length: count }, (_, i) => apply(matrix, [values[3 * i], values[3 * i + 1]]));
     const depths = points.map((_, i) => (values[3 * i + 2] * side) / size);

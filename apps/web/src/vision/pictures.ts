@@ -52,6 +52,26 @@ export function toGray({ width, height, data }: Picture): Uint8Array {
   return gray;
 }
 
+/**
+ * Means of gray values in the cells of a grid, of every fourth pixel each way: enough to see that a scene changes.
+ *
+ * @param rows, columns of the grid.
+ */
+export function coarse({ width, height, data }: Picture, rows: number, columns: number): Float32Array {
+  const sums = new Float32Array(rows * columns);
+  const counts = new Float32Array(rows * columns);
+  for (let y = 2; y < height; y += 4) {
+    const row = Math.floor((y * rows) / height) * columns;
+    for (let x = 2; x < width; x += 4) {
+      const cell = row + Math.floor((x * columns) / width);
+      const p = (y * width + x) * 4;
+      sums[cell] += 0.299 * data[p] + 0.587 * data[p + 1] + 0.114 * data[p + 2];
+      counts[cell]++;
+    }
+  }
+  return sums.map((sum, cell) => sum / Math.max(counts[cell], 1));
+}
+
 /** Puts a part of one picture into another; what lies outside either is left out. */
 export function paste(into: Picture, from: Picture, left: number, top: number): void {
   const first = Math.max(left, 0);
@@ -96,47 +116,51 @@ export function resize(picture: Picture, width: number, height: number): Picture
   return smaller.width === width && smaller.height === height ? smaller : grown(smaller, width, height);
 }
 
+// The loops below run once or twice before a first answer, when no compiler has seen them yet: so they are plain.
+
 function shrunk(picture: Picture, width: number, height: number): Picture {
   if (picture.width === width && picture.height === height) return picture;
   const { data } = picture;
-  const across = covered(picture.width, width);
-  const lines = new Float32Array(picture.height * width * 3);
-  for (let y = 0, out = 0; y < picture.height; y++) {
-    for (let x = 0; x < width; x++, out += 3) {
-      let red = 0;
-      let green = 0;
-      let blue = 0;
-      for (let k = 0; k < across.count; k++) {
-        const weight = across.weights[x * across.count + k];
-        if (weight === 0) continue;
-        const p = (y * picture.width + across.first[x] + k) * 4;
-        red += weight * data[p];
-        green += weight * data[p + 1];
-        blue += weight * data[p + 2];
-      }
-      lines[out] = red;
-      lines[out + 1] = green;
-      lines[out + 2] = blue;
-    }
-  }
+  const { first, count, weights } = covered(picture.width, width);
   const down = covered(picture.height, height);
   // Storing rounds halves to even. OpenCV does so too, but where both sides are halved it rounds them up.
   const upwards = picture.width === 2 * width && picture.height === 2 * height ? 1e-3 : 0;
   const result = blank(width, height);
+  const pixels = result.data;
+  const line = new Float32Array(width * 3);
   const sums = new Float32Array(width * 3);
+  let known = -1;
   for (let y = 0, out = 0; y < height; y++) {
     sums.fill(upwards);
     for (let k = 0; k < down.count; k++) {
-      const weight = down.weights[y * down.count + k];
-      if (weight === 0) continue;
-      const line = (down.first[y] + k) * width * 3;
-      for (let i = 0; i < sums.length; i++) sums[i] += weight * lines[line + i];
+      const share = down.weights[y * down.count + k];
+      if (share === 0) continue;
+      const row = down.first[y] + k;
+      if (row !== known) {
+        known = row;
+        for (let x = 0, i = 0, tap = 0; x < width; x++, i += 3) {
+          let red = 0;
+          let green = 0;
+          let blue = 0;
+          for (let p = (row * picture.width + first[x]) * 4, end = p + 4 * count; p < end; p += 4, tap++) {
+            const weight = weights[tap];
+            if (weight === 0) continue;
+            red += weight * data[p];
+            green += weight * data[p + 1];
+            blue += weight * data[p + 2];
+          }
+          line[i] = red;
+          line[i + 1] = green;
+          line[i + 2] = blue;
+        }
+      }
+      for (let i = 0; i < sums.length; i++) sums[i] += share * line[i];
     }
     for (let i = 0; i < sums.length; i += 3, out += 4) {
-      result.data[out] = sums[i];
-      result.data[out + 1] = sums[i + 1];
-      result.data[out + 2] = sums[i + 2];
-      result.data[out + 3] = 255;
+      pixels[out] = sums[i];
+      pixels[out + 1] = sums[i + 1];
+      pixels[out + 2] = sums[i + 2];
+      pixels[out + 3] = 255;
     }
   }
   return result;
@@ -155,15 +179,19 @@ function between(length: number, size: number): readonly (readonly [number, numb
 function grown({ width: oldWidth, height: oldHeight, data }: Picture, width: number, height: number): Picture {
   const across = between(oldWidth, width);
   const result = blank(width, height);
+  const pixels = result.data;
   let out = 0;
   for (const [top, bottom, upper, lower] of between(oldHeight, height)) {
+    const above = top * oldWidth * 4;
+    const under = bottom * oldWidth * 4;
     for (const [left, right, near, far] of across) {
+      const [first, last] = [4 * left, 4 * right];
       for (let k = 0; k < 3; k++) {
-        const mixed = (row: number): number =>
-          (data[(row * oldWidth + left) * 4 + k] * near + data[(row * oldWidth + right) * 4 + k] * far) >> 4;
-        result.data[out + k] = (((upper * mixed(top)) >> 16) + ((lower * mixed(bottom)) >> 16) + 2) >> 2;
+        const high = (data[above + first + k] * near + data[above + last + k] * far) >> 4;
+        const low = (data[under + first + k] * near + data[under + last + k] * far) >> 4;
+        pixels[out + k] = (((upper * high) >> 16) + ((lower * low) >> 16) + 2) >> 2;
       }
-      result.data[out + 3] = 255;
+      pixels[out + 3] = 255;
       out += 4;
     }
   }
@@ -238,23 +266,47 @@ const sums = [0, 0, 0];
 /** Bilinear samples at places counted from the middle of the upper left pixel. */
 function sampled({ width, height, data }: Picture, [a, b, c, d, e, f]: Matrix, size: number): Picture {
   const result = blank(size, size);
+  const pixels = result.data;
+  const [lastX, lastY] = [width - 1, height - 1];
   for (let row = 0, out = 0; row < size; row++) {
     for (let column = 0; column < size; column++, out += 4) {
       const x = a * column + b * row + c;
       const y = d * column + e * row + f;
-      const [firstX, firstY] = [Math.floor(x), Math.floor(y)];
-      const [far, low] = [x - firstX, y - firstY];
-      const left = clamp(firstX, 0, width - 1) * 4;
-      const right = clamp(firstX + 1, 0, width - 1) * 4;
-      const top = clamp(firstY, 0, height - 1) * width * 4;
-      const bottom = clamp(firstY + 1, 0, height - 1) * width * 4;
+      const firstX = Math.floor(x);
+      const firstY = Math.floor(y);
+      const far = x - firstX;
+      const low = y - firstY;
+      const left = firstX < 0 ? 0 : firstX > lastX ? lastX : firstX;
+      const right = firstX < -1 ? 0 : firstX >= lastX ? lastX : firstX + 1;
+      const top = (firstY < 0 ? 0 : firstY > lastY ? lastY : firstY) * width;
+      const bottom = (firstY < -1 ? 0 : firstY >= lastY ? lastY : firstY + 1) * width;
+      const one = 4 * (top + left);
+      const two = 4 * (top + right);
+      const three = 4 * (bottom + left);
+      const four = 4 * (bottom + right);
       for (let k = 0; k < 3; k++) {
-        const above = data[top + left + k] * (1 - far) + data[top + right + k] * far;
-        const under = data[bottom + left + k] * (1 - far) + data[bottom + right + k] * far;
-        result.data[out + k] = above * (1 - low) + under * low; // storing rounds
+        const above = data[one + k] * (1 - far) + data[two + k] * far;
+        const under = data[three + k] * (1 - far) + data[four + k] * far;
+        pixels[out + k] = above * (1 - low) + under * low; // storing rounds
       }
-      result.data[out + 3] = 255;
+      pixels[out + 3] = 255;
     }
   }
   return result;
+}
+
+/** What each gray level stands for in a network's range: value * scale + shift. */
+export function levels(scale: number, shift: number): Float32Array<ArrayBuffer> {
+  return Float32Array.from({ length: 256 }, (_, value) => value * scale + shift);
+}
+
+/** The colors of a picture, three values a pixel, as a network takes them. */
+export function toColors({ data }: Picture, levelsOf: Float32Array): Float32Array<ArrayBuffer> {
+  const colors = new Float32Array((data.length / 4) * 3);
+  for (let i = 0, p = 0; i < colors.length; i += 3, p += 4) {
+    colors[i] = levelsOf[data[p]];
+    colors[i + 1] = levelsOf[data[p + 1]];
+    colors[i + 2] = levelsOf[data[p + 2]];
+  }
+  return colors;
 }

@@ -38,6 +38,11 @@ export class Recognizer {
     return shares(values.map((value, i) => Math.max(value, SMALLEST) * weights[i]));
   }
 
+  async warmUp(): Promise<void> {
+    const { size } = this.entry.image;
+    await this.recognize(blank(size, size));
+  }
+
   delete(): void {
     this.network.delete();
   }

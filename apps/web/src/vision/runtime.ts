@@ -9,19 +9,36 @@ declare global {
 /** What the runtime said last: its notes are many, and of interest only when something fails. */
 const said: string[] = [];
 
-/** Loads the runtime from a folder of this origin. To be called in a worker, once. */
-export async function startRuntime(folder: string): Promise<void> {
+/**
+ * Starts the runtime. To be called in a worker, once.
+ *
+ * @param script address of its part in JavaScript, of this origin.
+ * @param code where its compiled part comes from, as `{ module }`, or why it does not, as `{ error }`.
+ */
+export async function startRuntime(script: string, code: MessagePort): Promise<void> {
+  const compiled = new Promise<WebAssembly.Module>((done, failed) => {
+    code.onmessage = ({ data }: MessageEvent<{ module?: WebAssembly.Module; error?: string }>) => {
+      if (data.module === undefined) failed(new Error(data.error));
+      else done(data.module);
+    };
+  });
   const note = (line: string): void => {
     said.push(line);
     if (said.length > 20) said.shift();
   };
-  globalThis.Module = { print: note, printErr: note, locateFile: (name: string) => folder + name };
+  const broken = new Promise<never>((_, failed) => {
+    const instantiateWasm = (imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void): object => {
+      compiled.then((module) => WebAssembly.instantiate(module, imports)).then(done, failed);
+      return {};
+    };
+    globalThis.Module = { print: note, printErr: note, instantiateWasm };
+  });
   // The networks are small and run on the processor. LiteRT would ask for a graphics device first, and warn without.
   Object.defineProperty(navigator, "gpu", { value: undefined, configurable: true });
   const { warn } = console;
   console.warn = () => undefined;
   try {
-    await loadLiteRt(folder);
+    await Promise.race([loadLiteRt(script), broken]);
   } finally {
     console.warn = warn;
   }
