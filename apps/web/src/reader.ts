@@ -286,7 +286,8 @@ export class Reader {
       const next = fresh.take() ? ask(false) : null;
       this.count();
       this.show(reading, time);
-      if (time - this.announced > QUIET || time < this.announced) {
+      // That the video is over is told last.
+      if (!this.video.ended && (time - this.announced > QUIET || time < this.announced)) {
         this.announced = time;
         announce(reading.faces.length === 0 ? "No face in view" : this.told(this.faces));
       }
