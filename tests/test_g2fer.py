@@ -740,3 +740,15 @@ def test_a_saved_model_that_imagenet_started_names_no_file():
     assert model.portable_config().classifier_start == "imagenet"
     assert not {each.field for each in deviations(config)} & {"classifier_start"}
     assert "classifier_start" in {each.field for each in deviations(PAPER)}
+
+
+def test_a_classifier_of_another_kind_stays_as_it_starts(monkeypatch):
+    model, other = G2FER(CONFIG.replace(seed=1)), G2FER(CONFIG)
+    monkeypatch.setattr(other, "config", CONFIG.replace(classifier="dlib_resnet"))
+    before = [weight.numpy() for weight in model.networks["classifier"].weights]
+    model.start_from(other)
+    for weight, value in zip(model.networks["classifier"].weights, before):
+        np.testing.assert_array_equal(weight, value)
+    for name in ("encoder", "decoder", "geometry_encoder", "identity_discriminator"):
+        for mine, theirs in zip(model.networks[name].weights, other.networks[name].weights):
+            np.testing.assert_array_equal(mine, theirs)
