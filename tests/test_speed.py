@@ -106,6 +106,48 @@ def _stepped() -> list[np.ndarray]:
     return [weight.numpy() for weight in model.weights]
 
 
+TRAINED = {"tdgan": ("norm", "gray", "adam"), "fesr": ("norm", "adam")}
+"""Model -> what of its tiny step is made faster."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("model", TRAINED)
+def test_fifty_steps_of_what_is_fast_lose_as_much(monkeypatch, model, precision):
+    """The losses of a training differ from the plain form's by little beside how much its own go up and down."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import straightforward
+
+    fast = _losses(model, precision)
+    with straightforward.without(*TRAINED[model]):
+        plain = _losses(model, precision)
+    assert len(fast) == len(plain) == 50 and fast[0].keys() == plain[0].keys()
+    for name in fast[0]:
+        ours, theirs = (np.array([losses[name] for losses in run[25:]]) for run in (fast, plain))
+        assert abs(ours.mean() - theirs.mean()) < 3 * theirs.std() + 1e-3, name
+
+
+def _losses(name: str, precision: str) -> list[dict[str, float]]:
+    """The loss terms of each of fifty training steps on a few batches again and again."""
+    import tensorflow as tf
+    from tiny_training import make_batches
+
+    from kerasfer import zoo
+
+    model = zoo.create(name, "tiny", precision=precision, seed=1, learning_rate=1e-3)
+    batches = make_batches(model.batch_kind_of(model.config), model.config, count=16)
+    model.prepare(next(iter(batches.epoch(0))))
+    model.compile(total_steps=50)
+    model.adapt(batches.columns)
+    model.phase = (True,) * len(model.phase_at(0))
+    step, losses = tf.function(model.train_step), []
+    for batch in batches.epoch(0).repeat().take(50):
+        for tracker in model.trackers.values():
+            tracker.reset_state()
+        losses.append({key: float(value) for key, value in step(batch).items()})
+    return losses
+
+
 def test_an_unknown_change_is_refused(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     import straightforward
