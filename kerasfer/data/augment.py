@@ -254,7 +254,7 @@ def _warp(image: np.ndarray, transform: np.ndarray, size: int, field: np.ndarray
         places = places.astype(np.float32) + cv2.warpAffine(
             field, transform, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE
         )
-        warped = cv2.remap(image, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        warped = cv2.remap(image, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return warped.reshape(size, size, image.shape[2])
 
 

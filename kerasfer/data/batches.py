@@ -158,10 +158,12 @@ class Batches(abc.ABC):
             epoch, step: of which the draws are.
             rows: as `rows` gave them.
         """
-        if not self.one_flip:
-            return [None] * len(rows)
+        return [self.flipped_together(epoch, step) if self.one_flip else None] * len(rows)
+
+    def flipped_together(self, epoch: int, step: int) -> np.ndarray:
+        """Which elements are flipped as a whole, bool (batch_size,)."""
         draws = np.random.default_rng([self.seed, _AUGMENTATION_STREAM, epoch, step]).random(self.batch_size)
-        return [draws < self.augmentation.flip] * len(rows)
+        return draws < self.augmentation.flip
 
     @classmethod
     def people(cls, config: Any) -> int | None:

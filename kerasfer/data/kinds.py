@@ -260,7 +260,7 @@ class WarpedPairs(LandmarkPairs):
         return rows, others
 
     def mirrored(self, epoch: int, step: int, rows: Sequence[np.ndarray]) -> list[np.ndarray | None]:
-        together = super().mirrored(epoch, step, rows)[0]
+        together = self.flipped_together(epoch, step)
         alone = np.random.default_rng([self.seed, 2, epoch, step]).random(self.batch_size) < self.augmentation.flip
         return [together, np.where(rows[0] == rows[1], alone, together)]
 

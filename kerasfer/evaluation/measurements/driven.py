@@ -108,7 +108,7 @@ class DrivenFaces(Measurement):
         return figures
 
     def _expression(self, bench: Bench, control: Any, who: str, drawn: Any) -> list[Figure]:
-        judge = zoo.load(self.reader)
+        judge: Any = zoo.load(self.reader)
         figures, shares = [], []
         for label in bench.model.label_space.labels:
             if not control.seen()[bench.model.label_space.index(label), len(control.yaws) // 2]:
@@ -139,4 +139,4 @@ class DrivenFaces(Measurement):
 
 def _in_pixels(faces: FaceTable, size: int) -> np.ndarray:
     """Landmarks of aligned faces in pixels of images of a size, float32 (n, 68, 2)."""
-    return np.float32(faces["landmarks"]) * (size / faces.read(0).shape[0])
+    return np.float32(faces["landmarks"]) * (size / np.asarray(faces.read(0)).shape[0])

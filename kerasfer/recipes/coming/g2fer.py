@@ -19,6 +19,9 @@ from kerasfer.evaluation.measurements import Codes, DrivenFaces, Geometry, Recog
 from kerasfer.models.g2fer import G2FERConfig
 from kerasfer.recipes.planning import Plan, Run
 
+ASIDE = 0.1
+"""Share of LFW's people to judge on; the London set's people are not trained on at all."""
+
 PAIRS = NamedSets(
     "ferplus",
     labels="votes",
@@ -26,8 +29,7 @@ PAIRS = NamedSets(
     faces=("lfw", "synthetic"),
     images=12000,
     align_faces=True,
-    # To judge on; the London set's people are not trained on at all.
-    faces_hold_out=0.1,
+    faces_hold_out=ASIDE,
     augment=Augmentation.warps(),
 )
 
@@ -114,7 +116,7 @@ PLAN = Plan(
         ),
         Codes("G2-FER", {"No_SynFI": no_synfi}),
         Geometry(faces=1400, people=40, turned=BESIDE, noise=(2, 4, 6, 8)),
-        DrivenFaces(PAIRS.faces_hold_out),
+        DrivenFaces(ASIDE),
     ),
     storage={"recognizer": "float16", "generator": "float16", "training": "float16"},
     generator=True,
