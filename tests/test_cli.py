@@ -142,6 +142,7 @@ def test_without_tensorflow_the_tflite_file_answers(tmp_path):
     assert re.fullmatch(r"error: \w+ is not installed: pip install 'kerasfer\[train\]' .*\n", done.stderr)
 
 
+@pytest.mark.slow
 def test_tensorflow_is_imported_without_a_word(tmp_path):
     """The newest speaks of the processor before any setting of its log is read."""
     done = kerasfer("export", "--model", "nothing", cwd=tmp_path)

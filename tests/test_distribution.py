@@ -65,6 +65,7 @@ def test_two_devices_train_like_one(tmp_path, alone, variant):
     assert_same_training(tmp_path / "state.npz", expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_two_processes_train_like_one(tmp_path, alone, variant):
     processes = start_workers(tmp_path, fields=fields(variant))

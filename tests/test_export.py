@@ -343,6 +343,7 @@ def test_a_model_without_a_generator(tmp_path):
         export_generator(Toy(ToyConfig()), tmp_path)
 
 
+@pytest.mark.slow
 def test_two_averaged_networks_become_integers(tmp_path):
     """The converter may fold the mean's factor into a layer whose bias then stays a float, which does not run."""
     settings = {"variant": "baseline", "expression_networks": ("identity", "fine"), "fine_width": 8, "temperature": 0.7}

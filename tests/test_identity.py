@@ -300,6 +300,7 @@ def test_calibrated_normalization_changes_nothing_in_training():
         np.testing.assert_array_equal(weight, value)
 
 
+@pytest.mark.slow
 def test_a_short_training_leaves_its_own_statistics():
     """After 40 steps the network normalizes by what it saw in them, not by what it began with."""
     model = small_network(normalized=True)

@@ -174,7 +174,7 @@ def test_the_identity_code_is_scaled():
     np.testing.assert_allclose(scaled.encode("expression", images), plain.encode("expression", images), rtol=1e-5)
 
 
-@pytest.mark.parametrize("variant", ["baseline", "ipd_fer"])
+@pytest.mark.parametrize("variant", ["baseline", pytest.param("ipd_fer", marks=pytest.mark.slow)])
 def test_mixup_by_hand(variant):
     """The baseline's step, and line 2 of Algorithm 1; D and the decoder learn from images as they are."""
     model = model_of(variant=variant, learning_rate=0.0, mixup=0.5)

@@ -237,6 +237,7 @@ def edge() -> FERModel:
     return zoo.create("edge", "tiny", teacher_share=0.0)
 
 
+@pytest.mark.slow
 def test_every_source_trains_alike(edge):
     images, labels = labeled(edge)
     start = edge.get_weights()
@@ -293,6 +294,7 @@ def test_checkpoints_of_keras_hold_the_optimizer(edge, tmp_path):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_optimizers_that_compile_makes():
     model = zoo.create("tdgan", "tiny", average=0.5, learning_rate=3e-4)
     model.compile("adam")
@@ -367,6 +369,7 @@ def test_recognizers_are_compiled_and_fitted_like_any_keras_model(name, policy):
     np.testing.assert_allclose(probabilities.sum(1), 1.0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_float16_scales_the_loss_of_every_optimizer():
     model = zoo.create("ipdfer", "tiny", precision="mixed_float16", average=0.5)
     model.compile()
@@ -427,6 +430,7 @@ print("alike")
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_train_like_one():
     result = subprocess.run([sys.executable, "-c", MIRRORED], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]

@@ -39,7 +39,7 @@ SYNTHESES: dict[str, Callable[[Any, dict[str, tf.Tensor]], np.ndarray]] = {
 }
 """Model -> how it generates images from a batch. Every model has an entry; None for one that generates nothing."""
 
-PRECISIONS = ("float32", "mixed_bfloat16")
+PRECISIONS = ("float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow))
 
 
 @dataclasses.dataclass

@@ -62,7 +62,7 @@ def test_every_model_learns_any_classes(name, classes):
     np.testing.assert_allclose(probabilities.sum(1), 1.0, atol=1e-5)
 
 
-LARGE = ("fesr", "g2fer", "tdgan")
+LARGE = ("fesr", "g2fer", "ipdfer", "tdgan")
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,7 @@ def test_the_wheel_is_under_65_megabytes(wheel):
     assert wheel.stat().st_size < 65e6
 
 
+@pytest.mark.slow
 def test_installed_models_load_outside_the_checkout(wheel, tmp_path):
     assert "tdgan" in BUNDLED
     zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
@@ -432,10 +433,11 @@ def test_the_table_of_photos_and_videos(tmp_path, capsys):
         (root / f"docs/speed/{name}.json").write_text(json.dumps({"processor": "x", "rows": [row]}))
     assert results_table.main([], root) == 0
     text = page.read_text()
-    assert "| bundle, 20 faces, without landmarks | 1 | 6.5 ms | 6.1 ms | 200 runs | 0.2 s (import) | 82 MB |" in text
-    assert "| fer, detector its own | 1 | 6.5 ms | 6.1 ms | 200 runs | 4.5 s | 82 MB |" in text
-    assert "| folder | all | 43.5 photos/s | – | 1 runs | – | 126 to 127 MB |" in text
-    assert "| video | 2 | 65.8 frames/s | – | 300 frames | – | 200 MB |" in text
+    bundle = "| bundle, 20 faces, without landmarks | 1, x | 6.5 ms | 6.1 ms | 200 runs | 0.2 s (import) | 82 MB |"
+    assert bundle in text
+    assert "| fer, detector its own | 1, x | 6.5 ms | 6.1 ms | 200 runs | 4.5 s | 82 MB |" in text
+    assert "| folder | all, x | 43.5 photos/s | – | 1 runs | – | 126 to 127 MB |" in text
+    assert "| video | 2, x | 65.8 frames/s | – | 300 frames | – | 200 MB |" in text
     (root / "docs/speed/photo.json").write_text(json.dumps({"processor": "x", "rows": [{"what": "fer"}]}))
     assert results_table.main([], root) == 2
     assert "photo.json: not written by scripts/benchmark.py device, photo, video or folder" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_a_recipe_can_be_followed(name):
     done = set()
     for run in plan.runs:
         assert type(run.config) is model_class(name).Config
-        assert run.config.precision == ("float32" if name == "wild" else "mixed_bfloat16")
+        assert run.config.precision == ("float32" if run.name in ("wild", "edge") else "mixed_bfloat16")
         assert {each.name for each in run.before()} <= done, f"{run.name} is before what it needs"
         assert set(run.given()) <= set(bundled()), f"{run.name} starts from what does not come with kerasfer"
         assert not run.teachers.models or run.sets.labels == "votes"

@@ -175,6 +175,7 @@ def test_files_that_are_not_there_are_named(tmp_path):
         convert([tmp_path / "dec.pkl", tmp_path / "dec_50.pkl"])
 
 
+@pytest.mark.slow
 def test_the_script_says_what_is_wrong_in_one_line(tmp_path):
     script = ROOT / "scripts" / "convert_tdgan.py"
     arguments = ["--checkpoints", str(tmp_path), "--output", str(tmp_path / "out")]

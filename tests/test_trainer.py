@@ -285,6 +285,7 @@ def test_every_argument_is_explained():
         assert f"\n    {field}: " in inspect.getdoc(Recipe), field
 
 
+@pytest.mark.slow
 def test_the_example_of_ones_own_faces(tmp_path, capsys):
     """From folders to a TFLite file that knows the folders' names."""
     path = ROOT / "examples" / "train_your_own.py"

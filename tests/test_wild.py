@@ -96,6 +96,7 @@ def test_it_starts_as_an_ipdfer_sees():
         model_of(body_blocks=12).start_from(other)
 
 
+@pytest.mark.slow
 def test_blending_goes_back_to_the_start():
     """At a share of 1 the answers are the other's, balanced; at 0 nothing changes; halfway the weights are means."""
     other = recognizer_beside(temperature=2.0, training_prior=SHARES)
