@@ -19,8 +19,8 @@ from kerasfer.data import Augmentation, NamedSets
 from kerasfer.evaluation.measurements import CarriedOver, FaceTemperature, Recognition, Robustness
 from kerasfer.models.edge import EdgeConfig
 from kerasfer.recipes.planning import Plan, Run, Teachers
+from kerasfer.recipes.wild import LEFT_ASIDE, PHOTOGRAPHS
 
-LEFT_ASIDE = 0.1
 STRONG = NamedSets("ferplus", labels="votes", hold_out=0.05, augment=Augmentation.strong())
 SHARP = dataclasses.replace(STRONG, augment=Augmentation.strong_and_sharp())
 
@@ -35,14 +35,7 @@ edge_small = edge_start.then("edge_small", internal_size=64, epochs=7, learning_
 edge_ferplus = edge_small.then("edge_ferplus", sets=SHARP, epochs=8, seed=1)
 edge = edge_ferplus.then(
     "edge",
-    sets=NamedSets(
-        "ferplus",
-        faces=("lfw",),
-        align_faces=True,
-        faces_hold_out=LEFT_ASIDE,
-        labels="votes",
-        augment=Augmentation.cameras(),
-    ),
+    sets=PHOTOGRAPHS,
     teachers=Teachers(("wild",), share=0.7),
     precision="float32",
     epochs=16,

@@ -30,18 +30,19 @@ from kerasfer.models.wild import WildConfig
 from kerasfer.recipes.planning import Plan, Run, Teachers
 
 LEFT_ASIDE = 0.1
+PHOTOGRAPHS = NamedSets(
+    "ferplus",
+    faces=("lfw",),
+    align_faces=True,
+    faces_hold_out=LEFT_ASIDE,
+    labels="votes",
+    augment=Augmentation.cameras(),
+)
 
 wild = Run(
     "wild",
     WildConfig.small().replace(answered=0.6, expert_share=0.2, adaptive_temperature=True),
-    NamedSets(
-        "ferplus",
-        faces=("lfw",),
-        align_faces=True,
-        faces_hold_out=LEFT_ASIDE,
-        labels="votes",
-        augment=Augmentation.cameras(),
-    ),
+    PHOTOGRAPHS,
     start=("ipdfer",),
     teachers=Teachers(("ipdfer", "g2fer", "fesr"), share=0.5),
 )
