@@ -267,6 +267,19 @@ def test_components_landmarks_and_tables():
     assert model.config.support_vectors == 0 and model.learned_units == ()
 
 
+def test_a_machine_that_learned_mirrored_faces_as_well_knows_them():
+    images, classes = faces(64)
+    images[:, :, images.shape[2] // 2 :] = -1
+    model = DCGANFER(CONFIG)
+    np.testing.assert_array_equal(model.features(images, mirrored=True), model.features(images[:, :, ::-1]))
+    scores = []
+    for mirrored in (False, True):
+        model = DCGANFER(CONFIG.replace(mirrored=mirrored))
+        machine = model.fit_classifier(images, classes)
+        scores.append((machine.classify(model.features(images, mirrored=True)) == classes).mean())
+    assert scores[1] > 0.9 > scores[0]
+
+
 def test_fewer_faces_than_folds():
     images, classes = faces(6)
     with pytest.raises(SVMError, match="6 faces are fewer than the 10 folds"):

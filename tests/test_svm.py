@@ -101,10 +101,29 @@ def test_nystroem_with_every_row_is_a_machine_on_the_whole_kernel():
     values, vectors = np.linalg.eigh(kernel)
     mapped = vectors * (np.maximum(values, 0) / np.sqrt(np.maximum(values, 1e-3)))
     rows = numbers != 2
-    theirs = LinearSVC(C=5.0, dual=False).fit(mapped[rows], numbers[rows] == 0)
+    theirs = LinearSVC(C=5.0, dual=False, tol=1e-8).fit(mapped[rows], numbers[rows] == 0)
     np.testing.assert_allclose(machine.decide(features)[:, 0], theirs.decision_function(mapped), atol=1e-4)
+    assert np.abs(theirs.decision_function(mapped)).max() > 0.5
+    lacking = fit_expression_svm(features, 2 * numbers, 6, SVMSettings(5.0, 0.7, 0, 3, landmarks=60))
+    np.testing.assert_allclose(lacking.decide(features)[:, 1], machine.decide(features)[:, 0], atol=1e-5)
+    assert (lacking.decide(features)[:, 0] == 0).all() and (lacking.classify(features) % 2 == 0).all()
     few = fit_expression_svm(features, numbers, 3, SVMSettings(5.0, 0.7, 0, 3, landmarks=20))
     assert few.vectors.shape == (20, 12) and (few.classify(features) == numbers).mean() > 0.8
+
+
+def test_mirrored_faces_are_learned_from_and_judge_nothing():
+    features, numbers = blobs(3, rows=60)
+    mirrored = features[:, ::-1].copy()
+    alone = fit_expression_svm(features, numbers, 3, SVMSettings(5.0, 0.7, 0, 3))
+    known = np.where(np.arange(60) < 6, -1, numbers)
+    both = fit_expression_svm(features, known, 3, SVMSettings(5.0, 0.7, 0, 3), 0, alone.scaling, mirrored)
+    one = fit_expression_svm(features[6:], numbers[6:], 3, SVMSettings(5.0, 0.7, 0, 3), 0, alone.scaling)
+    assert (both.slope, both.accuracy) == (one.slope, one.accuracy)
+    rows, twice = np.concatenate([features[6:], mirrored[6:]]), np.tile(numbers[6:], 2)
+    theirs = SVC(C=5.0, gamma=0.7, tol=1e-6, decision_function_shape="ovo").fit(alone.scaling(rows), twice)
+    np.testing.assert_allclose(both.decide(rows), theirs.decision_function(alone.scaling(rows)), atol=1e-3)
+    with pytest.raises(SVMError, match=r"the shape of the others, \(60, 12\), got \(59, 12\)"):
+        fit_expression_svm(features, numbers, 3, QUICK, mirrored=mirrored[1:])
 
 
 def test_the_slope_makes_probabilities_honest():

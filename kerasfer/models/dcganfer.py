@@ -31,7 +31,8 @@ Readings of what the paper leaves open, each a field of `DCGANFERConfig` where t
 - Action units: the machines have liblinear's squared hinge loss, both sides weighted equally; the text names LIBSVM
   with a linear kernel. A unit is present above half of its intensity. Probabilities are Platt's (1999).
 - `components` and `landmarks` (0 in the paper's config): principal components of the feature, and Nystroem's
-  approximation of the kernel, so that a large set's machine fits a device.
+  approximation of the kernel, so that a large set's machine fits a device. The latter has the squared hinge loss.
+- `mirrored` (off in the paper's config): the RBF machine learns from each face and from its mirror image.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class DCGANFERConfig(ModelConfig):
         feature_layers: how many of D's last convolutions make the feature.
         components: principal components of the feature that the RBF machine takes; 0 for all of the feature.
         landmarks: rows of Nystroem's approximation of the RBF machine; 0 for the machine itself.
+        mirrored: whether the RBF machine learns from each face mirrored as well.
         svm_c, svm_gamma: C and gamma; where they are sought, what the search begins with.
         search_trials: pairs of C and gamma to try; 0 takes those given.
         search_images: faces that the search uses; 0 for all.
@@ -118,6 +120,7 @@ class DCGANFERConfig(ModelConfig):
     feature_layers: int = ours(1, "finer maps, too, as Radford et al. have it")
     components: int = ours(0, "a machine that fits a device")
     landmarks: int = ours(0, "a machine that fits a device")
+    mirrored: bool = ours(False, "a mirrored face has the same expression")
     svm_c: float = 10.0
     svm_gamma: float = 1.0
     search_trials: int = 30
@@ -462,18 +465,21 @@ class DCGANFER(FERModel):
         _, probabilities = self.networks["unit_svms"].get_layer("linear").output
         return keras.Model(self._feature_network.input, probabilities, name="unit_detector")
 
-    def features(self, faces: np.ndarray | FaceTable) -> np.ndarray:
+    def features(self, faces: np.ndarray | FaceTable, mirrored: bool = False) -> np.ndarray:
         """The feature of each face, float32 (n, d).
 
         Args:
             faces: float32 (n, h, w, c) in the model's range, or a table.
+            mirrored: whether to mirror the faces first.
         """
-        if not isinstance(faces, FaceTable):
-            return super().features(self.checked(faces))
         parts = []
-        for start in range(0, len(faces), _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, len(faces)))
-            parts.append(super().features(self.image_spec.scale(prepare_faces(faces, self.image_spec, rows))))
+        for start in range(0, max(len(faces), 1), _CHUNK):
+            if isinstance(faces, FaceTable):
+                rows = np.arange(start, min(start + _CHUNK, len(faces)))
+                images = self.image_spec.scale(prepare_faces(faces, self.image_spec, rows))
+            else:
+                images = self.checked(faces[start : start + _CHUNK])
+            parts.append(super().features(images[:, :, ::-1] if mirrored else images))
         return np.concatenate(parts)
 
     def codes(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -500,7 +506,12 @@ class DCGANFER(FERModel):
                 raise SVMError("class numbers are missing: give them with the faces, or a table that has expressions")
             classes = faces.encoded(self.label_space)
         machine = fit_expression_svm(
-            self.features(faces), np.asarray(classes), len(self.label_space), self.config.svm_settings, seed
+            self.features(faces),
+            np.asarray(classes),
+            len(self.label_space),
+            self.config.svm_settings,
+            seed,
+            mirrored=self.features(faces, mirrored=True) if self.config.mirrored else None,
         )
         self.set_classifier(machine)
         return machine

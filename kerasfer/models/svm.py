@@ -258,6 +258,7 @@ def fit_expression_svm(
     settings: SVMSettings = SVMSettings(),
     seed: int = 0,
     scaling: Scaling | None = None,
+    mirrored: np.ndarray | None = None,
 ) -> ExpressionSVM:
     """Fits the machine for expressions.
 
@@ -268,6 +269,8 @@ def fit_expression_svm(
         settings: how.
         seed: of the folds, the search and the landmarks.
         scaling: of the features, if it is known already.
+        mirrored: features (n, d) of the same faces mirrored, which the machine learns from as well; scaling, search and
+            slope are found without them, so that no face is judged by a machine that saw its mirror image.
 
     Raises:
         SVMError: fewer than two classes, fewer rows than folds, shapes that do not fit, or a search without Optuna.
@@ -275,8 +278,11 @@ def fit_expression_svm(
     features, classes = matrix(features), np.asarray(classes)
     if classes.shape != (len(features),):
         raise SVMError(f"{len(features)} faces need as many class numbers, got shape {classes.shape}")
+    if mirrored is not None and np.shape(mirrored) != features.shape:
+        raise SVMError(f"mirrored features have the shape of the others, {features.shape}, got {np.shape(mirrored)}")
     known = classes >= 0
     features, classes = features[known], classes[known].astype(int)
+    mirrored = None if mirrored is None else matrix(mirrored)[known]
     if len(classes) and classes.max() >= class_count:
         raise SVMError(f"class numbers lie below {class_count}, got {classes.max()}")
     if len(np.unique(classes)) < 2:
@@ -296,10 +302,13 @@ def fit_expression_svm(
     if settings.trials > 1:
         c, gamma = seek(accuracy, (c, gamma), settings.trials, seed)
     held_out = _cross_validated(scaled[rows], classes[rows], folds, c, gamma, class_count)
+    learned, known_as = (
+        (scaled, classes) if mirrored is None else (np.concatenate([scaled, scaling(mirrored)]), np.tile(classes, 2))
+    )
     fitted = (
-        _nystroem(scaled, classes, c, gamma, class_count, settings.landmarks, seed)
+        _nystroem(learned, known_as, c, gamma, class_count, settings.landmarks, seed)
         if settings.landmarks
-        else _exact(scaled, classes, c, gamma, class_count)
+        else _exact(learned, known_as, c, gamma, class_count)
     )
     present = np.isin(np.arange(class_count), classes)
     return ExpressionSVM(
@@ -447,8 +456,6 @@ def _nystroem(
 
     Directions fold into coefficients of the landmarks, so that the decision has the form of the exact machine's.
     """
-    from sklearn.svm import LinearSVC
-
     chosen = scaled[_even_rows(classes, landmarks, seed)].astype(np.float64)
     values, vectors = np.linalg.eigh(_kernel(chosen, chosen, gamma))
     root = (vectors / np.sqrt(np.maximum(values, _SMALLEST_EIGENVALUE))) @ vectors.T
@@ -458,15 +465,11 @@ def _nystroem(
             for start in range(0, len(scaled), _CHUNK)
         ]
     )
-    pairs = class_pairs(class_count)
-    coefficients, intercepts = np.zeros((len(chosen), len(pairs)), np.float32), np.zeros(len(pairs), np.float32)
-    for number, (i, j) in enumerate(pairs):
-        rows = (classes == i) | (classes == j)
-        if not ((classes[rows] == i).any() and (classes[rows] == j).any()):
-            continue
-        machine = LinearSVC(C=c, dual=False, random_state=seed).fit(mapped[rows], classes[rows] == i)
-        coefficients[:, number] = root @ machine.coef_[0]
-        intercepts[number] = machine.intercept_[0]
+    first, second = (np.stack([classes == pair[side] for pair in class_pairs(class_count)], 1) for side in (0, 1))
+    seen = first.any(0) & second.any(0)
+    coefficients, intercepts = np.zeros((len(chosen), len(seen)), np.float32), np.zeros(len(seen), np.float32)
+    directions, intercepts[seen] = _linear_machines(mapped, first[:, seen], c, balanced=False)((first | second)[:, seen])
+    coefficients[:, seen] = root @ directions
     return chosen.astype(np.float32), coefficients, intercepts
 
 
@@ -548,14 +551,16 @@ def fit_unit_svms(
     return UnitSVMs(*(value.astype(np.float32) for value in (directions, intercepts, slopes, shifts)), learned)
 
 
-def _linear_machines(x: np.ndarray, shown: np.ndarray, c: float) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+def _linear_machines(
+    x: np.ndarray, shown: np.ndarray, c: float, balanced: bool = True
+) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     """A solver of linear machines, one for each column of `shown`, bool (n, u), on the same features x, float32 (n, d).
 
     The solver takes the rows that each machine is fitted to, bool (n, u), and, if wished, directions and intercepts to
     start from; it gives directions (d, u) and intercepts (u,).
 
-    The loss is that of scikit-learn's LinearSVC with balanced classes: |w|^2 / 2 + c sum_i s_i max(0, 1 - y_i w x_i)^2,
-    with the intercept as the weight of one more feature. Of thousands of dense features LinearSVC takes hours, since it
+    The loss is that of scikit-learn's LinearSVC: |w|^2 / 2 + c sum_i s_i max(0, 1 - y_i w x_i)^2, with the intercept as
+    the weight of one more feature; s_i is 1 or, where classes are to be balanced, gives both sides equal weight. Of thousands of dense features LinearSVC takes hours, since it
     keeps them as sparse ones and fits one machine at a time. Here all are found at once by L-BFGS, in coordinates in
     which the second derivative is the identity while every face lies within the margin.
     """
@@ -574,9 +579,9 @@ def _linear_machines(x: np.ndarray, shown: np.ndarray, c: float) -> Callable[...
         return solve_triangular(root, point.reshape(shape), lower=True, trans="T")
 
     def solve(rows: np.ndarray, start: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
-        shares = np.zeros(sides.shape)
-        for side in (rows & shown, rows & ~shown):
-            shares += side * rows.sum(0) / np.maximum(2 * side.sum(0), 1)
+        shares = rows.astype(float)
+        for side in (rows & shown, rows & ~shown) if balanced else ():
+            shares[side] = (side * rows.sum(0) / np.maximum(2 * side.sum(0), 1))[side]
 
         def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
             weights = weights_of(point)
