@@ -7,6 +7,7 @@ import pytest
 from sklearn.svm import SVC, LinearSVC
 
 from kerasfer.expressions import ACTION_UNITS
+from kerasfer.models import svm
 from kerasfer.models.svm import (
     ABSENT,
     SVMError,
@@ -111,19 +112,13 @@ def test_nystroem_with_every_row_is_a_machine_on_the_whole_kernel():
     assert few.vectors.shape == (20, 12) and (few.classify(features) == numbers).mean() > 0.8
 
 
-def test_mirrored_faces_are_learned_from_and_judge_nothing():
-    features, numbers = blobs(3, rows=60)
-    mirrored = features[:, ::-1].copy()
-    alone = fit_expression_svm(features, numbers, 3, SVMSettings(5.0, 0.7, 0, 3))
-    known = np.where(np.arange(60) < 6, -1, numbers)
-    both = fit_expression_svm(features, known, 3, SVMSettings(5.0, 0.7, 0, 3), 0, alone.scaling, mirrored)
-    one = fit_expression_svm(features[6:], numbers[6:], 3, SVMSettings(5.0, 0.7, 0, 3), 0, alone.scaling)
-    assert (both.slope, both.accuracy) == (one.slope, one.accuracy)
-    rows, twice = np.concatenate([features[6:], mirrored[6:]]), np.tile(numbers[6:], 2)
-    theirs = SVC(C=5.0, gamma=0.7, tol=1e-6, decision_function_shape="ovo").fit(alone.scaling(rows), twice)
-    np.testing.assert_allclose(both.decide(rows), theirs.decision_function(alone.scaling(rows)), atol=1e-3)
-    with pytest.raises(SVMError, match=r"the shape of the others, \(60, 12\), got \(59, 12\)"):
-        fit_expression_svm(features, numbers, 3, QUICK, mirrored=mirrored[1:])
+def test_the_exact_machine_is_the_same_whether_its_kernel_fits_in_memory(monkeypatch):
+    features, numbers = blobs(3, rows=90)
+    whole = fit_expression_svm(features, numbers, 3, SVMSettings(5.0, 0.7, 0, 3, components=6))
+    monkeypatch.setattr(svm, "_memory", lambda: 4 * 8 * 90**2)
+    monkeypatch.setattr(svm, "_CHUNK", 40)
+    by_rows = fit_expression_svm(features, numbers, 3, SVMSettings(5.0, 0.7, 0, 3, components=6))
+    np.testing.assert_allclose(by_rows.decide(features), whole.decide(features), atol=1e-4)
 
 
 def test_the_slope_makes_probabilities_honest():

@@ -32,7 +32,7 @@ Readings of what the paper leaves open, each a field of `DCGANFERConfig` where t
   with a linear kernel. A unit is present above half of its intensity. Probabilities are Platt's (1999).
 - `components` and `landmarks` (0 in the paper's config): principal components of the feature, and Nystroem's
   approximation of the kernel, so that a large set's machine fits a device. The latter has the squared hinge loss.
-- `mirrored` (off in the paper's config): the RBF machine learns from each face and from its mirror image.
+- `mirrored` (off in the paper's config): the feature is the mean of a face's and of its mirror image's.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class DCGANFERConfig(ModelConfig):
         feature_layers: how many of D's last convolutions make the feature.
         components: principal components of the feature that the RBF machine takes; 0 for all of the feature.
         landmarks: rows of Nystroem's approximation of the RBF machine; 0 for the machine itself.
-        mirrored: whether the RBF machine learns from each face mirrored as well.
+        mirrored: whether the feature is the mean of a face's and its mirror image's.
         svm_c, svm_gamma: C and gamma; where they are sought, what the search begins with.
         search_trials: pairs of C and gamma to try; 0 takes those given.
         search_images: faces that the search uses; 0 for all.
@@ -295,9 +295,15 @@ def build_feature_network(config: DCGANFERConfig, discriminator: keras.Model) ->
         if window > 1:
             features = keras.layers.MaxPooling2D(window, name=f"pool{number}")(features)
         parts.append(keras.layers.Flatten(name=f"flatten{number}")(features))
+    image = discriminator.input
     feature = parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="concatenate")(parts)
+    if config.mirrored:
+        maps = keras.Model(image, feature, name="maps")
+        image = keras.Input(maps.input_shape[1:], name="image")
+        both = maps(keras.ops.concatenate([image, keras.ops.flip(image, 2)], 0))
+        feature = keras.ops.mean(keras.ops.reshape(both, (2, -1, both.shape[-1])), 0)
     feature = keras.layers.Activation("linear", dtype="float32", name="feature")(feature)
-    return keras.Model(discriminator.input, feature, name="feature")
+    return keras.Model(image, feature, name="feature")
 
 
 def build_expression_svm(config: DCGANFERConfig, feature: keras.KerasTensor) -> keras.Model:
@@ -465,21 +471,18 @@ class DCGANFER(FERModel):
         _, probabilities = self.networks["unit_svms"].get_layer("linear").output
         return keras.Model(self._feature_network.input, probabilities, name="unit_detector")
 
-    def features(self, faces: np.ndarray | FaceTable, mirrored: bool = False) -> np.ndarray:
+    def features(self, faces: np.ndarray | FaceTable) -> np.ndarray:
         """The feature of each face, float32 (n, d).
 
         Args:
             faces: float32 (n, h, w, c) in the model's range, or a table.
-            mirrored: whether to mirror the faces first.
         """
+        if not isinstance(faces, FaceTable):
+            return super().features(self.checked(faces))
         parts = []
-        for start in range(0, max(len(faces), 1), _CHUNK):
-            if isinstance(faces, FaceTable):
-                rows = np.arange(start, min(start + _CHUNK, len(faces)))
-                images = self.image_spec.scale(prepare_faces(faces, self.image_spec, rows))
-            else:
-                images = self.checked(faces[start : start + _CHUNK])
-            parts.append(super().features(images[:, :, ::-1] if mirrored else images))
+        for start in range(0, len(faces), _CHUNK):
+            rows = np.arange(start, min(start + _CHUNK, len(faces)))
+            parts.append(super().features(self.image_spec.scale(prepare_faces(faces, self.image_spec, rows))))
         return np.concatenate(parts)
 
     def codes(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -506,12 +509,7 @@ class DCGANFER(FERModel):
                 raise SVMError("class numbers are missing: give them with the faces, or a table that has expressions")
             classes = faces.encoded(self.label_space)
         machine = fit_expression_svm(
-            self.features(faces),
-            np.asarray(classes),
-            len(self.label_space),
-            self.config.svm_settings,
-            seed,
-            mirrored=self.features(faces, mirrored=True) if self.config.mirrored else None,
+            self.features(faces), np.asarray(classes), len(self.label_space), self.config.svm_settings, seed
         )
         self.set_classifier(machine)
         return machine

@@ -258,7 +258,6 @@ def fit_expression_svm(
     settings: SVMSettings = SVMSettings(),
     seed: int = 0,
     scaling: Scaling | None = None,
-    mirrored: np.ndarray | None = None,
 ) -> ExpressionSVM:
     """Fits the machine for expressions.
 
@@ -269,8 +268,6 @@ def fit_expression_svm(
         settings: how.
         seed: of the folds, the search and the landmarks.
         scaling: of the features, if it is known already.
-        mirrored: features (n, d) of the same faces mirrored, which the machine learns from as well; scaling, search and
-            slope are found without them, so that no face is judged by a machine that saw its mirror image.
 
     Raises:
         SVMError: fewer than two classes, fewer rows than folds, shapes that do not fit, or a search without Optuna.
@@ -278,11 +275,8 @@ def fit_expression_svm(
     features, classes = matrix(features), np.asarray(classes)
     if classes.shape != (len(features),):
         raise SVMError(f"{len(features)} faces need as many class numbers, got shape {classes.shape}")
-    if mirrored is not None and np.shape(mirrored) != features.shape:
-        raise SVMError(f"mirrored features have the shape of the others, {features.shape}, got {np.shape(mirrored)}")
     known = classes >= 0
     features, classes = features[known], classes[known].astype(int)
-    mirrored = None if mirrored is None else matrix(mirrored)[known]
     if len(classes) and classes.max() >= class_count:
         raise SVMError(f"class numbers lie below {class_count}, got {classes.max()}")
     if len(np.unique(classes)) < 2:
@@ -302,13 +296,10 @@ def fit_expression_svm(
     if settings.trials > 1:
         c, gamma = seek(accuracy, (c, gamma), settings.trials, seed)
     held_out = _cross_validated(scaled[rows], classes[rows], folds, c, gamma, class_count)
-    learned, known_as = (
-        (scaled, classes) if mirrored is None else (np.concatenate([scaled, scaling(mirrored)]), np.tile(classes, 2))
-    )
     fitted = (
-        _nystroem(learned, known_as, c, gamma, class_count, settings.landmarks, seed)
+        _nystroem(scaled, classes, c, gamma, class_count, settings.landmarks, seed)
         if settings.landmarks
-        else _exact(learned, known_as, c, gamma, class_count)
+        else _exact(scaled, classes, c, gamma, class_count)
     )
     present = np.isin(np.arange(class_count), classes)
     return ExpressionSVM(
@@ -410,10 +401,23 @@ def _exact(
     scaled: np.ndarray, classes: np.ndarray, c: float, gamma: float, class_count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Support vectors (v, m), coefficients (v, pairs) and intercepts (pairs,) of the exact machine."""
-    support, coefficients, intercepts = _machine(scaled, classes, c, gamma, class_count)
+    kernel = None
+    if 8 * len(scaled) ** 2 < _memory() / 4:
+        kernel = np.empty((len(scaled), len(scaled)))
+        for start in range(0, len(scaled), _CHUNK):
+            kernel[start : start + _CHUNK] = _kernel(scaled[start : start + _CHUNK], scaled, gamma)
+    support, coefficients, intercepts = _machine(scaled, classes, c, gamma, class_count, kernel)
     # LIBSVM lists them class by class. Sums of float32 then grow to thousands before they come back to the decision.
     order = np.random.default_rng(0).permutation(len(support))
     return scaled[support[order]], coefficients[order], intercepts
+
+
+def _memory() -> float:
+    """Bytes of memory that this machine has; 0 where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 0
 
 
 def _machine(
@@ -468,7 +472,9 @@ def _nystroem(
     first, second = (np.stack([classes == pair[side] for pair in class_pairs(class_count)], 1) for side in (0, 1))
     seen = first.any(0) & second.any(0)
     coefficients, intercepts = np.zeros((len(chosen), len(seen)), np.float32), np.zeros(len(seen), np.float32)
-    directions, intercepts[seen] = _linear_machines(mapped, first[:, seen], c, balanced=False)((first | second)[:, seen])
+    directions, intercepts[seen] = _linear_machines(mapped, first[:, seen], c, balanced=False)(
+        (first | second)[:, seen]
+    )
     coefficients[:, seen] = root @ directions
     return chosen.astype(np.float32), coefficients, intercepts
 

@@ -42,7 +42,7 @@ FACES = NamedSets("ferplus", faces=("lfw_expressions",), align_faces=True)
 dcganfer_begun = Run("dcganfer_begun", SMALL.replace(epochs=12, precision="mixed_bfloat16"), FACES)
 dcganfer = Run(
     "dcganfer",
-    SMALL.replace(epochs=10, average=0.999, schedule="cosine", components=256, landmarks=5000, mirrored=True),
+    SMALL.replace(epochs=10, average=0.999, schedule="cosine", mirrored=True),
     FACES,
     start=(dcganfer_begun,),
     keep_every=2,

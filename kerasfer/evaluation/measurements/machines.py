@@ -27,7 +27,7 @@ def hog(table: FaceTable, size: int, mirrored: bool = False) -> np.ndarray:
     Args:
         table: faces; they are brought to `size` pixels in gray.
         size: side of the faces.
-        mirrored: whether to mirror the faces first.
+        mirrored: whether to give the mean of a face's and its mirror image's.
 
     Raises:
         ImportError: scikit-image is not installed; the message says what to install.
@@ -39,9 +39,14 @@ def hog(table: FaceTable, size: int, mirrored: bool = False) -> np.ndarray:
         raise ImportError(message, name=error.name) from None
 
     faces = prepare_faces(table, ImageSpec(size, 1))[..., 0]
-    faces = faces[:, :, ::-1] if mirrored else faces
     settings = {"orientations": 8, "pixels_per_cell": (size // 8, size // 8), "cells_per_block": (2, 2)}
-    return np.stack([histograms(face, **settings) for face in faces]).astype(np.float32)
+
+    def described(face: np.ndarray) -> np.ndarray:
+        return np.float32(histograms(face, **settings))
+
+    return np.stack(
+        [(described(face) + described(face[:, ::-1])) / 2 if mirrored else described(face) for face in faces]
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,14 +68,13 @@ class ExpressionMachine(Measurement):
         features = {
             "dcgan": ("the DCGAN feature", model.features),
             "untrained": ("the untrained network's feature", fresh.features),
-            "hog": ("HOG", lambda table, mirrored=False: hog(table, model.image_spec.size, mirrored)),
+            "hog": ("HOG", lambda table: hog(table, model.image_spec.size, model.config.mirrored)),
         }
         figures: list[Figure] = []
-        both = " and their mirror images" if model.config.mirrored else ""
 
         def measured(key: str, called: str, machine: Any, on_valid: np.ndarray) -> None:
             accuracy = float((machine.classify(on_valid) == true).mean())
-            what = f"RBF SVM on {called}, fitted on {len(train)} FERPlus train faces{both}"
+            what = f"RBF SVM on {called}, fitted on {len(train)} FERPlus train faces"
             tested = f"{what}: FERPlus valid, {len(true)} faces, 8 classes, majority labels; accuracy"
             print(f"{tested} {accuracy:.2%}; C {machine.c:.4g}, gamma {machine.gamma:.4g}", flush=True)
             figures.extend(
@@ -84,8 +88,7 @@ class ExpressionMachine(Measurement):
 
         for key, (called, compute) in features.items():
             on_train, on_valid = compute(train), compute(valid)
-            mirrored = compute(train, mirrored=True) if both else None
-            machine = fit_expression_svm(on_train, classes, len(space), settings, mirrored=mirrored)
+            machine = fit_expression_svm(on_train, classes, len(space), settings)
             measured(key, called, machine, on_valid)
             if key != "dcgan":
                 continue
@@ -93,7 +96,7 @@ class ExpressionMachine(Measurement):
             figures += self._decisions(bench, machine, on_valid, valid, called)
             if settings.landmarks:
                 exact = dataclasses.replace(settings, landmarks=0, trials=0, c=machine.c, gamma=machine.gamma)
-                whole = fit_expression_svm(on_train, classes, len(space), exact, 0, machine.scaling, mirrored)
+                whole = fit_expression_svm(on_train, classes, len(space), exact, scaling=machine.scaling)
                 measured("exact", f"{called}, every support vector kept", whole, on_valid)
         return figures
 
