@@ -566,9 +566,10 @@ def _linear_machines(
     start from; it gives directions (d, u) and intercepts (u,).
 
     The loss is that of scikit-learn's LinearSVC: |w|^2 / 2 + c sum_i s_i max(0, 1 - y_i w x_i)^2, with the intercept as
-    the weight of one more feature; s_i is 1 or, where classes are to be balanced, gives both sides equal weight. Of thousands of dense features LinearSVC takes hours, since it
-    keeps them as sparse ones and fits one machine at a time. Here all are found at once by L-BFGS, in coordinates in
-    which the second derivative is the identity while every face lies within the margin.
+    the weight of one more feature; s_i is 1 or, where classes are to be balanced, gives both sides equal weight. Of
+    thousands of dense features LinearSVC takes hours, since it keeps them as sparse ones and fits one machine at a
+    time. Here all are found at once by L-BFGS, in coordinates in which the second derivative is the identity while
+    every face lies within the margin.
     """
     from scipy.linalg import cholesky, solve_triangular
     from scipy.optimize import minimize
