@@ -11,11 +11,21 @@ import pytest
 from kerasfer import datasets
 from kerasfer.checkpoints import TrainingError, snapshots
 from kerasfer.data.sets import showing
-from kerasfer.datasets.base import DatasetError
+from kerasfer.datasets.base import ArraySource, DatasetError, FaceTable
+from kerasfer.datasets.reading import prepare_faces
 from kerasfer.detection import estimate_boxes
-from kerasfer.evaluation.measurements import Bench, Experiment, Experiments, LearningCurve, OneUnit, generated
+from kerasfer.evaluation.measurements import (
+    Bench,
+    Experiment,
+    Experiments,
+    ExpressionMachine,
+    LearningCurve,
+    OneUnit,
+    generated,
+)
+from kerasfer.evaluation.measurements.machines import hog
 from kerasfer.expressions import FERPLUS8, Expression
-from kerasfer.faces import Box, DetectedFace
+from kerasfer.faces import Box, DetectedFace, ImageSpec
 from kerasfer.models.dcganfer import DCGANFER, DCGANFERConfig
 from kerasfer.training import EpochEnd, Snapshots
 from kerasfer.weights import ZooError, unpack
@@ -61,6 +71,27 @@ class Knowing:
 
 def bench_of(network, run, tmp_path):
     return SmallBench("dcganfer", {run: network}, run, lambda name: Path(name), tmp_path, "measure")
+
+
+def test_what_other_fields_make_of_the_machine(tmp_path):
+    pytest.importorskip("skimage")
+    model, run = DCGANFER(TINY.replace(components=6, folds=3, mirrored=True)), Training("run")
+    figures = ExpressionMachine(({"mirrored": False}, {"components": 12}, {"feature_layers": 2})).fit(
+        bench_of(model, run, tmp_path)
+    )
+    found = {figure["key"]: figure for figure in figures}
+    assert found["svm_feature_layers_2_accuracy"]["what"].startswith(
+        "RBF SVM on the DCGAN feature with feature_layers 2, fitted on 48 FERPlus train faces: FERPlus valid, 48 faces"
+    )
+    machines = ("dcgan", "untrained", "hog", "mirrored_false", "components_12", "feature_layers_2")
+    accuracies = [found[f"svm_{key}_accuracy"]["value"] for key in machines]
+    assert len(set(accuracies)) > 3 and found["svm_mirrored_false_c"]["value"] == found["svm_dcgan_c"]["value"]
+    assert found["svm_decision_difference"]["value"] < 1e-3
+    faces = datasets.load("synthetic", count=4, identities=2, size=32)
+    turned = ArraySource(prepare_faces(faces, ImageSpec(32, 1))[:, :, ::-1])
+    flipped = hog(FaceTable("turned", turned, {"path": list("0123")}, FERPLUS8), 32, mirrored=True)
+    np.testing.assert_allclose(hog(faces, 32, mirrored=True), flipped, atol=1e-5)
+    assert np.abs(hog(faces, 32) - flipped).max() > 0.01
 
 
 def test_orders_of_sets(tmp_path, capsys):

@@ -10,7 +10,7 @@ import pytest
 from kerasfer import datasets, units
 from kerasfer.datasets.base import DatasetError
 from kerasfer.evaluation.measurements.base import Bench
-from kerasfer.evaluation.measurements.units import UnitsByMovements, area_of_shares
+from kerasfer.evaluation.measurements.units import UnitsByMachines, UnitsByMovements, area_of_shares
 from kerasfer.expressions import ACTION_UNITS, Expression
 from kerasfer.faces import BLENDSHAPES
 
@@ -219,3 +219,20 @@ def test_units_are_measured_on_those_who_were_not_looked_at(monkeypatch, tmp_pat
     assert found["ck48_units_mean"]["value"] == found["rendered_units_mean"]["value"] == 1.0
     assert 0.5 < found["ck48_counted_unit_6"]["value"] < 1.0 and found["ck48_counted_unit_20"]["value"] == 0.5
     assert not any(key.startswith(("lfw", "london")) for key in found)
+
+    class Machines:
+        """A model that knows every unit but AU 1 and 2, of which it learned all but AU 2."""
+
+        learned_units = tuple(unit for unit in ACTION_UNITS if unit != 2)
+
+        def detect_units(self, table):
+            assert table.name == "ck48"
+            return table["aus"] * (np.array(ACTION_UNITS) != 1)
+
+    bench.models[None] = Machines()
+    by_machines = {figure["key"]: figure for figure in UnitsByMachines(most=20).measure(bench)}
+    assert by_machines["ck48_unit_1"]["value"] == 0.5 and by_machines["ck48_unit_4"]["value"] == 1.0
+    assert by_machines["ck48_units_mean"]["what"].startswith(
+        "action units by machines; CK+ crops of subjects with even"
+    )
+    assert not {"rendered_units_mean", "ck48_unit_2", "ck48_counted_unit_20"} & set(by_machines)

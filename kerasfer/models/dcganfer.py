@@ -380,16 +380,17 @@ class DCGANFER(FERModel):
         return ("discriminator", "generator", "real_score", "generated_score")
 
     def start_from(self, other: FERModel) -> None:
-        """Copies the weights of the other's networks, but for an RBF machine of another size or of other classes."""
-        sizes = [
-            (model.config.support_vectors, model.config.components, model.config.expressions)
-            for model in (self, other)
-            if isinstance(model, DCGANFER)
-        ]
-        if len(set(sizes)) == 1:
+        """Copies the weights of the other's networks, but for machines of another size or of other classes."""
+        if not isinstance(other, DCGANFER):
             super().start_from(other)
             return
-        for name in set(self.networks) - {"expression_svm"}:
+        sizes = [(model.config.support_vectors, model.config.components, model.label_space) for model in (self, other)]
+        left_out = set() if sizes[0] == sizes[1] else {"expression_svm"}
+        left_out |= set() if self.feature_width == other.feature_width else {"expression_svm", "unit_svms"}
+        if not left_out:
+            super().start_from(other)
+            return
+        for name in set(self.networks) - left_out:
             copy_weights(other.networks[name], self.networks[name])
 
     # -- training ------------------------------------------------------------------------------------------------------

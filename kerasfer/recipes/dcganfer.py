@@ -30,6 +30,7 @@ from kerasfer.evaluation.measurements import (
     OneUnit,
     Recognition,
     Transfer,
+    UnitsByMachines,
 )
 from kerasfer.evaluation.measurements.machines import Learned
 from kerasfer.models.dcganfer import DCGANFERConfig
@@ -68,11 +69,13 @@ ORDERS = tuple(
 )
 """As many as the paper's: what is learned from without labels, what machines are fitted to, what they are tested on."""
 
+OTHERS = ({"mirrored": False}, {"components": 512}, *({"feature_layers": count} for count in (2, 3, 4)))
+
 PLAN = Plan(
     (dcganfer_begun, dcganfer, dcganfer_lfw, dcganfer_fer, dcganfer_au7),
     dcganfer,
     (
-        ExpressionMachine(),
+        ExpressionMachine(OTHERS),
         Transfer(
             {
                 dcganfer_lfw: Learned("LFW-expressions", fitted="ferplus"),
@@ -80,6 +83,7 @@ PLAN = Plan(
             }
         ),
         ActionUnits(faces=10000, apart=0.4, people=200, aligned=4000, photographs=2000),
+        UnitsByMachines(),
         GeneratedFaces(),
         LearningCurve(dcganfer),
         Experiments(ORDERS),

@@ -12,7 +12,7 @@ from kerasfer.evaluation.measurements.geometry import Geometry
 from kerasfer.evaluation.measurements.machines import ActionUnits, ExpressionMachine, Transfer
 from kerasfer.evaluation.measurements.orders import Experiment, Experiments, OneUnit
 from kerasfer.evaluation.measurements.recognition import Recognition, TurnedHeads
-from kerasfer.evaluation.measurements.units import UnitsByMovements
+from kerasfer.evaluation.measurements.units import UnitsByMachines, UnitsByMovements
 
 __all__ = [
     "ActionUnits",
@@ -36,5 +36,6 @@ __all__ = [
     "SkinTones",
     "Transfer",
     "TurnedHeads",
+    "UnitsByMachines",
     "UnitsByMovements",
 ]

@@ -54,8 +54,13 @@ class ExpressionMachine(Measurement):
     """Fits the expression machine of a model to FERPlus train, and compares it on FERPlus valid.
 
     Beside it, with the same procedure: the exact machine where the model's is Nystroem's, with its C and gamma; the
-    features of the network before training; HOG.
+    features of the network before training; HOG. And with its C and gamma what other fields of the config make of it.
+
+    Attributes:
+        others: fields that differ, a set of them for each machine that is compared.
     """
+
+    others: tuple[Mapping[str, Any], ...] = ()
 
     def fit(self, bench: Bench) -> list[Figure]:
         from kerasfer.models.svm import fit_expression_svm
@@ -93,11 +98,20 @@ class ExpressionMachine(Measurement):
             if key != "dcgan":
                 continue
             model.set_classifier(machine)
+            found = dataclasses.replace(settings, landmarks=0, trials=0, c=machine.c, gamma=machine.gamma)
             figures += self._decisions(bench, machine, on_valid, valid, called)
             if settings.landmarks:
-                exact = dataclasses.replace(settings, landmarks=0, trials=0, c=machine.c, gamma=machine.gamma)
-                whole = fit_expression_svm(on_train, classes, len(space), exact, scaling=machine.scaling)
+                whole = fit_expression_svm(on_train, classes, len(space), found, scaling=machine.scaling)
                 measured("exact", f"{called}, every support vector kept", whole, on_valid)
+        called = features["dcgan"][0]
+        for fields in self.others:
+            other = type(model)(model.config.replace(support_vectors=0, **fields))
+            other.start_from(model)
+            differing = dataclasses.replace(found, components=other.config.components)
+            machine = fit_expression_svm(other.features(train), classes, len(space), differing)
+            told = ", ".join(f"{name} {value}" for name, value in fields.items())
+            key = "_".join(f"{name}_{value}" for name, value in fields.items()).lower()
+            measured(key, f"{called} with {told}", machine, other.features(valid))
         return figures
 
     def _decisions(

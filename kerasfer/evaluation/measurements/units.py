@@ -17,7 +17,7 @@ from kerasfer.evaluation.measurements.base import Bench, Measurement
 from kerasfer.evaluation.transfer import RENDERED
 from kerasfer.expressions import ACTION_UNITS, EXPRESSION_ACTION_UNITS, Expression
 
-__all__ = ["COUNTED", "UnitsByMovements", "area_of_shares"]
+__all__ = ["COUNTED", "UnitsByMachines", "UnitsByMovements", "area_of_shares"]
 
 _E = Expression
 
@@ -67,6 +67,8 @@ class UnitsByMovements(Measurement):
 
     most: int = 2000
 
+    called = "by movements"
+
     def measure(self, bench: Bench) -> list[Figure]:
         figures, answers = [], {}
         for known in self._sets(bench):
@@ -78,7 +80,7 @@ class UnitsByMovements(Measurement):
                 for column, unit in enumerate(known.numbers)
                 if known.shares[:, column].any()
             }
-            told = f"action units by movements; {known.what}, {len(known.table)} faces; area under the ROC curve"
+            told = f"action units {self.called}; {known.what}, {len(known.table)} faces; area under the ROC curve"
             mean = float(np.mean(list(areas.values())))
             figures.append(bench.figure(f"{known.key}_units_mean", f"{told}, mean of {len(areas)} units", mean))
             figures += [
@@ -121,6 +123,32 @@ class UnitsByMovements(Measurement):
         if table.name != "ck48":
             faces = align_table(table, model.image_spec.size, model.image_spec.channels, cache=bench.runs / "aligned")
         return units.probabilities(table["blendshapes"], predict(model, faces), model.label_space.labels, measures)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UnitsByMachines(UnitsByMovements):
+    """The same of the machines that DCGAN-FER fits, on photographs; `ActionUnits` measures them on rendered faces.
+
+    Units that no machine was learned for, and those of `units.UNITS` that are none of the fourteen, are left out.
+    """
+
+    called = "by machines"
+
+    def _sets(self, bench: Bench) -> Iterator[_Known]:
+        learned = set(bench.model.learned_units)
+        for known in super()._sets(bench):
+            kept = [column for column, unit in enumerate(known.numbers) if unit in learned]
+            if known.key != "rendered" and kept:
+                numbers = tuple(known.numbers[column] for column in kept)
+                yield dataclasses.replace(known, numbers=numbers, shares=known.shares[:, kept])
+
+    def _answers(self, bench: Bench, table: FaceTable) -> np.ndarray:
+        """Probabilities of `units.UNITS`, float (n, 18), NaN for those without a machine."""
+        model, faces = bench.model, table
+        if table.name != "ck48":
+            faces = align_table(table, model.image_spec.size, model.image_spec.channels, cache=bench.runs / "aligned")
+        found = dict(zip(ACTION_UNITS, model.detect_units(faces).T))
+        return np.stack([found.get(unit, np.full(len(table), np.nan)) for unit in units.UNITS], 1)
 
 
 def _shares(table: FaceTable, known: dict[Expression, dict[int, float]]) -> np.ndarray:
