@@ -22,8 +22,8 @@ from kerasfer.evaluation.measurements import (
     LearningCurve,
     OneUnit,
     generated,
+    machines,
 )
-from kerasfer.evaluation.measurements.machines import hog
 from kerasfer.expressions import FERPLUS8, Expression
 from kerasfer.faces import Box, DetectedFace, ImageSpec
 from kerasfer.models.dcganfer import DCGANFER, DCGANFERConfig
@@ -83,15 +83,25 @@ def test_what_other_fields_make_of_the_machine(tmp_path):
     assert found["svm_feature_layers_2_accuracy"]["what"].startswith(
         "RBF SVM on the DCGAN feature with feature_layers 2, fitted on 48 FERPlus train faces: FERPlus valid, 48 faces"
     )
-    machines = ("dcgan", "untrained", "hog", "mirrored_false", "components_12", "feature_layers_2")
-    accuracies = [found[f"svm_{key}_accuracy"]["value"] for key in machines]
+    kinds = ("dcgan", "untrained", "hog", "mirrored_false", "components_12", "feature_layers_2")
+    accuracies = [found[f"svm_{key}_accuracy"]["value"] for key in kinds]
     assert len(set(accuracies)) > 3 and found["svm_mirrored_false_c"]["value"] == found["svm_dcgan_c"]["value"]
     assert found["svm_decision_difference"]["value"] < 1e-3
     faces = datasets.load("synthetic", count=4, identities=2, size=32)
     turned = ArraySource(prepare_faces(faces, ImageSpec(32, 1))[:, :, ::-1])
-    flipped = hog(FaceTable("turned", turned, {"path": list("0123")}, FERPLUS8), 32, mirrored=True)
-    np.testing.assert_allclose(hog(faces, 32, mirrored=True), flipped, atol=1e-5)
-    assert np.abs(hog(faces, 32) - flipped).max() > 0.01
+    flipped = machines.hog(FaceTable("turned", turned, {"path": list("0123")}, FERPLUS8), 32, mirrored=True)
+    np.testing.assert_allclose(machines.hog(faces, 32, mirrored=True), flipped, atol=1e-5)
+    assert np.abs(machines.hog(faces, 32) - flipped).max() > 0.01
+
+
+def test_rendered_faces_as_cameras_would_take_them():
+    faces = datasets.load("synthetic", count=40, identities=4, size=48)
+    spec = ImageSpec(32, 1)
+    plain, some = prepare_faces(faces, spec), machines._photographed(faces, spec, 0.5)
+    changed = np.abs(prepare_faces(some, spec).astype(int) - plain).max((1, 2, 3)) > 0
+    assert 10 < changed.sum() < 30
+    np.testing.assert_array_equal(some["aus"], faces["aus"])
+    np.testing.assert_array_equal(prepare_faces(machines._photographed(faces, spec, 0.0), spec), plain)
 
 
 def test_orders_of_sets(tmp_path, capsys):

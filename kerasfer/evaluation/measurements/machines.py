@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from kerasfer import datasets, plots, splits
-from kerasfer.datasets.base import FaceTable
+from kerasfer.data.augment import Augmentation, augment
+from kerasfer.datasets.base import ArraySource, FaceTable
 from kerasfer.datasets.reading import prepare_faces
 from kerasfer.detection import align_table
 from kerasfer.evaluation.classification import Report
@@ -19,6 +20,10 @@ from kerasfer.expressions import ACTION_UNITS
 from kerasfer.faces import ImageSpec
 
 __all__ = ["ActionUnits", "ExpressionMachine", "Learned", "Transfer", "hog"]
+
+
+_CAMERAS = dataclasses.replace(Augmentation.cameras(), cutout=0.0)
+"""What is done to rendered faces; a covered brow would still count as raised."""
 
 
 def hog(table: FaceTable, size: int, mirrored: bool = False) -> np.ndarray:
@@ -201,6 +206,8 @@ class ActionUnits(Measurement):
         apart: share of the faces that show units drawn each on its own; those of an expression come only together.
         aligned: of the first of them, seen a second time as `kerasfer.recognize` sees a face in a photo.
         photographs: of FERPlus train, with the units that Table VI gives their expressions.
+        degraded: share of the rendered faces that are fitted to as some camera would have taken them: other light and
+            place, out of focus, coarse, grainy, compressed.
     """
 
     faces: int
@@ -208,6 +215,7 @@ class ActionUnits(Measurement):
     aligned: int
     photographs: int
     apart: float = 0.0
+    degraded: float = 0.0
 
     def fit(self, bench: Bench) -> list[Figure]:
         from kerasfer.models.dcganfer import unit_labels
@@ -224,7 +232,10 @@ class ActionUnits(Measurement):
         unseen = rendered["split"] != "train"
         again = np.r_[np.flatnonzero(~unseen)[: self.aligned], np.flatnonzero(unseen)]
         aligned = align_table(rendered.select(again), spec.size, spec.channels)
-        tables = [rendered.select(~unseen), aligned.where(split="train")]
+        tables = [
+            _photographed(table, spec, self.degraded)
+            for table in (rendered.select(~unseen), aligned.where(split="train"))
+        ]
         if self.photographs:
             labeled = bench.train.labeled(model.label_space)
             tables.append(labeled.select(np.linspace(0, len(labeled) - 1, self.photographs).astype(int)))
@@ -253,3 +264,12 @@ class ActionUnits(Measurement):
         labels = [f"AU{unit}" for unit in ACTION_UNITS]
         plots.save(plots.roc_curves(shown, scores, labels), bench.runs / f"roc_units{key}.png")
         return figures
+
+
+def _photographed(table: FaceTable, spec: ImageSpec, share: float) -> FaceTable:
+    """The faces of a table at a model's size, a share of them as some camera would have taken them."""
+    pixels, generator = prepare_faces(table, spec), np.random.default_rng(0)
+    taken = generator.random(len(table)) < share
+    pixels[taken] = augment(pixels[taken], generator, _CAMERAS, spec.size)[0]
+    columns = {name: values for name, values in table.columns.items() if name not in ("box", "landmarks")}
+    return table.replace(source=ArraySource(pixels), columns={**columns, "path": np.arange(len(table)).astype(str)})
