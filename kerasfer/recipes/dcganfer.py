@@ -46,7 +46,7 @@ dcganfer = Run(
     SMALL.replace(epochs=10, average=0.999, schedule="cosine", mirrored=True),
     FACES,
     start=(dcganfer_begun,),
-    keep_every=2,
+    keep_every=4,
 )
 dcganfer_lfw = Run("dcganfer_lfw", SMALL.replace(epochs=6), NamedSets("lfw_expressions"))
 dcganfer_fer = Run("dcganfer_fer", SMALL.replace(epochs=3), NamedSets("ferplus"))
@@ -69,7 +69,7 @@ ORDERS = tuple(
 )
 """As many as the paper's: what is learned from without labels, what machines are fitted to, what they are tested on."""
 
-OTHERS = ({"mirrored": False}, {"components": 512}, *({"feature_layers": count} for count in (2, 3, 4)))
+OTHERS = ({"mirrored": False}, {"components": 512}, {"feature_layers": 3})
 
 PLAN = Plan(
     (dcganfer_begun, dcganfer, dcganfer_lfw, dcganfer_fer, dcganfer_au7),
@@ -82,12 +82,12 @@ PLAN = Plan(
                 dcganfer_fer: Learned("FERPlus train", fitted="lfw_expressions"),
             }
         ),
-        ActionUnits(faces=10000, apart=0.4, people=200, aligned=4000, photographs=2000),
+        ActionUnits(faces=6000, people=200, aligned=3000, photographs=3000, apart=0.4, degraded=0.6),
         UnitsByMachines(),
         GeneratedFaces(),
         LearningCurve(dcganfer),
-        Experiments(ORDERS),
-        OneUnit(dcganfer_au7),
+        Experiments(ORDERS, most=5000, folds=5),
+        OneUnit(dcganfer_au7, folds=5),
         Recognition({dcganfer: "DCGAN-FER"}),
         Codes("DCGAN-FER"),
     ),

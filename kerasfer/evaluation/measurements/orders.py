@@ -187,7 +187,9 @@ def _unit_machines(network: Any, table: FaceTable, labels: np.ndarray) -> Any:
     """Machines fitted to a table: features (n, d) to decisions (n, 14)."""
     from kerasfer.models.svm import fit_unit_svms
 
-    machines = fit_unit_svms(network.features(table), labels, network.config.svm_settings)
+    # Areas need no probabilities, whose cross-validation would take ten times as long.
+    settings = dataclasses.replace(network.config.svm_settings, folds=1)
+    machines = fit_unit_svms(network.features(table), labels, settings)
     return lambda features: features @ machines.directions + machines.intercepts
 
 
