@@ -87,6 +87,9 @@ def test_what_other_fields_make_of_the_machine(tmp_path):
     accuracies = [found[f"svm_{key}_accuracy"]["value"] for key in kinds]
     assert len(set(accuracies)) > 3 and found["svm_mirrored_false_c"]["value"] == found["svm_dcgan_c"]["value"]
     assert found["svm_decision_difference"]["value"] < 1e-3
+    above = found["svm_dcgan_accuracy"]["value"] - found["svm_hog_accuracy"]["value"]
+    assert found["svm_above_hog"]["value"] == pytest.approx(above) and "(95 %: " in found["svm_above_hog"]["what"]
+    assert "svm_above_dcgan" not in found
     faces = datasets.load("synthetic", count=4, identities=2, size=32)
     turned = ArraySource(prepare_faces(faces, ImageSpec(32, 1))[:, :, ::-1])
     flipped = machines.hog(FaceTable("turned", turned, {"path": list("0123")}, FERPLUS8), 32, mirrored=True)

@@ -16,6 +16,7 @@ from kerasfer.detection import align_table
 from kerasfer.evaluation.classification import Report
 from kerasfer.evaluation.figures import Figure
 from kerasfer.evaluation.measurements.base import Bench, Measurement
+from kerasfer.evaluation.resampling import paired_test, people_of
 from kerasfer.expressions import ACTION_UNITS
 from kerasfer.faces import ImageSpec
 
@@ -81,9 +82,11 @@ class ExpressionMachine(Measurement):
             "hog": ("HOG", lambda table: hog(table, model.image_spec.size, model.config.mirrored)),
         }
         figures: list[Figure] = []
+        answers: dict[str, np.ndarray] = {}
 
         def measured(key: str, called: str, machine: Any, on_valid: np.ndarray) -> None:
-            accuracy = float((machine.classify(on_valid) == true).mean())
+            answers[key] = machine.classify(on_valid)
+            accuracy = float((answers[key] == true).mean())
             what = f"RBF SVM on {called}, fitted on {len(train)} FERPlus train faces"
             tested = f"{what}: FERPlus valid, {len(true)} faces, 8 classes, majority labels; accuracy"
             print(f"{tested} {accuracy:.2%}; C {machine.c:.4g}, gamma {machine.gamma:.4g}", flush=True)
@@ -95,6 +98,13 @@ class ExpressionMachine(Measurement):
                     bench.figure(f"svm_{key}_vectors", f"{what}; vectors kept", len(machine.vectors), "count"),
                 )
             )
+            if key != "dcgan":
+                gained = paired_test(true, answers["dcgan"], answers[key], people_of(valid)[0]).accuracy
+                told = (
+                    f"accuracy of the machine on the DCGAN feature above that on {called}, the same {len(true)} faces"
+                )
+                bounds = f"(95 %: {gained.low:+.1%} to {gained.high:+.1%})"
+                figures.append(bench.figure(f"svm_above_{key}", f"{told} {bounds}", gained.value, "share"))
 
         for key, (called, compute) in features.items():
             on_train, on_valid = compute(train), compute(valid)
