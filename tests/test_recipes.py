@@ -33,6 +33,10 @@ def toy(monkeypatch):
 # -- the bundled models' ---------------------------------------------------------------------------------------------
 
 
+IN_FLOAT32 = {"wild", "edge", "dcganfer", "dcganfer_lfw", "dcganfer_fer", "dcganfer_au7"}
+"""Trainings that were done on processors without bfloat16."""
+
+
 def test_every_bundled_model_that_is_trained_has_a_recipe():
     assert set(recipes.names()) >= {name for name in bundled() if name in MODELS} and "tdgan" in recipes.names()
     with pytest.raises(PlanError, match="no recipe for 'dlib_resnet'; there is one for: dcganfer, edge"):
@@ -46,7 +50,7 @@ def test_a_recipe_can_be_followed(name):
     done = set()
     for run in plan.runs:
         assert type(run.config) is model_class(name).Config
-        assert run.config.precision == ("float32" if run.name in ("wild", "edge") else "mixed_bfloat16")
+        assert run.config.precision == ("float32" if run.name in IN_FLOAT32 else "mixed_bfloat16")
         assert {each.name for each in run.before()} <= done, f"{run.name} is before what it needs"
         assert set(run.given()) <= set(bundled()), f"{run.name} starts from what does not come with kerasfer"
         assert not run.teachers.models or run.sets.labels == "votes"
