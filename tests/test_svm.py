@@ -114,9 +114,9 @@ def test_nystroem_with_every_row_is_a_machine_on_the_whole_kernel():
 
 def test_the_exact_machine_is_the_same_whether_its_kernel_fits_in_memory(monkeypatch):
     features, numbers = blobs(3, rows=90)
+    monkeypatch.setattr(svm, "_CHUNK", 40)
     whole = fit_expression_svm(features, numbers, 3, SVMSettings(5.0, 0.7, 0, 3, components=6))
     monkeypatch.setattr(svm, "_memory", lambda: 4 * 8 * 90**2)
-    monkeypatch.setattr(svm, "_CHUNK", 40)
     by_rows = fit_expression_svm(features, numbers, 3, SVMSettings(5.0, 0.7, 0, 3, components=6))
     np.testing.assert_allclose(by_rows.decide(features), whole.decide(features), atol=1e-4)
 
