@@ -81,6 +81,20 @@ def test_accuracy_of_what_is_bundled_and_of_what_is_beside_it(table, tmp_path):
     assert "mean of the weights of 2 last trainings" in said["mean_ferplus_valid_accuracy"]["what"]
 
 
+def test_the_bundled_model_beside_others_face_by_face(table, tmp_path):
+    one, other = made("one"), made("other")
+    bench = bench_of({one: saying(NEUTRAL), other: saying(HAPPINESS)}, one, table, tmp_path)
+    figures = Recognition({one: "One", other: "Other"}, beside=(other,)).measure(bench)
+    found = values(figures)
+    assert found["above_other_accuracy"] == pytest.approx(0.2)
+    assert found["above_other_balanced"] == pytest.approx(0)
+    assert "above_one_accuracy" not in found
+    told = next(figure["what"] for figure in figures if figure["key"] == "above_other_accuracy")
+    assert "10 faces" in told and "that of Other" in told and "McNemar's p 0.75" in told
+    with pytest.raises(ValueError, match="other.*among those compared"):
+        Recognition({one: "One"}, beside=(other,))
+
+
 def test_accuracy_on_turned_heads(table, tmp_path, monkeypatch):
     """Six neutral faces turn by 15 degrees, four happy ones by -35: the angle's sign is none of accuracy's business."""
     poses = np.array([[15.0, 0, 0]] * 6 + [[-35.0, 0, 0]] * 4, np.float32)

@@ -16,6 +16,7 @@ from kerasfer.evaluation.calibration import calibrate, expected_calibration_erro
 from kerasfer.evaluation.classification import evaluate, predict, true_classes
 from kerasfer.evaluation.figures import Figure
 from kerasfer.evaluation.measurements.base import Bench, Made, Measurement
+from kerasfer.evaluation.resampling import paired_test, people_of
 
 __all__ = ["Recognition", "TurnedHeads", "calibrated"]
 
@@ -27,18 +28,23 @@ class Recognition(Measurement):
     Attributes:
         compared: what was made -> its title in the figures.
         seeds: title -> trainings that differ in the seed alone, and whose mean is told; they are compared, too.
+        beside: of those compared, the ones that the bundled model is tested against, face by face.
 
     Raises:
-        ValueError: a seed's training is not compared.
+        ValueError: a seed's training, or one of `beside`, is not compared.
     """
 
     compared: Mapping[Any, str]
     seeds: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+    beside: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         lost = [made.name for several in self.seeds.values() for made in several if made not in self.compared]
         if lost:
             raise ValueError(f"seeds {', '.join(lost)}: are among those compared, too, or have no accuracy")
+        lost = [made.name for made in self.beside if made not in self.compared]
+        if lost:
+            raise ValueError(f"{', '.join(lost)}: what the bundled model is tested against is among those compared")
 
     def needs(self) -> Iterable[Any]:
         return self.compared
@@ -76,6 +82,28 @@ class Recognition(Measurement):
                 bench.figure(f"{key}_seeds_mean", f"{what}; mean", statistics.mean(accuracies), "share"),
                 bench.figure(f"{key}_seeds_deviation", f"{what}; deviation", statistics.stdev(accuracies), "share"),
             ]
+        return figures + self._tested(bench)
+
+    def _tested(self, bench: Bench) -> list[Figure]:
+        """The bundled model's rates less those of the ones beside it, with paired intervals."""
+        if not self.beside:
+            return []
+        valid = bench.valid.labeled(bench.model.label_space)
+        true, units = true_classes(valid, bench.model.label_space), people_of(valid)[0]
+        answers = predict(bench.model, valid).argmax(1)
+        figures = []
+        for made in self.beside:
+            tested = paired_test(true, answers, predict(bench.models[made], valid).argmax(1), units)
+            print(f"beside {self.compared[made]}: {tested}", flush=True)
+            for key, rate, gained in (
+                ("accuracy", "accuracy", tested.accuracy),
+                ("balanced", "mean recall", tested.mean_recall),
+            ):
+                bounds = f"95 %: {100 * gained.low:+.1f} to {100 * gained.high:+.1f} points"
+                if key == "accuracy":
+                    bounds += f"; McNemar's p {tested.p_value:.2g}"
+                what = f"FERPlus valid, {tested.n} faces: {rate} above that of {self.compared[made]} ({bounds})"
+                figures.append(bench.figure(f"above_{made.name}_{key}", what, gained.value, "share"))
         return figures
 
 
