@@ -96,6 +96,13 @@ class Experiments(Measurement):
             fitted, tested = fitted.labeled(space), tested.labeled(space)
             yield fitted.select(np.unique(np.linspace(0, len(fitted) - 1, self.most).astype(int))), tested
 
+    @staticmethod
+    def _told(row: Experiment, parts: list) -> str:
+        """How many faces the machines of an experiment were fitted to and tested on."""
+        fitted = " or ".join(str(count) for count in sorted({len(fitted) for fitted, _ in parts}))
+        folds = f"{len(parts)} folds by people, " if len(parts) > 1 else ""
+        return f"{row}: {folds}{fitted} faces fitted, {sum(len(tested) for _, tested in parts)} tested"
+
     def _expressions(self, bench: Bench, row: Experiment, parts: list) -> list[Figure]:
         from kerasfer.models.svm import fit_expression_svm, pair_scores
 
@@ -110,7 +117,7 @@ class Experiments(Measurement):
         classes, answers = np.concatenate(true), np.concatenate(scores)
         report = Report.of(classes, answers.argmax(1), space)
         areas = [float(roc_auc_score(classes == number, answers[:, number])) for number in np.unique(classes)]
-        what = f"{row}: {report.n} faces tested, {len(areas)} expressions"
+        what = f"{self._told(row, parts)}, {len(areas)} expressions"
         print(what, report, flush=True)
         return [
             bench.figure(f"{row.key}_accuracy", f"{what}; accuracy", report.accuracy, "share"),
@@ -128,7 +135,7 @@ class Experiments(Measurement):
             scores.append(decide(network.features(tested)))
             shown.append(unit_labels(tested))
         areas = _areas(np.concatenate(shown), np.concatenate(scores))
-        what = f"{row}: action units that Table VI implies, {sum(map(len, shown))} faces tested"
+        what = f"{self._told(row, parts)}, action units that Table VI implies"
         figures = [bench.figure(f"{row.key}_unit_{unit}_auc", f"{what}; AU{unit}, AUC", area) for unit, area in areas]
         mean = float(np.mean([area for _, area in areas]))
         print(f"{what}; mean AUC {mean:.3f}", flush=True)
