@@ -61,4 +61,23 @@ def test_driven_faces_are_of_people_left_aside(monkeypatch, tmp_path):
     assert figures["driven_error_ratio"]["value"] == pytest.approx(0.5)
     assert {"driven_read_neutral", "driven_read_happiness", "driven_read_sadness", "driven_read"} <= set(figures)
     assert "driven_read_fear" not in figures and "driven_rank_one_0" in figures and "driven_yaw_r2" in figures
+    assert "driven_code_r2_1" in figures
     assert figures["driven_sharpness_real"]["value"] > 0 and figures["driven_sharpness_drawn"]["value"] > 0
+
+
+def test_what_the_geometry_code_tells_of_coarse_and_of_fine_components(tmp_path):
+    """A code that holds the four directions in which landmarks differ most, and nothing of the next four."""
+    generator = np.random.default_rng(0)
+    directions = np.linalg.qr(generator.normal(size=(136, 8)))[0]
+    geometry = (generator.normal(size=(400, 8)) * [8, 7, 6, 5, 4, 3, 2, 1] / 20) @ directions.T
+
+    class Codes:
+        image_spec = types.SimpleNamespace(size=32)
+        networks = {"geometry_encoder": lambda geometry: geometry @ directions[:, :4]}
+
+    faces = noise_table(40).select(np.zeros(400, int)).with_columns(landmarks=(geometry.reshape(-1, 68, 2) + 1) * 16)
+    side = np.asarray(faces.read(0)).shape[0]
+    faces = faces.with_columns(landmarks=faces["landmarks"] * (side / 32))
+    bench = Bench("g2fer", {"made": Codes()}, "made", lambda name: None, tmp_path, "x")
+    found = {figure["key"]: figure["value"] for figure in DrivenFaces(0.25)._geometry(bench, faces)}
+    assert found["driven_code_r2_1"] == pytest.approx(1, abs=0.01) and abs(found["driven_code_r2_5"]) < 0.1

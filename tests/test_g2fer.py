@@ -35,6 +35,8 @@ CONFIG = G2FERConfig.tiny()
 OURS = {
     "pairs": "everybody",
     "adversarial": "hinge",
+    "geometry_components": 5,
+    "geometry_norm": "none",
     "attribute_norm": "spectral",
     "attribute_condition": "points",
     "wrong_landmarks": True,
@@ -165,12 +167,12 @@ def test_small_differs_from_the_paper_in_size_and_in_what_few_steps_need():
     paper, small = PAPER.to_dict(), G2FERConfig.small().to_dict()
     size = {
         "image_size", "channels", "precision", "epochs", "encoder_channels", "decoder_channels", "attribute_channels",
-        "attribute_units", "identity_units", "resnet_width", "resnet_stem", "deviation",
+        "attribute_units", "identity_units", "resnet_width", "resnet_stem", "deviation", "classifier_rate",
     }  # fmt: skip
     weights = {f"lambda_{name}" for name in ("attribute", "identity", "classification", "geometry", "variation")}
-    assert {name for name in paper if paper[name] != small[name]} == size | weights | set(OURS)
+    assert {name for name in paper if paper[name] != small[name]} == (size | weights | set(OURS)) - {"lambda_identity"}
     told = {each.field for each in deviations(G2FERConfig.small())}
-    assert {"pairs", "attribute_norm", "wrong_landmarks", "identity_updates"} <= told
+    assert {"pairs", "attribute_norm", "wrong_landmarks", "identity_updates", "geometry_components"} <= told
     assert not {each.field for each in deviations(PAPER.replace(classifier_start="imagenet"))}
 
 
@@ -558,6 +560,40 @@ def test_the_kept_sets_are_spread_over_expressions_and_yaws(still):
     assert len({points.tobytes() for points in fewer.kept.sets.numpy()}) == 6
 
 
+def test_the_encoder_sees_every_component_alike():
+    """Turned by far more than lips move, both ways of a face differ by as much to E."""
+    generator = np.random.default_rng(0)
+    points = np.stack(
+        [turned_face(*pair) for pair in zip(generator.normal(0, 20, 300), generator.normal(0, 0.01, 300))]
+    )
+    model = G2FER(CONFIG.replace(geometry_components=3, geometry_norm="none"))
+    model.adapt({"landmarks": points, "label": np.eye(8, dtype=np.float32)[np.ones(300, int)]})
+    seen = keras.Model(model.networks["geometry_encoder"].input, model.networks["geometry_encoder"].layers[1].output)
+    mirrored = points[:, MIRRORED_LANDMARKS] * [-1, 1] + [SIZE, 0]
+    geometry = np.concatenate([points, mirrored]).reshape(600, 136) * 2 / SIZE - 1
+    components = np.asarray(seen(geometry.astype(np.float32)))
+    np.testing.assert_allclose(components.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(components, rowvar=False), np.eye(3), atol=0.02)
+    assert not any("norm" in layer.name for layer in model.networks["geometry_encoder"].layers)
+
+
+def test_components_stay_those_that_the_encoder_has_learned_on():
+    model, other = (G2FER(CONFIG.replace(geometry_components=3)) for _ in range(2))
+    model.adapt(columns())
+    other.start_from(model)
+    found = other.networks["geometry_encoder"].get_layer("components").projection.numpy()
+    other.adapt(columns(yaws=(5, 10, 20, 10, 0, 3)))
+    np.testing.assert_array_equal(other.networks["geometry_encoder"].get_layer("components").projection, found)
+    assert ByLandmarks(other).seen()[1, 1] == 0, "what is kept beside is the new set's"
+
+
+def test_fewer_faces_than_components_leave_the_rest_without_effect():
+    model = G2FER(CONFIG.replace(geometry_components=12))
+    model.adapt(columns(yaws=(0, 20), classes=(1, 1)))
+    lengths = np.linalg.norm(model.networks["geometry_encoder"].get_layer("components").projection.numpy(), axis=0)
+    assert np.isfinite(lengths).all() and (lengths[:2] > 0.1).all() and not lengths[4:].any()
+
+
 def test_what_was_seen_survives_saving(still, tmp_path):
     zoo.save(still, tmp_path / "saved", storage={"generator": "float16"})
     loaded = zoo.load(tmp_path / "saved")
@@ -565,6 +601,13 @@ def test_what_was_seen_survives_saving(still, tmp_path):
     np.testing.assert_allclose(
         ByLandmarks(loaded).landmarks_of("happiness", 30), ByLandmarks(still).landmarks_of("happiness", 30), atol=0.02
     )
+    model = G2FER(CONFIG.replace(geometry_components=3))
+    model.adapt(columns())
+    zoo.save(model, tmp_path / "components", storage={"generator": "float16"})
+    again = zoo.load(tmp_path / "components").networks["geometry_encoder"].get_layer("components")
+    assert again.found
+    expected = model.networks["geometry_encoder"].get_layer("components").projection
+    np.testing.assert_allclose(again.projection, expected, rtol=2e-3, atol=1e-6)
     zoo.save(still, tmp_path / "alone", groups=("recognizer",))
     with pytest.raises(zoo.ZooError, match="landmark_sets"):
         ByLandmarks(zoo.load(tmp_path / "alone")).landmarks_of("happiness")
@@ -633,6 +676,8 @@ def test_doubts(still):
         ({"attribute_norm": "none"}, "attribute_norm is one of"),
         ({"attribute_condition": "maps"}, "attribute_condition is one of"),
         ({"identity_norm": "spectral"}, "identity_norm is one of"),
+        ({"geometry_norm": "spectral"}, "geometry_norm is one of batch, none"),
+        ({"geometry_components": 137}, "geometry_components are 0 to 136"),
         ({"identity_updates": 0}, "identity_updates is at least 1"),
         ({"classifier_start": "resnet50.h5"}, "classifier_start is a file where C_exp is a whole ResNet-50"),
         ({"image_size": 30}, "multiple of 8"),

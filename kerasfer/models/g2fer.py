@@ -86,6 +86,7 @@ PAIRS = ("people", "everybody")
 CONDITIONS = ("code", "points")
 ATTRIBUTE_NORMS = ("batch", "spectral")
 IDENTITY_NORMS = ("batch", "none")
+GEOMETRY_NORMS = ("batch", "none")
 CLASSIFIERS = ("resnet50", "dlib_resnet")
 
 YAWS = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
@@ -129,6 +130,9 @@ class G2FERConfig(ModelConfig):
             equation 3, and "non_saturating" in equation 4.
         norm: "mean" or "sum" over entries in equation 7.
         geometry_units: of E's layers but the last; the middle one is f(g).
+        geometry_components: principal components of the training set's landmarks, each of unit variance, that E sees in
+            their place; 0 for the landmarks themselves.
+        geometry_norm: of E's layers: "batch", or "none".
         identity_units: width of f(x).
         encoder_channels: of G_enc's convolutions, each of which halves the map.
         decoder_channels: of G_dec's deconvolutions but the last; each doubles the map but the last of these.
@@ -174,6 +178,8 @@ class G2FERConfig(ModelConfig):
     adversarial: str = "minimax"
     norm: str = "mean"
     geometry_units: tuple[int, ...] = (128, 64, 32, 64, 128)
+    geometry_components: int = ours(0, "in f(g) an expression counts as much as the turn of a head")
+    geometry_norm: str = ours("batch", "landmarks reach the decoder without the noise of a small batch")
     identity_units: int = 50
     encoder_channels: tuple[int, ...] = (64, 128, 256, 512, 1024)
     decoder_channels: tuple[int, ...] = (1024, 512, 256, 128, 64, 32)
@@ -218,6 +224,7 @@ class G2FERConfig(ModelConfig):
             ("attribute_norm", ATTRIBUTE_NORMS),
             ("attribute_condition", CONDITIONS),
             ("identity_norm", IDENTITY_NORMS),
+            ("geometry_norm", GEOMETRY_NORMS),
             ("norm", ("mean", "sum")),
             ("classifier", CLASSIFIERS),
             ("resnet_stem", STEMS),
@@ -225,6 +232,7 @@ class G2FERConfig(ModelConfig):
             self._require(getattr(self, name) in known, f"{name} is one of {', '.join(known)}")
         self._require(self.pixel_range == "signed", "pixel_range is signed: the decoder ends in tanh")
         self._require(len(self.geometry_units) % 2 == 1, "geometry_units are an odd number of layers")
+        self._require(0 <= self.geometry_components <= LANDMARKS, f"geometry_components are 0 to {LANDMARKS}")
         self._require(len(self.decoder_channels) >= 2, "decoder_channels are two numbers or more")
         doublings = 2 ** (len(self.decoder_channels) - 1)
         self._require(self.image_size % doublings == 0, f"image_size is a multiple of {doublings}")
@@ -250,6 +258,8 @@ class G2FERConfig(ModelConfig):
             epochs=4,
             pairs="everybody",
             adversarial="hinge",
+            geometry_components=24,
+            geometry_norm="none",
             identity_units=256,
             encoder_channels=(32, 64, 128, 256),
             decoder_channels=(256, 128, 64, 32, 16),
@@ -262,14 +272,18 @@ class G2FERConfig(ModelConfig):
             identity_updates=3,
             resnet_width=24,
             resnet_stem="half",
-            lambda_attribute=0.05,
-            lambda_identity=0.02,
+            # C_exp learns from random weights, too, and more slowly than G.
+            classifier_rate=2.0,
+            # The hinge's gradient at an image is up to 1 long, that of L1's mean a forty-eighth: with a lambda1 of 0.03
+            # and more G learns to please D_att and little else, and with a lambda2 of 0.02 f(x) stays one point.
+            lambda_attribute=0.004,
+            lambda_identity=0.001,
             lambda_classification=0.02,
-            lambda_geometry=0.05,
+            lambda_geometry=0.01,
             # A sum over pixels beside L1's mean: at 48 pixels 1e-4 would smooth as much as L1 sharpens.
             lambda_variation=1e-6,
-            # Thinner layers need larger weights to pass on as much.
-            deviation=0.04,
+            # Layers without a norm then pass on as much as they are given; thinner ones need larger weights for it.
+            deviation=0.06,
         )
 
     @classmethod
@@ -317,20 +331,68 @@ def _dense(config: G2FERConfig, units: int, name: str, **options: Any) -> keras.
 
 
 def _dense_norm_relu(
-    config: G2FERConfig, x: keras.KerasTensor, units: Sequence[int], first: int = 1
+    config: G2FERConfig, x: keras.KerasTensor, units: Sequence[int], first: int = 1, norm: str = "batch"
 ) -> keras.KerasTensor:
     for number, width in enumerate(units, first):
         x = _dense(config, width, f"fc{number}")(x)
-        x = BatchNormalization(name=f"norm{number}", dtype="float32")(x)
+        if norm == "batch":
+            x = BatchNormalization(name=f"norm{number}", dtype="float32")(x)
         x = keras.layers.ReLU(name=f"relu{number}", dtype="float32")(x)
     return x
+
+
+@keras.saving.register_keras_serializable("kerasfer")
+class LandmarkComponents(keras.layers.Layer):
+    """Principal components of landmarks, each of unit variance in the training set; it learns nothing.
+
+    Where landmarks differ most is how a head is turned; with all components alike, E tells expressions apart as soon.
+
+    Args:
+        count: number of components.
+
+    Input: float32 (n, 136) in [-1, 1]. Output: float32 (n, count).
+    """
+
+    def __init__(self, count: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.count = count
+
+    def build(self, input_shape: tuple) -> None:
+        kept = functools.partial(self.add_weight, trainable=False, dtype="float32", autocast=False)
+        self.mean = kept((LANDMARKS,), initializer="zeros", name="mean")
+        self.projection = kept((LANDMARKS, self.count), initializer="orthogonal", name="projection")
+
+    @property
+    def found(self) -> bool:
+        """Whether `find` has been called: no mean of faces is zero."""
+        return bool(np.any(self.mean.numpy()))
+
+    def find(self, landmarks: np.ndarray) -> None:
+        """Takes the components of landmarks, (n, 136) in [-1, 1]; those beyond n - 1 stay without effect."""
+        mean = landmarks.mean(0, dtype=np.float64)
+        variances, directions = np.linalg.eigh(np.cov(landmarks - mean, rowvar=False, bias=True))
+        variances, directions = variances[::-1][: self.count], directions[:, ::-1][:, : self.count]
+        seen = variances > 1e-8 * max(variances[0], 1e-8)
+        self.mean.assign(mean)
+        self.projection.assign(directions * np.where(seen, 1 / np.sqrt(np.where(seen, variances, 1)), 0))
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(inputs - self.mean, self.projection)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return (input_shape[0], self.count)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "count": self.count}
 
 
 def build_geometry_encoder(config: G2FERConfig) -> keras.Model:
     """The first half of E: landmarks in [-1, 1], (136,), to f(g), float32 (n, 32)."""
     landmarks = keras.Input((LANDMARKS,), name="landmarks")
-    half = len(config.geometry_units) // 2
-    code = _dense_norm_relu(config, landmarks, config.geometry_units[: half + 1])
+    half, x = len(config.geometry_units) // 2, landmarks
+    if config.geometry_components:
+        x = LandmarkComponents(config.geometry_components, name="components", dtype="float32")(x)
+    code = _dense_norm_relu(config, x, config.geometry_units[: half + 1], norm=config.geometry_norm)
     return keras.Model(landmarks, code, name="geometry_encoder")
 
 
@@ -338,7 +400,7 @@ def build_geometry_decoder(config: G2FERConfig) -> keras.Model:
     """The second half of E: f(g) to landmarks again, float32 (n, 136) in [-1, 1]."""
     code = keras.Input((config.code_units,), name="geometry_code")
     half = len(config.geometry_units) // 2
-    x = _dense_norm_relu(config, code, config.geometry_units[half + 1 :], half + 2)
+    x = _dense_norm_relu(config, code, config.geometry_units[half + 1 :], half + 2, config.geometry_norm)
     landmarks = _dense(config, LANDMARKS, "landmarks", activation="tanh")(x)
     return keras.Model(code, landmarks, name="geometry_decoder")
 
@@ -880,7 +942,7 @@ class G2FER(FERModel):
         return self.networks["landmark_sets"].get_layer("kept")
 
     def adapt(self, columns: dict[str, np.ndarray]) -> None:
-        """Keeps sets of landmarks of the training set, and means by expression and yaw.
+        """Keeps sets of landmarks of the training set, means by expression and yaw, and the components that E sees.
 
         The sets are spread over expressions and yaws as evenly as the faces allow. Each face counts toward the means
         as it is and mirrored.
@@ -907,6 +969,11 @@ class G2FER(FERModel):
 
         mirrored = scaled.reshape(-1, 68, 2)[:, MIRRORED_LANDMARKS] * np.float32([-1, 1])
         both = np.concatenate([scaled, mirrored.reshape(-1, LANDMARKS)])
+        if self.config.geometry_components:
+            components = self.networks["geometry_encoder"].get_layer("components")
+            # An encoder that has learned goes on with the components that it has learned on.
+            if not components.found:
+                components.find(both)
         step = YAWS[1] - YAWS[0]
         yaws, classes = np.concatenate([yaw, -yaw]), np.tile(classes, 2)
         bins = np.abs(yaws[:, None] - YAWS).argmin(1)

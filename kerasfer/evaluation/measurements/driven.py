@@ -39,6 +39,9 @@ class DrivenFaces(Measurement):
     reader: str = "wild"
     faces: int = 4000
 
+    def measure(self, bench: Bench) -> list[Figure]:
+        return self.judge(bench)
+
     def judge(self, bench: Bench) -> list[Figure]:
         from kerasfer.synthesis import ByLandmarks
 
@@ -64,7 +67,7 @@ class DrivenFaces(Measurement):
         figures += self._person(bench, control, who, pixels, drawn)
         figures += self._expression(bench, control, who, drawn)
         figures.append(self._pose(bench, split.train, aside))
-        return figures
+        return figures + self._geometry(bench, aside)
 
     def _aligned(self, bench: Bench, table: FaceTable) -> FaceTable:
         """The faces of a table in which landmarks were found, a third larger than the model takes them."""
@@ -135,6 +138,25 @@ class DrivenFaces(Measurement):
         what = f"R2 of a linear fit of the yaw to f(x), {len(rows)} faces of LFW, on {len(aside)} of people left aside"
         print(what, f"{value:.3f}", flush=True)
         return bench.figure("driven_yaw_r2", what, value)
+
+    def _geometry(self, bench: Bench, aside: FaceTable) -> list[Figure]:
+        """What f(g) tells of landmarks: of the components in which they differ most, and of finer ones, by a fit."""
+        model = bench.model
+        geometry = _in_pixels(aside, model.image_spec.size).reshape(len(aside), -1) * (2 / model.image_spec.size) - 1
+        directions = np.linalg.svd(geometry - geometry.mean(0), full_matrices=False)[2]
+        components = (geometry - geometry.mean(0)) @ directions[:16].T
+        codes = np.asarray(model.networks["geometry_encoder"](geometry.astype(np.float32)))
+        train = np.arange(len(aside)) % 2 == 0
+        figures = []
+        for first in range(0, components.shape[1], 4):
+            fits = [linear_fit(codes, values, train, ~train) for values in components[:, first : first + 4].T]
+            what = (
+                f"R2 of a linear fit of landmarks' principal components {first + 1} to {first + len(fits)} to f(g), "
+                f"{train.sum()} faces of LFW left aside, on {(~train).sum()} others; mean"
+            )
+            print(what, f"{np.mean(fits):.3f}", flush=True)
+            figures.append(bench.figure(f"driven_code_r2_{first + 1}", what, float(np.mean(fits))))
+        return figures
 
 
 def _in_pixels(faces: FaceTable, size: int) -> np.ndarray:
