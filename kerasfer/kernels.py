@@ -27,23 +27,31 @@ _BFLOAT16 = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16"}
 """What of an x86-64 processor multiplies bfloat16 numbers, as Linux calls it -> as its maker does."""
 
 
+_INTEL = "GenuineIntel"
+
+
 def bfloat16_lacks() -> tuple[str, ...]:
     """What the processor would need one of to train in bfloat16 sooner than in float32; () if it has it.
 
+    Of Intel's, those with AVX512-BF16 and without AMX take longer in bfloat16 (docs/benchmarks.md, "Training steps").
     Also () where the system does not tell, and on processors other than x86-64.
     """
     flags = processor_flags()
-    return () if not flags or flags & _BFLOAT16.keys() else tuple(_BFLOAT16.values())
+    quicker = {flag: name for flag, name in _BFLOAT16.items() if _INTEL not in flags or flag == "amx_bf16"}
+    return () if not flags or flags & quicker.keys() else tuple(quicker.values())
 
 
 @functools.cache
 def processor_flags() -> frozenset[str]:
-    """What an x86-64 processor can do, as Linux names it; none where the system does not tell."""
+    """What an x86-64 processor can do, as Linux names it, and its maker; none where the system does not tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
         return frozenset()
-    return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+    told = [
+        next((line.partition(":")[2] for line in lines if line.startswith(key)), "") for key in ("flags", "vendor_id")
+    ]
+    return frozenset(" ".join(told).split()) if told[0] else frozenset()
 
 
 def prefer_onednn() -> None:

@@ -54,6 +54,8 @@ def test_importing_kerasfer_does_it():
     [
         ({"avx2", "avx512f", "amx_bf16"}, ()),
         ({"avx2", "avx512f", "avx512_bf16"}, ()),
+        ({"GenuineIntel", "avx512_bf16", "amx_bf16"}, ()),
+        ({"GenuineIntel", "avx512f", "avx512_bf16"}, ("AMX-BF16",)),
         ({"avx2", "avx512f"}, ("AVX512-BF16", "AMX-BF16")),
         (set(), ()),
     ],
