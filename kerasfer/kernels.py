@@ -26,7 +26,6 @@ _CHOSEN = "KERASFER_CHOSE_ONEDNN"
 _BFLOAT16 = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16"}
 """What of an x86-64 processor multiplies bfloat16 numbers, as Linux calls it -> as its maker does."""
 
-
 _INTEL = "GenuineIntel"
 
 

@@ -77,3 +77,11 @@ def test_a_gpu_computes_in_bfloat16_whatever_the_processor_lacks(monkeypatch):
 @pytest.mark.skipif(not (sys.platform == "linux" and os.uname().machine == "x86_64"), reason="flags of x86-64 on Linux")
 def test_linux_tells_what_the_processor_can_do():
     assert "sse2" in kernels.processor_flags()
+
+
+def test_the_maker_is_told_beside_the_flags(monkeypatch):
+    told = "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: sse2 avx512_bf16\n"
+    monkeypatch.setattr(kernels.Path, "read_text", lambda path, **options: told)
+    assert kernels.processor_flags.__wrapped__() == {"GenuineIntel", "sse2", "avx512_bf16"}
+    monkeypatch.setattr(kernels.Path, "read_text", lambda path, **options: "vendor_id\t: GenuineIntel\n")
+    assert kernels.processor_flags.__wrapped__() == set()

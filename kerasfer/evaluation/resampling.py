@@ -30,6 +30,10 @@ class Interval:
         """Value, low and high, rounded to six places; None for NaN."""
         return [round(number, 6) if math.isfinite(number) else None for number in dataclasses.astuple(self)]
 
+    def bounds(self) -> str:
+        """The bounds of a difference of shares, in points."""
+        return f"95 %: {100 * self.low:+.1f} to {100 * self.high:+.1f} points"
+
     def __str__(self) -> str:
         """In per cent."""
         return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"

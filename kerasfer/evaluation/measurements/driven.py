@@ -143,8 +143,8 @@ class DrivenFaces(Measurement):
         """What f(g) tells of landmarks: of the components in which they differ most, and of finer ones, by a fit."""
         model = bench.model
         geometry = _in_pixels(aside, model.image_spec.size).reshape(len(aside), -1) * (2 / model.image_spec.size) - 1
-        directions = np.linalg.svd(geometry - geometry.mean(0), full_matrices=False)[2]
-        components = (geometry - geometry.mean(0)) @ directions[:16].T
+        centered = geometry - geometry.mean(0)
+        components = centered @ np.linalg.svd(centered, full_matrices=False)[2][:16].T
         codes = np.asarray(model.networks["geometry_encoder"](geometry.astype(np.float32)))
         train = np.arange(len(aside)) % 2 == 0
         figures = []

@@ -103,8 +103,8 @@ class ExpressionMachine(Measurement):
                 told = (
                     f"accuracy of the machine on the DCGAN feature above that on {called}, the same {len(true)} faces"
                 )
-                bounds = f"(95 %: {100 * gained.low:+.1f} to {100 * gained.high:+.1f} points)"
-                figures.append(bench.figure(f"svm_above_{key}", f"{told} {bounds}", gained.value, "share"))
+                what = f"{told} ({gained.bounds()})"
+                figures.append(bench.figure(f"svm_above_{key}", what, gained.value, "share"))
 
         for key, (called, compute) in features.items():
             on_train, on_valid = compute(train), compute(valid)

@@ -95,14 +95,12 @@ class Recognition(Measurement):
         for made in self.beside:
             tested = paired_test(true, answers, predict(bench.models[made], valid).argmax(1), units)
             print(f"beside {self.compared[made]}: {tested}", flush=True)
-            for key, rate, gained in (
-                ("accuracy", "accuracy", tested.accuracy),
-                ("balanced", "mean recall", tested.mean_recall),
+            for key, rate, gained, chance in (
+                ("accuracy", "accuracy", tested.accuracy, f"; McNemar's p {tested.p_value:.2g}"),
+                ("balanced", "mean recall", tested.mean_recall, ""),
             ):
-                bounds = f"95 %: {100 * gained.low:+.1f} to {100 * gained.high:+.1f} points"
-                if key == "accuracy":
-                    bounds += f"; McNemar's p {tested.p_value:.2g}"
-                what = f"FERPlus valid, {tested.n} faces: {rate} above that of {self.compared[made]} ({bounds})"
+                what = f"FERPlus valid, {tested.n} faces: {rate} above that of {self.compared[made]}"
+                what = f"{what} ({gained.bounds()}{chance})"
                 figures.append(bench.figure(f"above_{made.name}_{key}", what, gained.value, "share"))
         return figures
 

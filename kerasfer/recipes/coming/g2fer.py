@@ -113,6 +113,7 @@ PLAN = Plan(
                 "G2-FER": (g2fer, g2fer_seed1, g2fer_seed2),
                 "No_SynFI of equal budget": (no_synfi, no_synfi_seed1, no_synfi_seed2),
             },
+            beside=(no_synfi, no_ls, no_e2e),
         ),
         Codes("G2-FER", {"No_SynFI": no_synfi}),
         Geometry(faces=1400, people=40, turned=BESIDE, noise=(2, 4, 6, 8)),
