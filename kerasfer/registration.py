@@ -36,6 +36,7 @@ CLASSES: dict[str, str] = {
     "IPDFER": "kerasfer.models.ipdfer",
     "InceptionResidual": "kerasfer.models.tdgan",
     "InstanceNormalization": "kerasfer.layers",
+    "LandmarkComponents": "kerasfer.models.g2fer",
     "LandmarkMaps": "kerasfer.models.g2fer",
     "LandmarkSets": "kerasfer.models.g2fer",
     "LeakyReLU": "kerasfer.models.fesr",
