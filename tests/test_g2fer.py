@@ -311,6 +311,28 @@ def test_what_the_paper_does_not_have_term_by_term():
     assert int(model.optimizers["attribute_discriminator"].iterations) == 1
 
 
+def test_exchanged_landmarks_term_by_term():
+    """Of four examples the first two have each other's g^t and y^t, and equation 7 asks nothing of them."""
+    model = model_of(learning_rate=0.0, exchanged_landmarks=0.5, content_target="target")
+    given = {**batch_of(model), "other_label": tf.one_hot([0, 3, 5, 6], 8)}
+    terms = {name: float(value) for name, value in model.train_step(given).items()}
+    batch = {name: np.asarray(value) for name, value in given.items()}
+    own = batch["other_landmarks"].reshape(4, 136) * 2 / SIZE - 1
+    geometry = own[[1, 0, 2, 3]]
+    code = run(model, "geometry_encoder", geometry)
+    drawn = run(model, "decoder", run(model, "encoder", batch["image"]), code)
+    assert terms["content"] == pytest.approx(np.abs(batch["other_image"] - drawn)[2:].mean(), rel=1e-3)
+    on_real = run(model, "attribute_discriminator", batch["other_image"], code[[1, 0, 2, 3]])
+    on_drawn = run(model, "attribute_discriminator", drawn, code)
+    expected = -(log_sigmoid(on_real) + log_sigmoid(-on_drawn)).mean()
+    assert terms["attribute_discriminator"] == pytest.approx(expected, rel=1e-4)
+    logits = real_and_generated(model, batch["image"], drawn)
+    smoothed = np.where(batch["other_label"][[1, 0, 2, 3]] == 1, 0.9125, 0.0125)
+    assert terms["synthetic"] == pytest.approx(1e-3 * cross_entropy(smoothed, logits[4:]).mean(), rel=1e-3)
+    wrong = {**given, "other_label": tf.gather(given["other_label"], [1, 0, 2, 3])}
+    assert float(model.train_step(wrong)["synthetic"]) != pytest.approx(terms["synthetic"], rel=1e-3)
+
+
 def test_spectral_discriminators_pass_on_no_more_than_they_get():
     judge = build_attribute_discriminator(CONFIG.replace(**OURS))
     image, points = np.random.default_rng(0).random((4, SIZE, SIZE, 1)), np.zeros((4, 136))
@@ -678,6 +700,7 @@ def test_doubts(still):
         ({"identity_norm": "spectral"}, "identity_norm is one of"),
         ({"geometry_norm": "spectral"}, "geometry_norm is one of batch, none"),
         ({"geometry_components": 137}, "geometry_components are 0 to 136"),
+        ({"exchanged_landmarks": 0.6}, "exchanged_landmarks lie in"),
         ({"identity_updates": 0}, "identity_updates is at least 1"),
         ({"classifier_start": "resnet50.h5"}, "classifier_start is a file where C_exp is a whole ResNet-50"),
         ({"image_size": 30}, "multiple of 8"),

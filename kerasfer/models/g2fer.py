@@ -41,6 +41,9 @@ Readings of what the paper leaves open, each a field of `G2FERConfig` where ther
   path of those weights as keras.applications has them; nothing is downloaded.
 - Where x^t is of somebody else, x is drawn at its own landmarks, and nothing forces the pose out of f(x).
   `pairs="everybody"` takes for x^t another image of the person or, where there is none, the same image warped.
+- Two warps of one image show one expression, so that f(x) may hold it. `exchanged_landmarks` gives a share of the
+  examples g^t and y^t of somebody else. No image shows what their x' has to look like, and equation 7 leaves them out:
+  D_att judges them, and C_exp by equation 5.
 
 What the paper does not have, and small sizes and few steps need, each a field: D_att sees the landmarks on its first
 map (`attribute_condition="points"`), refuses real images beside other faces' landmarks (`wrong_landmarks`), has
@@ -141,6 +144,7 @@ class G2FERConfig(ModelConfig):
         attribute_norm: of D_att's layers: "batch", or "spectral", with leaky ReLUs.
         attribute_condition: what D_att sees of g^t: its "code" f(g^t), or its "points", a map for each part
             of the face.
+        exchanged_landmarks: share of a batch whose g^t and y^t are those of another example of it.
         wrong_landmarks: whether D_att is to refuse real images beside another face's landmarks.
         identity_discriminator_units: of D_i's layers but the last.
         identity_norm: of D_i's layers: "batch", or "none", with leaky ReLUs.
@@ -187,6 +191,7 @@ class G2FERConfig(ModelConfig):
     attribute_units: int = 1024
     attribute_norm: str = ours("batch", "D_att must not outrun G")
     attribute_condition: str = ours("code", "D_att sees where each landmark lies")
+    exchanged_landmarks: float = ours(0.0, "G draws expressions that no photograph of the person shows")
     wrong_landmarks: bool = ours(False, "D_att compares faces with their landmarks")
     identity_discriminator_units: tuple[int, ...] = (64, 32, 16)
     identity_norm: str = ours("batch", "D_i sees how long the codes are")
@@ -238,6 +243,7 @@ class G2FERConfig(ModelConfig):
         self._require(self.image_size % doublings == 0, f"image_size is a multiple of {doublings}")
         self._require(len(self.resnet_blocks) == 4, "resnet_blocks are four numbers")
         self._require(0 <= self.smoothing <= 1, "smoothing lies in [0, 1]")
+        self._require(0 <= self.exchanged_landmarks <= 0.5, "exchanged_landmarks lie in [0, 0.5]")
         self._require(self.synthetic_images >= 0 and self.landmark_sets >= 1, "synthetic_images are not negative")
         self._require(self.generator_steps >= 0, "generator_steps are not negative")
         self._require(self.identity_updates >= 1, "identity_updates is at least 1")
@@ -764,7 +770,7 @@ class G2FER(FERModel):
     def _train_together(self, batch: dict[str, tf.Tensor]) -> None:
         """Equation 10: first both discriminators, then G, E and C_exp."""
         networks = self.networks
-        geometry = self._noisy(self._scaled(batch["other_landmarks"]), _NOISE)
+        geometry = self._exchanged(self._noisy(self._scaled(batch["other_landmarks"]), _NOISE))
         with tf.GradientTape() as tape:
             identity = networks["encoder"](batch["image"], training=True)  # f(x)
             codes = self._embed(geometry, batch)
@@ -780,6 +786,20 @@ class G2FER(FERModel):
             loss = tf.add_n(list(terms.values()))
         self.minimize(("generator", "classifier"), loss, tape)
         self.report(**terms, paired=self.mean_over_batch(batch["paired"]))
+
+    def _exchanged(self, values: tf.Tensor, by: int = 1) -> tf.Tensor:
+        """What goes with g^t, (n, ...): of the first of a batch, the config's share, each has what the one before had.
+
+        With `by` -1 each has its own again.
+        """
+        if not self.config.exchanged_landmarks:
+            return values
+        count = self._exchanging(values)
+        return tf.concat([tf.roll(values[:count], by, 0), values[count:]], 0)
+
+    def _exchanging(self, values: tf.Tensor) -> tf.Tensor:
+        """How many examples of a batch exchange their g^t."""
+        return tf.cast(self.config.exchanged_landmarks * tf.cast(tf.shape(values)[0], tf.float32), tf.int32)
 
     def _scaled(self, landmarks: tf.Tensor) -> tf.Tensor:
         """Landmarks, float32 (n, 68, 2) in pixels, as numbers (n, 136) that are -1 and 1 at the image's borders."""
@@ -811,13 +831,13 @@ class G2FER(FERModel):
 
     def _train_attribute_discriminator(self, real: tf.Tensor, generated: tf.Tensor, condition: tf.Tensor) -> None:
         """Equation 3, D_att's side; with `wrong_landmarks` half of what is refused are real images beside others' g."""
-        judge = self.networks["attribute_discriminator"]
+        judge, own = self.networks["attribute_discriminator"], self._exchanged(condition, -1)
         loss_of = hinge_discriminator_loss if self.config.adversarial == "hinge" else minimax_discriminator_loss
         with tf.GradientTape() as tape:
-            on_real, on_generated = (judge([images, condition], training=True) for images in (real, generated))
+            on_real, on_generated = judge([real, own], training=True), judge([generated, condition], training=True)
             losses = loss_of(on_real, on_generated)
             if self.config.wrong_landmarks:
-                on_wrong = judge([real, tf.roll(condition, 1, 0)], training=True)
+                on_wrong = judge([real, tf.roll(own, 1, 0)], training=True)
                 losses = 0.5 * (losses + loss_of(on_real, on_wrong))
             loss = self.mean_over_batch(losses)
         self.minimize("attribute_discriminator", loss, tape)
@@ -868,7 +888,16 @@ class G2FER(FERModel):
         return {name: self.mean_over_batch(values) for name, values in means.items()}
 
     def _content(self, batch: dict[str, tf.Tensor], changed: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
-        """Equation 7 for each example, float32 (n,)."""
+        """Equation 7 for each example, float32 (n,); of those with their own g^t, where some have exchanged it."""
+        distances = self._distances(batch, changed, own)
+        if not self.config.exchanged_landmarks:
+            return distances
+        count, exchanging = tf.shape(distances)[0], self._exchanging(distances)
+        kept = tf.cast(tf.range(count) >= exchanging, tf.float32)
+        return distances * kept * tf.cast(count / (count - exchanging), tf.float32)
+
+    def _distances(self, batch: dict[str, tf.Tensor], changed: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+        """What equation 7 compares, float32 (n,)."""
         distance = functools.partial(l1_distance, norm=self.config.norm)
         if self.config.content_target == "input":
             return distance(batch["image"], changed)
@@ -889,7 +918,7 @@ class G2FER(FERModel):
         if config.synthetic_images:
 
             def together() -> tuple[tf.Tensor, tf.Tensor]:
-                return self._on_synthetic(batch["other_label"], identity, changed, tape)
+                return self._on_synthetic(self._exchanged(batch["other_label"]), identity, changed, tape)
 
             def apart() -> tuple[tf.Tensor, tf.Tensor]:
                 return tf.zeros([]), tf.zeros([])
