@@ -232,6 +232,21 @@ def test_landmark_pairs_take_another_image_of_the_person_or_of_anyone() -> None:
     np.testing.assert_allclose(uncached.columns["landmarks"], points * scale)
 
 
+def test_people_are_drawn_as_often_whatever_their_images() -> None:
+    faces = numbered(12, identity=["a"] * 9 + ["b"] * 2 + ["c"])
+    made = kinds.ExpressionAndPerson(numbered(300), SPEC, FERPLUS8, 30, faces=faces, augmentation=NO_AUGMENTATION)
+    rows = np.concatenate([made.rows(0, step)[1] for step in range(10)])
+    shares = np.bincount(rows, minlength=12) / len(rows)
+    assert shares[:9].sum() == pytest.approx(1 / 3, abs=0.1) == shares[9:11].sum() and shares[11] > 0.23
+    assert (shares > 0).all()
+    np.testing.assert_array_equal(made.rows(0, 3)[1], made.rows(0, 3)[1])
+    assert (made.rows(0, 3)[1] != made.rows(1, 3)[1]).any()
+    assert sorted(np.concatenate([made.rows(0, step)[0] for step in range(10)])) == list(range(300))
+    batch = next(iter(made.epoch(0)))
+    labels = batch["identity_label"].numpy()
+    np.testing.assert_array_equal(labels, np.repeat([0, 1, 2], [9, 2, 1])[made.rows(0, 0)[1]])
+
+
 def test_warped_pairs_are_of_one_person_for_everybody() -> None:
     """Of people with several images mostly two of them, flipped alike; of the others one, flipped each by itself."""
     table = numbered(

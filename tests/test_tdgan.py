@@ -218,7 +218,7 @@ def test_paper_and_released_settings():
         for field in dataclasses.fields(paper)
         if getattr(paper, field.name) != getattr(TDGANConfig.released(), field.name)
     }
-    assert differing == {"perceptual", "face_discriminator_every", "expression_discriminator_every"}
+    assert differing == {"perceptual", "deviation", "face_discriminator_every", "expression_discriminator_every"}
     assert TDGANConfig.released().perceptual == "face_discriminator_mse"
     assert TDGANConfig.paper().without_dic().lambda_dic == 0
 
@@ -234,6 +234,9 @@ def test_paper_and_released_settings():
         {"decoder_channels": (1, 2, 3)},
         {"identities": 0},
         {"face_discriminator_every": 0},
+        {"face_discriminator_steps": -1},
+        {"faces_drawn": "evenly"},
+        {"deviation": -0.1},
     ],
     ids=str,
 )
@@ -493,6 +496,37 @@ def test_the_released_variant_updates_the_discriminators_more_rarely(loop_sets_p
     assert steps["generator"] == steps["expression_classifier"] == [1, 5, 10]
     assert steps["face_discriminator"] == [5, 10]
     assert steps["expression_discriminator"] == [10]
+
+
+def test_released_kernels_start_from_a_normal_distribution():
+    model = TDGAN(TDGANConfig.tiny().replace(deviation=0.02))
+    kernels = [v.numpy() for net in model.networks.values() for v in net.trainable_variables if v.numpy().ndim > 1]
+    values = np.concatenate([kernel.ravel() for kernel in kernels])
+    assert np.std(values) == pytest.approx(0.02, rel=0.05) and abs(np.mean(values)) < 1e-3
+    assert np.mean(np.abs(values) < 0.02) == pytest.approx(0.683, abs=0.02)
+    same = [kernel for kernel in kernels if kernel.shape == kernels[0].shape]
+    assert len(same) > 1 and not np.array_equal(same[0], same[1])
+    gammas = [v.numpy() for v in model.networks["face_encoder"].trainable_variables if v.path.endswith("gamma")]
+    assert gammas and all((gamma == 1).all() for gamma in gammas)
+
+
+@pytest.mark.parametrize("loop_sets_phase", [False, True])
+def test_d_f_may_learn_the_people_first(loop_sets_phase):
+    """Two steps move D_f alone, on real faces alone; from the third on all networks learn."""
+    model = TDGAN(TDGANConfig.tiny().replace(inception_blocks=1, residual_blocks=1, face_discriminator_steps=2))
+    model.compile()
+    for number in range(3):
+        model.phase = model.phase_at(number) if loop_sets_phase else None
+        before = {name: network.get_weights() for name, network in model.networks.items()}
+        terms = model.train_step(batch_of())
+        moved = {
+            name
+            for name, network in model.networks.items()
+            if any(not np.array_equal(*pair) for pair in zip(before[name], network.get_weights()))
+        }
+        expected = set(FACE_DISCRIMINATOR) if number < 2 else set(model.networks)
+        assert moved == expected, number
+        assert (float(terms["generator_face"]) > 0) == (number == 2)
 
 
 def test_cnn_base_is_the_expression_discriminator_alone():

@@ -35,6 +35,7 @@ __all__ = [
     "KINDS",
     "Batches",
     "ExpressionAndFace",
+    "ExpressionAndPerson",
     "ExpressionPairs",
     "Images",
     "ImagesWithMovements",
@@ -166,6 +167,26 @@ class ExpressionAndFace(Batches):
     def facts(self, table: FaceTable, sets: Sequence[FaceTable]) -> dict[str, Any]:
         people = sets[-1]
         return {"faces": {"name": people.name, "images": len(people), "people": len(self.identity_names)}}
+
+
+class ExpressionAndPerson(ExpressionAndFace):
+    """As `ExpressionAndFace`, but a person is drawn first, and then one of the person's images.
+
+    Nobody's images count for more because there are more of them.
+    """
+
+    keys = BATCH_KINDS["expression_and_person"]
+
+    def streams(self, table: FaceTable, faces: FaceTable | None) -> list[Stream]:
+        expressions, people = super().streams(table, faces)
+        self._people = Groups(people.columns["identity_label"])
+        return [expressions, people]
+
+    def rows(self, epoch: int, step: int) -> tuple[np.ndarray, ...]:
+        people, images = self.draws(epoch, step, 2)
+        groups = (people * len(self._people.counts)).astype(np.int64)
+        chosen = (images * self._people.counts[groups]).astype(np.int64)
+        return self.first_rows(epoch, step), self._people.order[self._people.starts[groups] + chosen]
 
 
 class LandmarkPairs(Batches):
@@ -320,6 +341,7 @@ KINDS: dict[str, type[Batches]] = {
     "images_with_movements": ImagesWithMovements,
     "images_with_pose": ImagesWithPose,
     "expression_and_face": ExpressionAndFace,
+    "expression_and_person": ExpressionAndPerson,
     "landmark_pairs": LandmarkPairs,
     "warped_pairs": WarpedPairs,
     "expression_pairs": ExpressionPairs,

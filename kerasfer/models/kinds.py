@@ -32,6 +32,12 @@ BATCH_KINDS: dict[str, dict[str, str]] = {
         "face_image": "float32 (n, h, w, c) in the model's range",
         "identity_label": "int32 (n,), number of the person",
     },
+    "expression_and_person": {
+        "expression_image": "float32 (n, h, w, c) in the model's range",
+        "expression_label": "float32 (n, K), a distribution over the expressions",
+        "face_image": "float32 (n, h, w, c) in the model's range, each person's as often",
+        "identity_label": "int32 (n,), number of the person",
+    },
     "landmark_pairs": {
         "image": "float32 (n, h, w, c) in the model's range",
         "label": "float32 (n, K), a distribution over the expressions",

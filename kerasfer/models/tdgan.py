@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from kerasfer.layers import ConvUnit, GrayConvTranspose, InstanceNormalization, conv_norm_relu
 from kerasfer.losses import cross_entropy_from_logits, hits, l1_distance
-from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches
+from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches, ours
 
 __all__ = ["TDGAN", "TDGANConfig"]
 
@@ -54,6 +54,9 @@ class TDGANConfig(ModelConfig):
         lambda_perceptual: weight of equation 8.
         perceptual: "face_encoder_l1" (equation 8), or "face_discriminator_mse" (the released code).
         norm: "mean" or "sum" over the numbers of an image in the L1 norms of equations 7 and 8.
+        faces_drawn: "images", face images in passes over all of them; "people", a person first, each as often.
+        deviation: standard deviation of the normal distribution that kernels start from; 0 for Glorot's uniform one.
+        face_discriminator_steps: training steps at first in which D_f alone learns, who the people are.
         face_discriminator_every: D_f learns at every so many steps.
         expression_discriminator_every: D_e learns at every so many steps.
     """
@@ -78,6 +81,9 @@ class TDGANConfig(ModelConfig):
     lambda_perceptual: float = 1.0
     perceptual: str = "face_encoder_l1"
     norm: str = "mean"
+    faces_drawn: str = ours("images", "D_f learns people of few images as well")
+    deviation: float = ours(0.0, "the released code's start")
+    face_discriminator_steps: int = ours(0, "D_f knows the people before G is to draw them")
     face_discriminator_every: int = 1
     expression_discriminator_every: int = 1
 
@@ -93,6 +99,9 @@ class TDGANConfig(ModelConfig):
             "perceptual is face_encoder_l1 or face_discriminator_mse",
         )
         self._require(self.norm in ("mean", "sum"), "norm is mean or sum")
+        self._require(self.faces_drawn in ("images", "people"), "faces_drawn is images or people")
+        self._require(self.deviation >= 0, "deviation is not negative")
+        self._require(self.face_discriminator_steps >= 0, "face_discriminator_steps are not negative")
         self._require(
             min(self.face_discriminator_every, self.expression_discriminator_every) >= 1,
             "the discriminators learn at every 1st step or more rarely",
@@ -100,8 +109,13 @@ class TDGANConfig(ModelConfig):
 
     @classmethod
     def released(cls) -> TDGANConfig:
-        """The authors' released code: rarer discriminator updates, and its perceptual loss."""
-        return cls(perceptual="face_discriminator_mse", face_discriminator_every=5, expression_discriminator_every=10)
+        """The authors' released code: rarer discriminator updates, its perceptual loss and its first weights."""
+        return cls(
+            perceptual="face_discriminator_mse",
+            deviation=0.02,
+            face_discriminator_every=5,
+            expression_discriminator_every=10,
+        )
 
     @classmethod
     def small(cls) -> TDGANConfig:
@@ -300,7 +314,9 @@ class TDGAN(FERModel):
 
     @classmethod
     def batch_kind_of(cls, config: TDGANConfig) -> str:
-        return "images" if config.variant == "cnn_base" else "expression_and_face"
+        if config.variant == "cnn_base":
+            return "images"
+        return "expression_and_person" if config.faces_drawn == "people" else "expression_and_face"
 
     @property
     def generates(self) -> bool:
@@ -308,6 +324,16 @@ class TDGAN(FERModel):
         return self.config.variant != "cnn_base"
 
     def build_networks(self) -> dict[str, keras.Model]:
+        networks = self._networks()
+        if self.config.deviation:
+            draw = keras.initializers.RandomNormal(0.0, self.config.deviation, seed=keras.random.SeedGenerator())
+            for network in networks.values():
+                for variable in network.trainable_variables:
+                    if len(variable.shape) > 1:
+                        variable.assign(draw(variable.shape))
+        return networks
+
+    def _networks(self) -> dict[str, keras.Model]:
         config = self.config
         expressions = len(config.expressions)
         judge = build_encoder(config, "expression_discriminator_encoder")
@@ -376,6 +402,10 @@ class TDGAN(FERModel):
             return ()
         return (self.config.face_discriminator_every, self.config.expression_discriminator_every)
 
+    def starts(self) -> tuple[int, ...]:
+        steps = self.config.face_discriminator_steps
+        return (steps,) if self.generates and steps else ()
+
     def generator(self) -> keras.Model | None:
         """G: "face" and "expression", (h, w, c) each, and "noise", d_n, to "image"; None for CNN-Base."""
         if not self.generates:
@@ -428,12 +458,23 @@ class TDGAN(FERModel):
         batch = self.as_batch(batch)
         if self.config.variant == "cnn_base":
             self._train_expression_discriminator(batch["image"], batch["label"], count_accuracy=True)
+        elif self.starts():
+            self.when_started(0, lambda: self._train_all(batch), lambda: self._train_people(batch))
         else:
             self._train_all(batch)
         self.step.assign_add(1)
         return self.result()
 
-    def _train_all(self, batch: dict[str, tf.Tensor]) -> None:
+    def _train_people(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Of equation 5 what D_f learns of real faces."""
+        with tf.GradientTape() as tape:
+            logits = self.face_logits(batch["face_image"], True)
+            loss = self.mean_over_batch(cross_entropy_from_logits(batch["identity_label"], logits))
+        self.minimize("face_discriminator", loss, tape)
+        self.report(face_discriminator=loss)
+        return tf.zeros([])
+
+    def _train_all(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         faces, expressions = batch["face_image"], batch["expression_image"]
         identity, expression = batch["identity_label"], batch["expression_label"]
         networks = self.networks
@@ -496,6 +537,7 @@ class TDGAN(FERModel):
             generator_loss = tf.add_n(list(terms.values()))  # Equation 9
         self.minimize("generator", generator_loss, tape)
         self.report(**terms)
+        return tf.zeros([])
 
     def _train_discriminators(self, batch: dict[str, tf.Tensor], generated: tf.Tensor) -> None:
         """Equation 5: D_f learns the people and, as class K_f + 1, "generated"; D_e learns real expressions only."""
