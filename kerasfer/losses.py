@@ -26,6 +26,7 @@ __all__ = [
     "non_saturating_generator_loss",
     "safe_norm",
     "smooth_labels",
+    "told_by_length",
     "wasserstein_critic_loss",
     "wasserstein_generator_loss",
 ]
@@ -294,3 +295,20 @@ def _per_example_mean(values: tf.Tensor) -> tf.Tensor:
     """Mean over all axes but the first, float32 (batch,)."""
     values = _float32(values)
     return tf.reduce_mean(tf.reshape(values, [tf.shape(values)[0], -1]), axis=-1)
+
+
+def told_by_length(prior: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+    """Share of draws from a prior and of codes that the middle between their mean squared lengths tells apart, ().
+
+    0.5 where codes are as long as the prior's draws, 1 where the longest of one are shorter than the shortest of the
+    other: a discriminator of codes that is at chance then has not kept up.
+
+    Args:
+        prior: draws, (n, d).
+        codes: (m, d).
+    """
+    lengths = [tf.reduce_sum(tf.square(values), -1) for values in (prior, codes)]
+    drawn, coded = (tf.reduce_mean(values) for values in lengths)
+    middle, sign = (drawn + coded) / 2, tf.where(drawn > coded, 1.0, -1.0)
+    right = [tf.cast(sign * (values - middle) * side > 0, tf.float32) for values, side in zip(lengths, (1.0, -1.0))]
+    return tf.add_n([tf.reduce_mean(values) for values in right]) / 2

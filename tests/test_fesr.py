@@ -161,6 +161,13 @@ def draws(model: FESR, count: int) -> dict[str, np.ndarray]:
     )
 
 
+def told(drawn: np.ndarray, coded: np.ndarray) -> float:
+    """Share of squared lengths on their side of the middle between the means."""
+    middle = (drawn.mean() + coded.mean()) / 2
+    longer, shorter = (drawn, coded) if drawn.mean() > coded.mean() else (coded, drawn)
+    return ((longer > middle).mean() + (shorter < middle).mean()) / 2
+
+
 def expected_terms(model: FESR, batch: dict[str, np.ndarray]) -> dict[str, float]:
     """Equations 1 to 26 in numpy, from the networks' outputs."""
     images, labels = batch["image"], batch["label"]
@@ -190,6 +197,7 @@ def expected_terms(model: FESR, batch: dict[str, np.ndarray]) -> dict[str, float
     terms = {
         "latent_discriminator": -np.log(sigmoid(through(model, "latent_discriminator", z))).mean()
         - np.log(1 - sigmoid(through(model, "latent_discriminator", codes))).mean(),
+        "latent_told": told((z**2).sum(1), (codes**2).sum(1)),
         "critic": on_changed.mean() - on_real.mean(),
         "penalty": 10 * ((slopes - 1) ** 2).mean(),
         "discriminator_expression": -(labels * real_classes).sum(1).mean(),
@@ -219,6 +227,49 @@ def test_every_term_of_a_step(stepped):
     assert set(expected) == set(terms)
     for name, value in expected.items():
         np.testing.assert_allclose(terms[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_what_the_paper_does_not_have_term_by_term():
+    """Three updates of D_z on twelve z each, the critic on new faces as well, R's new faces at half intensity or more."""
+    ours = {"latent_updates": 3, "latent_rate": 2.0, "latent_draws": 3, "new_faces_judged": True, "least_intensity": 0.5}
+    model = model_of(learning_rate=0.0, **ours)
+    plain = expected_terms(model, {name: value.numpy() for name, value in batch_of(model.config).items()})
+    batch = {name: value.numpy() for name, value in batch_of(model.config).items()}
+    terms = {name: float(value) for name, value in model.train_step(batch_of(model.config)).items()}
+    model.step.assign(0)
+    images, classes, one_hot = batch["image"], batch["label"].argmax(1), np.eye(8)
+    count, codes, z = len(images), through(model, "encoder", images), 2 * draws(model, len(images))["z"] - 1
+
+    further = (2 * np.asarray(model.uniform((count * 9, 6), 7), np.float64) - 1).reshape(3, count * 3, 6)
+    on_z, on_codes = (through(model, "latent_discriminator", values) for values in (further.reshape(-1, 6), codes))
+    expected = -np.log(sigmoid(on_z)).mean() - np.log(1 - sigmoid(on_codes)).mean()
+    assert terms["latent_discriminator"] == pytest.approx(expected, rel=1e-4)
+    assert terms["latent_told"] == pytest.approx(told((further[0] ** 2).sum(1), (codes**2).sum(1)))
+    assert int(model.optimizers["latent_discriminator"].iterations) == 3
+
+    any_class = np.floor(8 * np.asarray(model.uniform((count,), 8))).astype(int)
+    judged_as = np.asarray(model.uniform((count, 8), 9), np.float64) * (2 * one_hot[any_class] - 1)
+    on_new = through(model, "critic", through(model, "discriminator", through(model, "decoder", z, judged_as))).mean()
+    assert terms["generator_critic"] == pytest.approx((plain["generator_critic"] - on_new) / 2, rel=1e-3, abs=1e-6)
+    on_real = through(model, "critic", through(model, "discriminator", images)).mean()
+    critic = (on_new - plain["generator_critic"]) / 2 - on_real
+    assert terms["critic"] == pytest.approx(critic, rel=1e-3, abs=1e-6)
+    assert terms["penalty"] > 0 and terms["discriminator_expression"] == pytest.approx(
+        plain["discriminator_expression"], rel=1e-3
+    )
+    assert terms["generator_expression"] == pytest.approx(plain["generator_expression"], rel=1e-3)
+
+    v = 0.5 + 0.5 * draws(model, count)["new"]
+    new = through(model, "decoder", z, v * (2 * one_hot[classes] - 1))
+    logits = through(model, "classifier", through(model, "extractor", through(model, "trunk", new)))
+    on_synthetic = -log_softmax(logits)[np.arange(count), classes].mean()
+    assert terms["recognizer_synthetic"] == pytest.approx(on_synthetic, rel=1e-3)
+
+
+def test_d_z_has_a_rate_of_its_own():
+    model = model_of(learning_rate=1e-3, latent_rate=10.0)
+    rates = {name: float(optimizer.learning_rate) for name, optimizer in model.optimizers.items()}
+    assert rates["latent_discriminator"] == pytest.approx(0.01) and rates["generator"] == pytest.approx(1e-3)
 
 
 def test_the_codes_of_expressions(still):
@@ -430,7 +481,7 @@ TERMS = {
         "critic", "penalty", "discriminator_expression", "generator_critic", "generator_expression",
     },
     "fg_dimgcls": {"discriminator_expression", "generator_expression"},
-    "fg_dz": {"latent_discriminator", "generator_latent"},
+    "fg_dz": {"latent_discriminator", "latent_told", "generator_latent"},
     "fg_co": {"reconstruction", "identity"},
     "fg_ip": {"identity"},
 }  # fmt: skip
@@ -669,6 +720,10 @@ def test_the_judge_of_identity_is_not_what_the_loss_looked_at():
         ({"pixel_range": "unit"}, "signed"),
         ({"norm": "max"}, "mean or sum"),
         ({"trunk_blocks": 15}, "1 to 14"),
+        ({"latent_updates": 0}, "latent_updates, latent_draws are at least 1"),
+        ({"latent_draws": 0}, "latent_updates, latent_draws are at least 1"),
+        ({"latent_rate": 0.0}, "latent_rate is positive"),
+        ({"least_intensity": 1.5}, "least_intensity lies in"),
         ({"extractor_units": (3,)}, "two numbers each"),
         ({"pretraining_steps": -1}, "pretraining_steps is at least 0"),
     ],

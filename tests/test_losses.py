@@ -207,7 +207,7 @@ def test_safe_norm():
 def test_every_term_is_one_float32_value_per_example():
     one, two = tf.ones((4, 3), tf.bfloat16), tf.zeros((4, 3), tf.bfloat16)
     for name in losses.__all__:
-        if name in ("gradient_penalty", "interpolate", "smooth_labels", "safe_norm"):
+        if name in ("gradient_penalty", "interpolate", "smooth_labels", "safe_norm", "told_by_length"):
             continue
         function = getattr(losses, name)
         single = "generator" in name
@@ -215,3 +215,11 @@ def test_every_term_is_one_float32_value_per_example():
         value = function(one) if single else function(one, two, *further)
         assert value.shape == (4,), name
         assert value.dtype == tf.float32, name
+
+
+def test_lengths_tell_codes_from_a_prior_apart():
+    apart = tf.constant([[3.0, 0.0], [0.0, 4.0]])
+    assert float(losses.told_by_length(apart, apart / 10)) == float(losses.told_by_length(apart / 10, apart)) == 1
+    # Squared lengths 1, 9 and 4, 4, 16; means 5 and 8, the middle 6.5: one of two and one of three are on their side.
+    found = losses.told_by_length(tf.constant([[1.0], [3.0]]), tf.constant([[2.0], [-2.0], [4.0]]))
+    assert float(found) == pytest.approx((1 / 2 + 1 / 3) / 2)

@@ -66,6 +66,7 @@ from kerasfer.losses import (
     minimax_discriminator_loss,
     non_saturating_generator_loss,
     safe_norm,
+    told_by_length,
     wasserstein_critic_loss,
     wasserstein_generator_loss,
 )
@@ -91,7 +92,7 @@ WITH_INTRA_CLASS_LOSS = ("fesr_jl", "fesr_onest", "fesr_jl_rdbp")
 SLOPE = 0.2
 """Of the leaky ReLUs."""
 
-_Z, _OTHER, _CHANGED, _OWN, _NEW, _BETWEEN, _ANY = range(7)
+_Z, _OTHER, _CHANGED, _OWN, _NEW, _BETWEEN, _ANY, _FURTHER, _JUDGED, _JUDGED_AS, _BETWEEN_NEW = range(11)
 """What a step draws at random, for `FERModel.uniform`."""
 
 
@@ -118,6 +119,11 @@ class FESRConfig(ModelConfig):
         extractor_channels: of R_ext's two convolutions.
         extractor_units: of R_ext's two fully-connected layers.
         dropout: at the end of R_ext.
+        latent_updates: of D_z a step.
+        latent_rate: learning rate of D_z over that of the others.
+        latent_draws: z that D_z sees beside each g(x).
+        new_faces_judged: whether D_adv and equation 4 see faces of new people as well, one for each changed face.
+        least_intensity: v of equation 2 at least, of the new faces that R learns from.
         pretraining_steps: P_pre, training steps before R and FESGAN learn together.
         lambda_latent, lambda_reconstruction, lambda_identity, lambda_expression: lambda1 to lambda4 of equation 22.
         lambda_critic: lambda5 of equation 23.
@@ -152,6 +158,11 @@ class FESRConfig(ModelConfig):
     extractor_channels: tuple[int, ...] = (256, 512)
     extractor_units: tuple[int, ...] = (2048, 512)
     dropout: float = 0.5
+    latent_updates: int = ours(1, "D_z keeps up with g(x)")
+    latent_rate: float = ours(1.0, "D_z keeps up with g(x)")
+    latent_draws: int = ours(1, "D_z sees more of the prior")
+    new_faces_judged: bool = ours(False, "new people have to look like people, too")
+    least_intensity: float = ours(0.0, "at a low intensity a face does not show what R is told")
     pretraining_steps: int = 5000
     lambda_latent: float = 1.0
     lambda_reconstruction: float = 10.0
@@ -185,6 +196,9 @@ class FESRConfig(ModelConfig):
         )
         self._require(1 <= self.trunk_blocks <= 14, "trunk_blocks are 1 to 14")
         self._require(self.latent >= 1 and self.pretraining_steps >= 0, "latent is at least 1, pretraining_steps 0")
+        self._require(self.latent_updates >= 1 and self.latent_draws >= 1, "latent_updates, latent_draws are at least 1")
+        self._require(self.latent_rate > 0, "latent_rate is positive")
+        self._require(0 <= self.least_intensity <= 1, "least_intensity lies in [0, 1]")
         self._require(len(self.expressions) >= 2, "expressions are two or more")
         self._require(
             0 <= self.synthetic_teacher_share <= 1
@@ -473,6 +487,10 @@ class FESR(FERModel):
         }.items():
             if networks:
                 plans[name] = OptimizerPlan(networks, make)
+        if "latent_discriminator" in plans:
+            plans["latent_discriminator"] = dataclasses.replace(
+                plans["latent_discriminator"], updates=self.config.latent_updates, rate=self.config.latent_rate
+            )
         return plans
 
     def weight_groups(self) -> dict[str, tuple[str, ...]]:
@@ -502,6 +520,7 @@ class FESR(FERModel):
         has = self.networks
         chosen = {
             "latent_discriminator": "latent_discriminator" in has,
+            "latent_told": "latent_discriminator" in has,
             "critic": "critic" in has,
             "penalty": "critic" in has,
             "discriminator_expression": "discriminator_classifier" in has,
@@ -591,14 +610,14 @@ class FESR(FERModel):
         """G_dec([g(x), u]), equation 3: float32 (n, h, w, c) in [-1, 1] of (n, latent) and (n, K)."""
         return self.networks["decoder"]([codes, expressions], training=training)
 
-    def continuous(self, classes: tf.Tensor, draw: int) -> tf.Tensor:
-        """Equation 2: u(y) = v (2 y - 1) with v uniform on [0, 1), float32 (n, K) of class numbers (n,)."""
+    def continuous(self, classes: tf.Tensor, draw: int, least: float = 0.0) -> tf.Tensor:
+        """Equation 2: u(y) = v (2 y - 1) with v uniform on [least, 1), float32 (n, K) of class numbers (n,)."""
         signs = 2.0 * tf.one_hot(classes, len(self.label_space)) - 1.0
-        return signs * self.uniform((tf.shape(classes)[0], len(self.label_space)), draw)
+        return signs * (least + (1.0 - least) * self.uniform((tf.shape(classes)[0], len(self.label_space)), draw))
 
-    def random_codes(self, count: tf.Tensor) -> tf.Tensor:
+    def random_codes(self, count: tf.Tensor, draw: int = _Z) -> tf.Tensor:
         """z of this step, uniform on [-1, 1), float32 (count, latent)."""
-        return 2.0 * self.uniform((count, self.config.latent), _Z) - 1.0
+        return 2.0 * self.uniform((count, self.config.latent), draw) - 1.0
 
     def other_classes(self, classes: tf.Tensor) -> tf.Tensor:
         """y': for each class number (n,) another one, each as likely, int32 (n,)."""
@@ -606,10 +625,10 @@ class FESR(FERModel):
         chosen = tf.cast(self.uniform((tf.shape(classes)[0],), _OTHER) * others, tf.int32)
         return (classes + 1 + tf.minimum(chosen, others - 1)) % (others + 1)
 
-    def any_classes(self, count: tf.Tensor) -> tf.Tensor:
+    def any_classes(self, count: tf.Tensor, draw: int = _ANY) -> tf.Tensor:
         """A class number for each of `count` faces, each as likely, int32 (count,)."""
         classes = len(self.label_space)
-        return tf.minimum(tf.cast(self.uniform((count,), _ANY) * classes, tf.int32), classes - 1)
+        return tf.minimum(tf.cast(self.uniform((count,), draw) * classes, tf.int32), classes - 1)
 
     # -- one training step, Algorithm 1 --------------------------------------------------------------------------------
 
@@ -633,43 +652,66 @@ class FESR(FERModel):
             expressions = [self.continuous(wanted, _CHANGED), self.continuous(classes, _OWN)]
             drawn = self.decode_codes(tf.tile(codes, [2, 1]), tf.concat(expressions, 0), True)
             changed, reconstructed = tf.split(drawn, 2)  # Equation 3 and Equation 11
+            new = self._new_faces(z) if self.config.new_faces_judged else None
             with tape.stop_recording():
                 if "latent_discriminator" in self.networks:
                     self._train_latent_discriminator(z, tf.stop_gradient(codes))
                 if "discriminator" in self.networks:
-                    self._train_discriminator(images, labels, tf.stop_gradient(changed))
+                    self._train_discriminator(images, labels, *map(tf.stop_gradient, self._judged(changed, new)))
             from_recognizer = tf.zeros([])
             if self.joins:
                 from_recognizer = self.when_started(
                     0, lambda: self._join(batch, z, codes, classes, tape), lambda: tf.zeros([])
                 )
-            terms = self._generator_terms(images, codes, changed, wanted, reconstructed)
+            terms = self._generator_terms(images, codes, changed, wanted, reconstructed, new)
             loss = tf.add_n([*terms.values(), from_recognizer])  # Equation 22; from P_pre on Equation 25
         self.minimize("generator", loss, tape)
         self.report(**terms)
 
-    def _train_latent_discriminator(self, z: tf.Tensor, codes: tf.Tensor) -> None:
-        """Equation 7, which is Equation 24."""
-        judge = self.networks["latent_discriminator"]
-        with tf.GradientTape() as tape:
-            on_z, on_codes = tf.split(judge(tf.concat([z, codes], 0), training=True), 2)
-            loss = self.mean_over_batch(minimax_discriminator_loss(on_z, on_codes))
-        self.minimize("latent_discriminator", loss, tape)
-        self.report(latent_discriminator=loss)
+    def _new_faces(self, z: tf.Tensor) -> tf.Tensor:
+        """Faces of new people, of any expression each, float32 (n, h, w, c) of z (n, latent)."""
+        return self.decode_codes(z, self.continuous(self.any_classes(tf.shape(z)[0], _JUDGED), _JUDGED_AS), True)
 
-    def _train_discriminator(self, images: tf.Tensor, labels: tf.Tensor, changed: tf.Tensor) -> None:
-        """Equation 23: Equation 5 and Equation 9; the penalty reaches the critic and all that it shares with D_cls."""
-        config = self.config
+    @staticmethod
+    def _judged(changed: tf.Tensor, new: tf.Tensor | None) -> list[tf.Tensor]:
+        """What D_adv is to tell from real faces."""
+        return [changed] if new is None else [changed, new]
+
+    def _train_latent_discriminator(self, z: tf.Tensor, codes: tf.Tensor) -> None:
+        """Equation 7, which is Equation 24, `latent_updates` times, each on draws of its own."""
+        judge, config = self.networks["latent_discriminator"], self.config
+        count, updates = tf.shape(codes)[0], config.latent_updates
+        draws = [z]
+        if updates * config.latent_draws > 1:
+            draws = tf.split(self.random_codes(count * updates * config.latent_draws, _FURTHER), updates)
+        total = tf.zeros([])
+        for prior in draws:
+            with tf.GradientTape() as tape:
+                on_both = judge(tf.concat([prior, codes], 0), training=True)
+                on_prior, on_codes = on_both[:-count], tf.tile(on_both[-count:], [config.latent_draws, 1])
+                loss = self.mean_over_batch(minimax_discriminator_loss(on_prior, on_codes))
+            self.minimize("latent_discriminator", loss, tape)
+            total += loss / updates
+        told = self.mean_over_batch(told_by_length(draws[0], codes))
+        self.report(latent_discriminator=total, latent_told=told)
+
+    def _train_discriminator(self, images: tf.Tensor, labels: tf.Tensor, *judged: tf.Tensor) -> None:
+        """Equation 23: Equation 5 and Equation 9; the penalty reaches the critic and all that it shares with D_cls.
+
+        Of several kinds of generated faces the mean counts.
+        """
+        config, kinds = self.config, len(judged)
         with tf.GradientTape() as tape:
-            on_both = self.networks["discriminator"](tf.concat([images, changed], 0), training=True)
-            on_real = tf.split(on_both, 2)[0]
-            scores = tf.split(self.networks["critic"](on_both, training=True), 2)
-            between = self.uniform((tf.shape(images)[0],), _BETWEEN)
-            penalty = gradient_penalty(self.critic_scores, images, changed, between)
-            terms = {
-                "critic": config.lambda_critic * self.mean_over_batch(wasserstein_critic_loss(*scores)),
-                "penalty": config.lambda_critic * config.penalty * self.mean_over_batch(penalty),
-            }
+            on_all = self.networks["discriminator"](tf.concat([images, *judged], 0), training=True)
+            on_real = tf.split(on_all, 1 + kinds)[0]
+            scores, *on_judged = tf.split(self.networks["critic"](on_all, training=True), 1 + kinds)
+            critic, penalty = tf.zeros([]), tf.zeros([])
+            for faces, judgment, draw in zip(judged, on_judged, (_BETWEEN, _BETWEEN_NEW)):
+                critic += self.mean_over_batch(wasserstein_critic_loss(scores, judgment)) / kinds
+                between = self.uniform((tf.shape(images)[0],), draw)
+                steepness = gradient_penalty(self.critic_scores, images, faces, between)
+                penalty += self.mean_over_batch(steepness) / kinds
+            terms = {"critic": config.lambda_critic * critic, "penalty": config.lambda_critic * config.penalty * penalty}
             if "discriminator_classifier" in self.networks:
                 logits = self.networks["discriminator_classifier"](on_real, training=True)
                 terms["discriminator_expression"] = self.mean_over_batch(cross_entropy_from_logits(labels, logits))
@@ -678,14 +720,22 @@ class FESR(FERModel):
         self.report(**terms)
 
     def _generator_terms(
-        self, images: tf.Tensor, codes: tf.Tensor, changed: tf.Tensor, wanted: tf.Tensor, reconstructed: tf.Tensor
+        self,
+        images: tf.Tensor,
+        codes: tf.Tensor,
+        changed: tf.Tensor,
+        wanted: tf.Tensor,
+        reconstructed: tf.Tensor,
+        new: tf.Tensor | None,
     ) -> dict[str, tf.Tensor]:
         """The terms of equation 22."""
         config, networks = self.config, self.networks
         terms = {}
         if "discriminator" in networks:
-            features = networks["discriminator"](changed, training=True)
-            scores = networks["critic"](features, training=True)
+            judged = self._judged(changed, new)
+            seen_by_both = networks["discriminator"](tf.concat(judged, 0), training=True)
+            scores = networks["critic"](seen_by_both, training=True)
+            features = tf.split(seen_by_both, len(judged))[0]
             terms["generator_critic"] = self.mean_over_batch(wasserstein_generator_loss(scores))  # Equation 4
         if "latent_discriminator" in networks:
             logits = networks["latent_discriminator"](codes, training=True)
@@ -718,7 +768,8 @@ class FESR(FERModel):
             classes, source = self.any_classes(tf.shape(classes)[0]), codes
         else:
             source = z
-        synthetic = self.decode_codes(source, self.continuous(classes, _NEW), True)  # Equation 13
+        shown = self.continuous(classes, _NEW, self.config.least_intensity)
+        synthetic = self.decode_codes(source, shown, True)  # Equation 13
         with tape.stop_recording():
             positive = batch["positive_image"] if self.compares else None
             self._train_recognizer(batch["image"], batch["label"], positive, tf.stop_gradient(synthetic), classes)

@@ -75,6 +75,7 @@ from kerasfer.losses import (
     minimax_generator_loss,
     non_saturating_generator_loss,
     safe_norm,
+    told_by_length,
     wasserstein_generator_loss,
 )
 from kerasfer.models.base import FERModel, ModelConfig, OptimizerPlan, copy_weights, in_batches, ours
@@ -855,15 +856,8 @@ class G2FER(FERModel):
                 loss = self.mean_over_batch(minimax_discriminator_loss(on_prior, on_identity))
             self.minimize("identity_discriminator", loss, tape)
             total += loss / updates
-        self.report(identity_discriminator=total, identity_told=self._told_by_length(draws[0], identity))
-
-    def _told_by_length(self, prior: tf.Tensor, identity: tf.Tensor) -> tf.Tensor:
-        """Share of draws and codes that the middle between their mean squared lengths tells apart."""
-        lengths = [tf.reduce_sum(tf.square(codes), -1) for codes in (prior, identity)]
-        drawn, coded = (tf.reduce_mean(values) for values in lengths)
-        middle, sign = (drawn + coded) / 2, tf.where(drawn > coded, 1.0, -1.0)
-        right = [tf.cast(sign * (values - middle) * side > 0, tf.float32) for values, side in zip(lengths, (1.0, -1.0))]
-        return self.mean_over_batch(tf.add_n(right) / 2)
+        told = self.mean_over_batch(told_by_length(draws[0], identity))
+        self.report(identity_discriminator=total, identity_told=told)
 
     def _synthesis_terms(
         self, batch: dict[str, tf.Tensor], geometry: tf.Tensor, identity: tf.Tensor, codes: tf.Tensor, drawn: tf.Tensor
