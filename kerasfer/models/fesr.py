@@ -196,7 +196,9 @@ class FESRConfig(ModelConfig):
         )
         self._require(1 <= self.trunk_blocks <= 14, "trunk_blocks are 1 to 14")
         self._require(self.latent >= 1 and self.pretraining_steps >= 0, "latent is at least 1, pretraining_steps 0")
-        self._require(self.latent_updates >= 1 and self.latent_draws >= 1, "latent_updates, latent_draws are at least 1")
+        self._require(
+            self.latent_updates >= 1 and self.latent_draws >= 1, "latent_updates, latent_draws are at least 1"
+        )
         self._require(self.latent_rate > 0, "latent_rate is positive")
         self._require(0 <= self.least_intensity <= 1, "least_intensity lies in [0, 1]")
         self._require(len(self.expressions) >= 2, "expressions are two or more")
@@ -711,7 +713,10 @@ class FESR(FERModel):
                 between = self.uniform((tf.shape(images)[0],), draw)
                 steepness = gradient_penalty(self.critic_scores, images, faces, between)
                 penalty += self.mean_over_batch(steepness) / kinds
-            terms = {"critic": config.lambda_critic * critic, "penalty": config.lambda_critic * config.penalty * penalty}
+            terms = {
+                "critic": config.lambda_critic * critic,
+                "penalty": config.lambda_critic * config.penalty * penalty,
+            }
             if "discriminator_classifier" in self.networks:
                 logits = self.networks["discriminator_classifier"](on_real, training=True)
                 terms["discriminator_expression"] = self.mean_over_batch(cross_entropy_from_logits(labels, logits))
