@@ -167,6 +167,20 @@ def test_the_norms_of_the_encoders_fit_the_first_batch():
     np.testing.assert_allclose(trained, before, atol=1e-4)
 
 
+def test_the_pose_code_may_come_from_a_few_numbers():
+    model = IPDFER(CONFIG.replace(pose_units=3))
+    images = np.random.default_rng(0).uniform(-1, 1, (12, *model.image_spec.shape)).astype(np.float32)
+    code = model.encode("pose", images)
+    assert code.shape == model.encode("identity", images).shape == (12, 8)
+    spread = np.linalg.svd(code - code.mean(0), compute_uv=False)
+    assert spread[2] > 1e-4 * spread[0] > 10 * spread[3]
+    model.compile()
+    before = [layer.get_weights() for layer in model.networks["pose_encoder"].layers[-2:]]
+    assert np.isfinite(float(model.train_step(batch_of(model))["pose"]))
+    after = [layer.get_weights() for layer in model.networks["pose_encoder"].layers[-2:]]
+    assert all((old[0] != new[0]).any() for old, new in zip(before, after))
+
+
 def test_the_identity_code_is_scaled():
     plain, scaled = (IPDFER(CONFIG.replace(identity_scale=scale)) for scale in (1.0, 10.0))
     images = np.asarray(batch_of(plain)["image"])
@@ -501,6 +515,7 @@ def test_without_a_neutral_class_its_loss_is_left_out_and_said():
         ({"expression_networks": ("fine", "identity")}, "expression_networks are"),
         ({"expression_networks": ()}, "expression_networks are"),
         ({"fine_width": 1}, "fine_width is at least 2"),
+        ({"pose_units": -1}, "pose_units"),
     ],
 )
 def test_wrong_fields(fields, message):

@@ -68,6 +68,7 @@ class IPDFERConfig(ModelConfig):
         features: width of ResNet-18's vectors; 512 in the paper.
         decoder_channels: of G_dec's five blocks.
         pose_classes: K_P.
+        pose_units: how many numbers f_pose comes from, by a linear map; 0 for what E_pose's last layer has.
         lambda_neutral, lambda_expression, lambda_identity, lambda_reconstruction: lambda1 to lambda4 of equation 11.
         beta_cosine, beta_confusion: beta1 and beta2 of equation 12.
         norm: "mean" or "sum" over entries in equations 1 and 2.
@@ -100,6 +101,7 @@ class IPDFERConfig(ModelConfig):
     features: int = 512
     decoder_channels: tuple[int, ...] = (512, 256, 128, 64, 32)
     pose_classes: int = 5
+    pose_units: int = ours(0, "a pose is a few numbers; more hold the whole face")
     lambda_neutral: float = 0.001
     lambda_expression: float = 0.001
     lambda_identity: float = 1.0
@@ -117,6 +119,7 @@ class IPDFERConfig(ModelConfig):
         self._require(self.variant in VARIANTS, f"variant is one of {', '.join(VARIANTS)}")
         self._require(self.norm in ("mean", "sum"), "norm is mean or sum")
         self._require(self.decoder_rate > 0, "decoder_rate is positive")
+        self._require(self.pose_units >= 0, "pose_units are not negative")
         self._require(self.identity_scale > 0, "identity_scale is positive")
         self._require(0 <= self.mixup <= 0.5, "mixup lies in [0, 0.5]")
         self._require(self.weight_decay >= 0, "weight_decay is not negative")
@@ -279,6 +282,15 @@ def _scaled(encoder: keras.Model, scale: float) -> keras.Model:
     return keras.Model(encoder.input, vector, name=encoder.name)
 
 
+def _narrowed(encoder: keras.Model, config: IPDFERConfig) -> keras.Model:
+    """E_pose, its vector led through `pose_units` numbers: image to a vector, float32 (d,)."""
+    if not config.pose_units:
+        return encoder
+    narrow = keras.layers.Dense(config.pose_units, dtype="float32", name=f"{encoder.name}_narrow")(encoder.output)
+    vector = keras.layers.Dense(code_width(config), dtype="float32", name=f"{encoder.name}_vector")(narrow)
+    return keras.Model(encoder.input, vector, name=encoder.name)
+
+
 def build_classifier(vector: keras.KerasTensor, classes: int, name: str) -> keras.Model:
     """C_exp, C_p and the end of D, on a vector: that to logits, float32 (n, classes), by one fully-connected layer."""
     logits = keras.layers.Dense(classes, dtype="float32", name="fc")(vector)
@@ -389,7 +401,7 @@ class IPDFER(FERModel):
         if not self.generates:
             return networks
         if self.knows_pose:
-            pose = networks["pose_encoder"] = build_encoder(config, "pose_encoder")
+            pose = networks["pose_encoder"] = _narrowed(build_encoder(config, "pose_encoder"), config)
             networks["pose_classifier"] = build_classifier(pose.output, config.pose_classes, "pose_classifier")
         identity = build_encoder(config, "identity_encoder")
         identity.trainable = False
