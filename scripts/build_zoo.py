@@ -68,12 +68,14 @@ def measure(plan: recipes.Plan, data: str, runs: Path, folder: Path) -> None:
     from kerasfer import zoo
     from kerasfer.evaluation.figures import write_figures
     from kerasfer.evaluation.measurements.exported import exported, exported_generator
-    from kerasfer.evaluation.measurements.recognition import calibrated
+    from kerasfer.evaluation.measurements.recognition import calibrated, settled
     from kerasfer.training import read_history
 
     bench = bench_of(plan, trained_models(plan, runs), data, runs)
     # A mean has the held-out faces and the history of the first of its trainings.
     first = plan.bundled.runs[0] if isinstance(plan.bundled, recipes.Mean) else plan.bundled
+    if plan.settled:
+        settled(bench, plan.settled)
     figures = calibrated(bench, first)
     for measurement in plan.measurements:
         figures += measurement.fit(bench)

@@ -7,17 +7,20 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from tiny_training import noise_table
 from toy_model import Toy, ToyConfig
 
-from kerasfer import detection, zoo
+from kerasfer import detection, splits, zoo
 from kerasfer.data import NamedSets
+from kerasfer.datasets.reading import prepare_faces
 from kerasfer.evaluation.measurements import Bench, Codes, Measurement, Recognition, TurnedHeads
-from kerasfer.evaluation.measurements.recognition import calibrated
+from kerasfer.evaluation.measurements.recognition import calibrated, settled
 from kerasfer.faces import ImageSpec
 from kerasfer.models import MODELS
+from kerasfer.models.g2fer import G2FER, G2FERConfig
 from kerasfer.recipes import Mean, Plan, Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,6 +133,21 @@ def test_the_temperature_is_fitted_on_what_was_held_out(table, tmp_path, monkeyp
     np.testing.assert_array_equal(
         bench.model.networks["classifier"].get_weights()[-1], before.networks["classifier"].get_weights()[-1]
     )
+
+
+def test_statistics_are_of_faces_that_no_training_held_out(table, tmp_path, monkeypatch):
+    one = made("one")
+    model = G2FER(G2FERConfig.tiny().replace(variant="no_synfi"))
+    bench = bench_of({one: model}, one, table, tmp_path)
+    bench.train = table.select(np.tile(np.arange(10), 8))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "config.json").write_text(json.dumps({"dataset": {"hold_out": 0.5}}))
+    kept = splits.holdout(bench.train, 0.5).train
+    stem = model.networks["classifier"].get_layer("stem_norm")
+    settled(bench, len(kept), size=7)
+    faces = model.image_spec.scale(prepare_faces(kept, model.image_spec))
+    maps = keras.Model(model.networks["classifier"].input, stem.input)(faces).numpy()
+    np.testing.assert_allclose(stem.moving_mean.numpy(), maps.mean((0, 1, 2)), rtol=1e-2, atol=1e-4)
 
 
 def test_what_codes_give_away(tmp_path):

@@ -201,6 +201,8 @@ class Plan:
         storage: weight group to save -> type that its weights are stored in, as for `kerasfer.save`.
         generator: whether there are TFLite files of the generator as well as of the recognizer.
         left_out: files that are measured and, for want of room, not bundled: `kerasfer export` writes them.
+        settled: how many faces of FER+ train the running statistics of batch normalization are taken of anew, for
+            averaged weights (`kerasfer.models.normalization`); 0 for those that the training left.
 
     Raises:
         PlanError: two trainings have one name, one comes before another that it needs, they are of several models, or
@@ -214,6 +216,7 @@ class Plan:
     storage: Mapping[str, str]
     generator: bool = False
     left_out: tuple[str, ...] = ()
+    settled: int = 0
 
     def __post_init__(self) -> None:
         done: dict[str, Run] = {}

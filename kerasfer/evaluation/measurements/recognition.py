@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from kerasfer import splits
+from kerasfer.datasets.reading import prepare_faces
 from kerasfer.evaluation.calibration import calibrate, expected_calibration_error
 from kerasfer.evaluation.classification import evaluate, predict, true_classes
 from kerasfer.evaluation.figures import Figure
 from kerasfer.evaluation.measurements.base import Bench, Made, Measurement
 from kerasfer.evaluation.resampling import paired_test, people_of
+from kerasfer.models.normalization import settle
 
-__all__ = ["Recognition", "TurnedHeads", "calibrated"]
+__all__ = ["Recognition", "TurnedHeads", "calibrated", "settled"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,6 +136,23 @@ class TurnedHeads(Measurement):
                 key = f"{made.name}_yaw_above_{degrees}_accuracy"
                 figures.append(bench.figure(key, what, report.accuracy, "share"))
         return figures
+
+
+def settled(bench: Bench, count: int, size: int = 128) -> None:
+    """Gives models with batch normalization the running statistics of real faces as they are (`settle`).
+
+    Args:
+        bench: its models are changed.
+        count: how many faces of FERPlus train that no training held out, spread evenly over the set.
+        size: of a batch.
+    """
+    for made, model in bench.models.items():
+        share = json.loads((bench.runs / made.name / "config.json").read_text(encoding="utf-8"))["dataset"]["hold_out"]
+        table = splits.holdout(bench.train, share).train if share else bench.train
+        table = table.select(np.unique(np.linspace(0, len(table) - 1, count).astype(int)))
+        faces = model.image_spec.scale(prepare_faces(table, model.image_spec))
+        layers = settle(model.recognizer(), np.array_split(faces, max(len(faces) // size, 1)))
+        print(f"{made.name}: {layers} batch normalizations settled on {len(faces)} faces", flush=True)
 
 
 def calibrated(bench: Bench, made: Made) -> list[Figure]:
