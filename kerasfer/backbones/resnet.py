@@ -20,6 +20,7 @@ The network for small faces is the one that the first paper has for CIFAR: a 3x3
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ __all__ = [
     "read_resnet18",
     "resnet18_arrays",
     "resnet18_settings",
+    "uncounted",
 ]
 
 STYLES = ("face", "plain")
@@ -78,6 +80,9 @@ class BatchNormalization(keras.layers.Layer):
         momentum: of the running mean and variance.
         scale: whether gamma is learned; without, it is one.
 
+    Attributes:
+        counts: whether batches of a training enter the running statistics (`uncounted`).
+
     Input and output: float (n, h, w, c) or (n, c).
     """
 
@@ -86,6 +91,7 @@ class BatchNormalization(keras.layers.Layer):
         self.epsilon = epsilon
         self.momentum = momentum
         self.scale = scale
+        self.counts = True
 
     def build(self, input_shape: tuple) -> None:
         shape = (input_shape[-1],)
@@ -107,7 +113,7 @@ class BatchNormalization(keras.layers.Layer):
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             x, gamma, beta, epsilon=self.epsilon, is_training=training, **statistics
         )
-        if training:
+        if training and self.counts:
             for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 average.assign(average * self.momentum + tf.stop_gradient(value) * (1.0 - self.momentum))
         return outputs if len(inputs.shape) == 4 else outputs[:, 0, 0, :]
@@ -118,6 +124,20 @@ class BatchNormalization(keras.layers.Layer):
     def get_config(self) -> dict:
         config = {"epsilon": self.epsilon, "momentum": self.momentum, "scale": self.scale}
         return {**super().get_config(), **config}
+
+
+@contextlib.contextmanager
+def uncounted(model: keras.Model) -> Iterator[None]:
+    """What a model sees inside does not enter its running statistics, though it is normalized by its own."""
+    layers = [layer for layer in model.layers if isinstance(layer, BatchNormalization)]
+    before = [layer.counts for layer in layers]
+    for layer in layers:
+        layer.counts = False
+    try:
+        yield
+    finally:
+        for layer, counts in zip(layers, before):
+            layer.counts = counts
 
 
 @keras.saving.register_keras_serializable("kerasfer")

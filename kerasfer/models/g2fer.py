@@ -29,7 +29,7 @@ Readings of what the paper leaves open, each a field of `G2FERConfig` where ther
   x^t that are of the same person.
 - C_exp normalizes generated images as it does when it is used, by the running statistics of real ones: otherwise the
   first part of equation 5 would reach G through the statistics of a common batch, and generated images would have a
-  say in how real ones are normalized.
+  say in how real ones are normalized. With `synthetic_statistics="batch"` it takes their own, apart from real ones.
 - `synthetic_images` = k generated images train C_exp beside each real one: x', and k - 1 of the same person with
   landmarks drawn from 60 sets of the training set, made by G as it stands; each counts as much as a real one. They are
   drawn and labeled inside the training step. With 0, equation 5 has its first part alone.
@@ -64,7 +64,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasfer.backbones.resnet import STEMS, BatchNormalization, build_resnet50
+from kerasfer.backbones.resnet import STEMS, BatchNormalization, build_resnet50, uncounted
 from kerasfer.faces import LANDMARK_GROUPS, MIRRORED_LANDMARKS, checked_landmarks
 from kerasfer.losses import (
     cross_entropy_from_logits,
@@ -91,6 +91,7 @@ CONDITIONS = ("code", "points")
 ATTRIBUTE_NORMS = ("batch", "spectral")
 IDENTITY_NORMS = ("batch", "none")
 GEOMETRY_NORMS = ("batch", "none")
+STATISTICS = ("running", "batch")
 CLASSIFIERS = ("resnet50", "dlib_resnet")
 
 YAWS = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
@@ -162,6 +163,8 @@ class G2FERConfig(ModelConfig):
         smoothing: rho of equation 6, for generated images.
         generator_steps: training steps before C_exp and G learn from each other; C_exp learns from real images alone
             until then.
+        synthetic_statistics: what C_exp's batch normalization takes for generated images: "running" statistics of real
+            ones, or those of their own "batch".
         synthetic_images: generated images beside each real one in C_exp's training; 1 is equation 5.
         landmark_sets: how many sets of landmarks are kept to generate further images from.
         landmark_noise: sigma in pixels of an image of 224.
@@ -208,6 +211,7 @@ class G2FERConfig(ModelConfig):
     dlib_blocks: int = ours(14, "a classifier that starts from faces it knows")
     smoothing: float = 0.1
     generator_steps: int = ours(0, "C_exp learns nothing from faces that are none yet")
+    synthetic_statistics: str = ours("running", "running statistics of real images lag behind C_exp and do not fit")
     synthetic_images: int = 1
     landmark_sets: int = 60
     landmark_noise: float = 0.0
@@ -232,6 +236,7 @@ class G2FERConfig(ModelConfig):
             ("identity_norm", IDENTITY_NORMS),
             ("geometry_norm", GEOMETRY_NORMS),
             ("norm", ("mean", "sum")),
+            ("synthetic_statistics", STATISTICS),
             ("classifier", CLASSIFIERS),
             ("resnet_stem", STEMS),
         ):
@@ -936,7 +941,7 @@ class G2FER(FERModel):
                 further, further_labels = self._further(tf.stop_gradient(identity))
             seen = tf.concat([seen, further], 0)
         count = tf.shape(labels)[0]
-        logits = self.networks["classifier"](seen, training=False)
+        logits = self._judged_expressions(seen)
         loss = self.mean_over_batch(cross_entropy_from_logits(labels, logits[:count], smoothing))
         right = self.mean_over_batch(hits(labels, logits[:count]))
         if config.synthetic_images > 1:
@@ -945,6 +950,14 @@ class G2FER(FERModel):
             losses *= tf.reduce_sum(further_labels, -1)
             loss += (config.synthetic_images - 1.0) * self.mean_over_batch(losses)
         return loss, right
+
+    def _judged_expressions(self, generated: tf.Tensor) -> tf.Tensor:
+        """C_exp of generated images, which have no say in its running statistics: logits, float32 (n, K)."""
+        classifier = self.networks["classifier"]
+        if self.config.synthetic_statistics == "running":
+            return classifier(generated, training=False)
+        with uncounted(classifier):
+            return classifier(generated, training=True)
 
     def _further(self, identity: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """k - 1 more images of each person with landmarks of the kept sets, and the sets' labels."""
