@@ -382,6 +382,22 @@ def test_smoothing_is_for_generated_images_only(drawing, monkeypatch):
     assert abs(without["synthetic"] - with_smoothing["synthetic"]) > 1e-4
 
 
+def test_generated_images_by_their_own_statistics(drawing, monkeypatch):
+    """Apart from real ones, and without a say in the running statistics that real ones are recognized by."""
+    model, batch, drawn, identity = drawing
+    network = model.networks["classifier"]
+    monkeypatch.setattr(model, "config", model.config.replace(synthetic_statistics="batch"))
+    counted = [variable.numpy() for variable in network.non_trainable_variables]
+    logits = model._judged_expressions(drawn).numpy()
+    assert all(np.array_equal(old, new) for old, new in zip(counted, network.non_trainable_variables))
+    found = classified(model, batch, drawn, identity)
+    smoothed = np.where(batch["other_label"] == 1, 0.9125, 0.0125)
+    assert found["synthetic"] == pytest.approx(cross_entropy(smoothed, logits).mean(), rel=1e-3)
+    assert np.abs(logits - network(drawn, training=False).numpy()).max() > 1e-3
+    # The paper's batch of one kind: what training gives for these images alone.
+    np.testing.assert_allclose(logits, network(drawn, training=True).numpy(), rtol=1e-3, atol=1e-4)
+
+
 def test_none_and_three_generated_images_beside_each_real_one(drawing, monkeypatch):
     """0N is the real part alone; 3N adds two more images of each person, drawn from the kept sets, at full weight."""
     model, batch, drawn, identity = drawing
@@ -700,6 +716,7 @@ def test_doubts(still):
         ({"identity_norm": "spectral"}, "identity_norm is one of"),
         ({"geometry_norm": "spectral"}, "geometry_norm is one of batch, none"),
         ({"geometry_components": 137}, "geometry_components are 0 to 136"),
+        ({"synthetic_statistics": "own"}, "synthetic_statistics is one of running, batch"),
         ({"exchanged_landmarks": 0.6}, "exchanged_landmarks lie in"),
         ({"identity_updates": 0}, "identity_updates is at least 1"),
         ({"classifier_start": "resnet50.h5"}, "classifier_start is a file where C_exp is a whole ResNet-50"),

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasfer.backbones.resnet import BatchNormalization
+from kerasfer.backbones.resnet import BatchNormalization, uncounted
 from kerasfer.models.normalization import settle
 
 
@@ -49,3 +49,13 @@ def test_statistics_come_back_if_a_batch_cannot_be_looked_at(model):
 def test_without_normalization_nothing_is_looked_at():
     inputs = keras.Input((3,))
     assert settle(keras.Model(inputs, keras.layers.Dense(2)(inputs)), [None]) == 0
+
+
+def test_what_does_not_count_is_normalized_by_itself_and_leaves_no_trace(model):
+    images = np.random.default_rng(1).normal(5, 3, (8, 6, 6, 2)).astype(np.float32)
+    before = [variable.numpy() for variable in model.non_trainable_variables]
+    with uncounted(model):
+        apart = model(images, training=True).numpy()
+    assert all(np.array_equal(old, new) for old, new in zip(before, model.non_trainable_variables))
+    np.testing.assert_allclose(apart, model(images, training=True), atol=1e-5)
+    assert not any(np.array_equal(old, new) for old, new in zip(before, model.non_trainable_variables))
