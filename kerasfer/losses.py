@@ -307,7 +307,7 @@ def told_by_length(prior: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
         prior: draws, (n, d).
         codes: (m, d).
     """
-    lengths = [tf.reduce_sum(tf.square(values), -1) for values in (prior, codes)]
+    lengths = [tf.reduce_sum(tf.square(_float32(values)), -1) for values in (prior, codes)]
     drawn, coded = (tf.reduce_mean(values) for values in lengths)
     middle, sign = (drawn + coded) / 2, tf.where(drawn > coded, 1.0, -1.0)
     right = [tf.cast(sign * (values - middle) * side > 0, tf.float32) for values, side in zip(lengths, (1.0, -1.0))]

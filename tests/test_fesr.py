@@ -11,7 +11,7 @@ from tiny_training import make_batches, moved, state_arrays
 
 from kerasfer import training, zoo
 from kerasfer.backbones.dlib_resnet import fold_normalization
-from kerasfer.losses import gradient_penalty
+from kerasfer.losses import gradient_penalty, told_by_length
 from kerasfer.models.base import ConfigError
 from kerasfer.models.fesr import (
     FESR,
@@ -161,13 +161,6 @@ def draws(model: FESR, count: int) -> dict[str, np.ndarray]:
     )
 
 
-def told(drawn: np.ndarray, coded: np.ndarray) -> float:
-    """Share of squared lengths on their side of the middle between the means."""
-    middle = (drawn.mean() + coded.mean()) / 2
-    longer, shorter = (drawn, coded) if drawn.mean() > coded.mean() else (coded, drawn)
-    return ((longer > middle).mean() + (shorter < middle).mean()) / 2
-
-
 def expected_terms(model: FESR, batch: dict[str, np.ndarray]) -> dict[str, float]:
     """Equations 1 to 26 in numpy, from the networks' outputs."""
     images, labels = batch["image"], batch["label"]
@@ -197,7 +190,7 @@ def expected_terms(model: FESR, batch: dict[str, np.ndarray]) -> dict[str, float
     terms = {
         "latent_discriminator": -np.log(sigmoid(through(model, "latent_discriminator", z))).mean()
         - np.log(1 - sigmoid(through(model, "latent_discriminator", codes))).mean(),
-        "latent_told": told((z**2).sum(1), (codes**2).sum(1)),
+        "latent_told": float(told_by_length(z, codes)),
         "critic": on_changed.mean() - on_real.mean(),
         "penalty": 10 * ((slopes - 1) ** 2).mean(),
         "discriminator_expression": -(labels * real_classes).sum(1).mean(),
@@ -244,19 +237,21 @@ def test_what_the_paper_does_not_have_term_by_term():
     on_z, on_codes = (through(model, "latent_discriminator", values) for values in (further.reshape(-1, 6), codes))
     expected = -np.log(sigmoid(on_z)).mean() - np.log(1 - sigmoid(on_codes)).mean()
     assert terms["latent_discriminator"] == pytest.approx(expected, rel=1e-4)
-    assert terms["latent_told"] == pytest.approx(told((further[0] ** 2).sum(1), (codes**2).sum(1)))
+    assert terms["latent_told"] == pytest.approx(float(told_by_length(further[0], codes)))
     assert int(model.optimizers["latent_discriminator"].iterations) == 3
 
     any_class = np.floor(8 * np.asarray(model.uniform((count,), 8))).astype(int)
     judged_as = np.asarray(model.uniform((count, 8), 9), np.float64) * (2 * one_hot[any_class] - 1)
-    on_new = through(model, "critic", through(model, "discriminator", through(model, "decoder", z, judged_as))).mean()
+    judged = through(model, "decoder", z, judged_as)
+    on_new = through(model, "critic", through(model, "discriminator", judged)).mean()
     assert terms["generator_critic"] == pytest.approx((plain["generator_critic"] - on_new) / 2, rel=1e-3, abs=1e-6)
     on_real = through(model, "critic", through(model, "discriminator", images)).mean()
     critic = (on_new - plain["generator_critic"]) / 2 - on_real
     assert terms["critic"] == pytest.approx(critic, rel=1e-3, abs=1e-6)
-    assert terms["penalty"] > 0 and terms["discriminator_expression"] == pytest.approx(
-        plain["discriminator_expression"], rel=1e-3
-    )
+    faces = (tf.constant(images), tf.constant(judged, tf.float32))
+    on_new = float(tf.reduce_mean(gradient_penalty(model.critic_scores, *faces, model.uniform((count,), 10))))
+    assert terms["penalty"] == pytest.approx((plain["penalty"] + 10 * on_new) / 2, rel=1e-3)
+    assert terms["discriminator_expression"] == pytest.approx(plain["discriminator_expression"], rel=1e-3)
     assert terms["generator_expression"] == pytest.approx(plain["generator_expression"], rel=1e-3)
 
     v = 0.5 + 0.5 * draws(model, count)["new"]

@@ -135,7 +135,7 @@ def test_the_temperature_is_fitted_on_what_was_held_out(table, tmp_path, monkeyp
     )
 
 
-def test_statistics_are_of_faces_that_no_training_held_out(table, tmp_path, monkeypatch):
+def test_statistics_are_of_faces_that_no_training_held_out(table, tmp_path, capsys):
     one = made("one")
     model = G2FER(G2FERConfig.tiny().replace(variant="no_synfi"))
     bench = bench_of({one: model}, one, table, tmp_path)
@@ -144,7 +144,8 @@ def test_statistics_are_of_faces_that_no_training_held_out(table, tmp_path, monk
     (tmp_path / "one" / "config.json").write_text(json.dumps({"dataset": {"hold_out": 0.5}}))
     kept = splits.holdout(bench.train, 0.5).train
     stem = model.networks["classifier"].get_layer("stem_norm")
-    settled(bench, len(kept), size=7)
+    settled(bench, len(bench.train), size=7)
+    assert f"settled on {len(kept)} faces" in capsys.readouterr().out and len(kept) < len(bench.train)
     faces = model.image_spec.scale(prepare_faces(kept, model.image_spec))
     maps = keras.Model(model.networks["classifier"].input, stem.input)(faces).numpy()
     np.testing.assert_allclose(stem.moving_mean.numpy(), maps.mean((0, 1, 2)), rtol=1e-2, atol=1e-4)

@@ -17,7 +17,7 @@ def settle(model: keras.Model, batches: Iterable[np.ndarray]) -> int:
 
     Those that a training leaves are of the weights that it had step by step, on augmented images. Averaged weights
     pass on less than these, more so from layer to layer, until a deep network answers the same to everything (Izmailov
-    et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018, section 3.1).
+    et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018).
 
     Args:
         model: a flat model, as recognizers are; its `kerasfer.backbones.resnet.BatchNormalization` layers are changed.

@@ -403,8 +403,7 @@ class TDGAN(FERModel):
         return (self.config.face_discriminator_every, self.config.expression_discriminator_every)
 
     def starts(self) -> tuple[int, ...]:
-        steps = self.config.face_discriminator_steps
-        return (steps,) if self.generates and steps else ()
+        return (self.config.face_discriminator_steps,) if self.generates else ()
 
     def generator(self) -> keras.Model | None:
         """G: "face" and "expression", (h, w, c) each, and "noise", d_n, to "image"; None for CNN-Base."""
@@ -458,10 +457,8 @@ class TDGAN(FERModel):
         batch = self.as_batch(batch)
         if self.config.variant == "cnn_base":
             self._train_expression_discriminator(batch["image"], batch["label"], count_accuracy=True)
-        elif self.starts():
-            self.when_started(0, lambda: self._train_all(batch), lambda: self._train_people(batch))
         else:
-            self._train_all(batch)
+            self.when_started(0, lambda: self._train_all(batch), lambda: self._train_people(batch))
         self.step.assign_add(1)
         return self.result()
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,6 +137,11 @@ class TurnedHeads(Measurement):
         return figures
 
 
+def _learned_from(bench: Bench, made: Made) -> dict[str, Any]:
+    """What a training's run tells of its data set."""
+    return json.loads((bench.runs / made.name / "config.json").read_text(encoding="utf-8"))["dataset"]
+
+
 def settled(bench: Bench, count: int, size: int = 128) -> None:
     """Gives models with batch normalization the running statistics of real faces as they are (`settle`).
 
@@ -147,7 +151,8 @@ def settled(bench: Bench, count: int, size: int = 128) -> None:
         size: of a batch.
     """
     for made, model in bench.models.items():
-        share = json.loads((bench.runs / made.name / "config.json").read_text(encoding="utf-8"))["dataset"]["hold_out"]
+        # A mean has the held-out faces of the first of its trainings.
+        share = _learned_from(bench, getattr(made, "runs", (made,))[0]).get("hold_out")
         table = splits.holdout(bench.train, share).train if share else bench.train
         table = table.select(np.unique(np.linspace(0, len(table) - 1, count).astype(int)))
         faces = model.image_spec.scale(prepare_faces(table, model.image_spec))
@@ -162,8 +167,7 @@ def calibrated(bench: Bench, made: Made) -> list[Figure]:
         bench: its bundled model is replaced by one with the temperature, if faces were held out.
         made: the training whose run tells the share and the labels.
     """
-    run: Path = bench.runs / made.name
-    told = json.loads((run / "config.json").read_text(encoding="utf-8"))["dataset"]
+    told = _learned_from(bench, made)
     share = told.get("hold_out")
     if not share:
         return []
